@@ -1,0 +1,212 @@
+"""
+Keep objects as files below a directory, named as the original library names them.
+
+.. code-block:: yaml
+
+   type: filesystem
+   path: /srv/images
+   base_url: https://images.example.com/
+
+A write is a temporary file beside the object, renamed over it: readers see the old
+object or the new one, whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+
+from collections.abc import Iterator
+
+from tiered_store.body import Body, FileBody, Stat
+from tiered_store.errors import (
+    InvalidError,
+    MisconfiguredError,
+    NotFoundError,
+    UnsupportedError,
+)
+from tiered_store.events import Verb
+from tiered_store.key import Key
+from tiered_store.layout import key_of_path, path_name
+from tiered_store.readers import Descriptor
+from tiered_store.store import Store
+from tiered_store.urls import join_url
+
+
+_READ = os.O_RDONLY | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+
+
+class FileSystemStore(Store):
+    """
+    Objects as files below *path*.
+
+    A root that is not there is a misconfiguration, never "not found": a disk that
+    was unmounted must not look like a disk that is empty.
+
+    Args:
+        path: The root, a directory.
+        base_url: Where a web server shows the root; without it there are no URLs.
+        fsync: Return from a write only once the disk has it (about three times
+            slower); without it a crash of the machine may lose the last seconds.
+        create: Make the root at the first use, if it is missing then.
+        marker: A file that lies in the root when the right disk is mounted; while
+            it is missing nothing is written and nothing is called absent.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        base_url: str | None = None,
+        *,
+        fsync: bool = False,
+        create: bool = False,
+        marker: str | None = None,
+    ) -> None:
+        self.path = os.fspath(path)
+        self.base_url = base_url
+        self.fsync = fsync
+        self.create = create
+        self.marker = marker
+        self._seen = False
+        self._root = os.path.abspath(os.path.expanduser(self.path))
+
+    def _put(self, key: Key, body: Body, reproducible: bool) -> None:
+        if self.marker is not None:
+            self._check_root()
+        path = self._path(key)
+        folder = os.path.dirname(path)
+        temporary = os.path.join(folder, f".{secrets.token_hex(8)}.part")
+        try:
+            descriptor = self._new_file(temporary, key)
+            try:
+                for piece in body.chunks():
+                    _write_all(descriptor, piece)
+                if self.fsync:
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+        if self.fsync:
+            _sync_folder(folder)
+
+    def _new_file(self, path: str, key: Key) -> int:
+        try:
+            return os.open(path, _WRITE, 0o666)
+        except FileNotFoundError:
+            self._check_root(create=self.create)
+            folder = self._root
+            for segment in path_name(key).split("/")[:-1]:
+                folder = os.path.join(folder, segment)
+                with contextlib.suppress(FileExistsError):  # another writer's
+                    os.mkdir(folder)
+            return os.open(path, _WRITE, 0o666)
+
+    def _get(self, key: Key) -> Body:
+        try:
+            descriptor = os.open(self._path(key), _READ)
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._absent() from None
+        held = Descriptor(descriptor)
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise InvalidError("something that is no file has the object's name")
+        return FileBody(
+            held, found.st_size, version=_version(found), modified=found.st_mtime
+        )
+
+    def _stat(self, key: Key) -> Stat:
+        try:
+            found = os.stat(self._path(key))
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._absent() from None
+        return Stat(found.st_size, _version(found), found.st_mtime)
+
+    def _url(self, key: Key) -> str:
+        if self.base_url is None:
+            raise UnsupportedError("it has no URLs without a base_url")
+        return join_url(self.base_url, path_name(key))
+
+    def _delete(self, key: Key) -> None:
+        path = self._path(key)
+        try:
+            os.unlink(path)
+        except (FileNotFoundError, NotADirectoryError):
+            raise self._absent() from None
+        if self.fsync:
+            _sync_folder(os.path.dirname(path))
+
+    def _keys(self, prefix: str) -> Iterator[Key]:
+        self._check_root(create=self.create)
+        for name in _names(self._root, "", prefix):
+            key = key_of_path(name)
+            if key is not None and key.object_type.startswith(prefix):
+                yield key
+
+    def capabilities(self) -> frozenset[Verb]:
+        """Everything, URLs only with a *base_url*."""
+        able = super().capabilities()
+        return able if self.base_url is not None else able - {"url"}
+
+    def _path(self, key: Key) -> str:
+        # a key has no segment that leads upwards, by construction
+        return f"{self._root}/{path_name(key)}"
+
+    def _absent(self) -> NotFoundError:
+        self._check_root(create=self.create)
+        return NotFoundError("no such object")
+
+    def _check_root(self, *, create: bool = False) -> None:
+        if create and not self._seen:
+            os.makedirs(self._root, exist_ok=True)
+        if not os.path.isdir(self._root):
+            advice = "" if self.create else "; make it, or say create: true"
+            raise MisconfiguredError(f"no such directory: {self.path!r}{advice}")
+        self._seen = True
+        if self.marker is not None and not os.path.exists(
+            os.path.join(self._root, self.marker)
+        ):
+            raise MisconfiguredError(
+                f"{self.path!r} lacks its marker {self.marker!r}; is it mounted?"
+            )
+
+
+def _version(found: os.stat_result) -> str:
+    return f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
+
+
+def _write_all(descriptor: int, piece: bytes) -> None:
+    view = memoryview(piece)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, _READ)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _names(root: str, below: str, prefix: str) -> Iterator[str]:
+    """Yield the names of files under *below* whose path may start with *prefix*."""
+    try:
+        entries = list(os.scandir(os.path.join(root, below)))
+    except FileNotFoundError:
+        if not below:
+            raise
+        return  # a folder that went away meanwhile
+    for entry in entries:
+        name = f"{below}/{entry.name}" if below else entry.name
+        if entry.is_dir():
+            if name.startswith(prefix) or prefix.startswith(name) or "/" in name:
+                yield from _names(root, name, prefix)
+        elif below:
+            yield name

@@ -1,0 +1,275 @@
+"""
+The bytes of an object, as a value.
+
+A file is consumed once, at the outer edge, and becomes a :class:`Body`; inside
+there are only bodies.  A body can be opened again and again, each time a fresh
+reader with its own position, so retrying, replicating and caching need no
+rewinding.  Nobody closes a body: what is behind it goes with its last reference,
+readers included.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tempfile
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from tiered_store.errors import CorruptError, FullError, InvalidError
+from tiered_store.readers import Descriptor, Source, positioned_reader, stream_reader
+
+
+SPOOL_LIMIT = 8 * 1024 * 1024
+_CHUNK = 256 * 1024
+
+
+class Readable(Protocol):
+    """Whatever can be stored: an object with ``read(size)`` that returns bytes."""
+
+    def read(self, size: int = ..., /) -> Any: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """
+    What a store can tell of an object without reading it.
+
+    Attributes:
+        size: Bytes.
+        etag: An opaque name of this version, if the store has such a thing.
+        modified: Seconds since the epoch, if the store knows.
+    """
+
+    size: int
+    etag: str | None = None
+    modified: float | None = None
+
+
+class Body(ABC):
+    """
+    The bytes of one object at one version.
+
+    Attributes:
+        size: Bytes.
+        version: An opaque name; two bodies of one key and one store that carry the
+            same version have the same bytes.
+    """
+
+    size: int
+    version: str | None = None
+
+    @abstractmethod
+    def open(self, offset: int = 0) -> io.BufferedIOBase:
+        """
+        Return a new seekable reader that stands at *offset*.
+
+        Closing it frees everything that was opened for it.
+        """
+
+    def read(self) -> bytes:
+        """Return all of it."""
+        with self.open() as file:
+            return file.read()
+
+    def chunks(self, size: int = _CHUNK) -> Iterator[bytes]:
+        """Yield all of it in pieces of at most *size* bytes."""
+        with self.open() as file:
+            while piece := file.read(size):
+                yield piece
+
+    def stat(self) -> Stat:
+        """Return what is known without reading."""
+        return Stat(self.size, self.version)
+
+    @staticmethod
+    def of(content: bytes, version: str | None = None) -> Body:
+        """Return a body of *content*, which is shared and not copied."""
+        return BytesBody(content, version)
+
+    @staticmethod
+    def take(file: Readable, spool_limit: int = SPOOL_LIMIT) -> Body:
+        """
+        Consume *file* from its current position to its end, without closing it.
+
+        A regular file is not copied but read in place, so it must not change until
+        the call that stores it returns.  Anything else is read until an empty read,
+        into memory up to *spool_limit* bytes and into an unnamed temporary file
+        beyond.  What *file* raises passes through, and nothing has been stored.
+
+        Raises:
+            TypeError: *file* cannot be read, or yields text.
+            FullError: There is no room for the temporary file.
+        """
+        if not callable(getattr(file, "read", None)):
+            raise TypeError(f"file must have a read() method: {file!r} has none")
+        if isinstance(file, io.TextIOBase):
+            raise TypeError("file must be opened in binary mode, not as text")
+        if type(file) is io.BytesIO:
+            return BytesBody(file.read())
+        return _regular(file) or _spooled(file, spool_limit)
+
+
+class BytesBody(Body):
+    """A body in memory."""
+
+    __slots__ = ("_content", "size", "version")
+
+    def __init__(self, content: bytes, version: str | None = None) -> None:
+        self._content = content
+        self.size = len(content)
+        self.version = version
+
+    def open(self, offset: int = 0) -> io.BytesIO:
+        file = io.BytesIO(self._content)  # shares the bytes
+        if offset:
+            file.seek(offset)
+        return file
+
+    def read(self) -> bytes:
+        return self._content
+
+
+class FileBody(Body):
+    """
+    A body in an open file, read by position, so that readers do not disturb each other.
+
+    Replacing the file by renaming leaves the body what it was.
+    """
+
+    __slots__ = ("_descriptor", "_fail", "_start", "modified", "size", "version")
+
+    def __init__(
+        self,
+        descriptor: Descriptor,
+        size: int,
+        *,
+        start: int = 0,
+        version: str | None = None,
+        modified: float | None = None,
+        fail: Callable[[str], Exception] = CorruptError,
+    ) -> None:
+        self._descriptor = descriptor
+        self._start = start
+        self._fail = fail
+        self.size = size
+        self.version = version
+        self.modified = modified
+
+    def open(self, offset: int = 0) -> io.BufferedReader:
+        return positioned_reader(
+            self._descriptor, self._start, self.size, offset, self._fail
+        )
+
+    def stat(self) -> Stat:
+        return Stat(self.size, self.version, self.modified)
+
+
+class StreamBody(Body):
+    """
+    A body that is somewhere else, read by asking for it.
+
+    Args:
+        ask: Returns the bytes from an offset on, pinned to *version*, as something
+            with ``read(size)`` and ``close()``; raises store errors only.
+        first: What was already answered from offset 0, used by the first reader.
+        meanwhile: Kept alive as long as the body is.
+    """
+
+    def __init__(
+        self,
+        ask: Callable[[int], Source],
+        size: int,
+        *,
+        version: str | None = None,
+        modified: float | None = None,
+        first: Source | None = None,
+    ) -> None:
+        self._ask = ask
+        self._first = first
+        self.size = size
+        self.version = version
+        self.modified = modified
+
+    def open(self, offset: int = 0) -> io.BufferedReader:
+        first = None
+        if offset == 0:
+            first, self._first = self._first, None
+        return stream_reader(self._ask, self.size, offset, first)
+
+    def stat(self) -> Stat:
+        return Stat(self.size, self.version, self.modified)
+
+    def __del__(self) -> None:
+        first = getattr(self, "_first", None)
+        if first is not None:
+            first.close()
+
+
+def _regular(file: Any) -> Body | None:
+    """Return a body that reads *file* in place, or None if it is no regular file."""
+    raw = file if isinstance(file, io.FileIO) else getattr(file, "raw", None)
+    if type(file) not in (io.FileIO, io.BufferedReader, io.BufferedRandom):
+        return None  # a decompressor has a fileno() too, of other bytes
+    if type(raw) is not io.FileIO or not raw.readable():
+        return None
+    if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+        return None
+    file.flush()
+    start = file.tell()
+    size = max(0, os.fstat(raw.fileno()).st_size - start)
+    body = FileBody(
+        Descriptor(os.dup(raw.fileno())), size, start=start, fail=InvalidError
+    )
+    file.seek(0, os.SEEK_END)  # consumed, as any other source would be
+    return body
+
+
+def _spooled(file: Readable, limit: int) -> Body:
+    pieces: list[bytes] = []
+    size = 0
+    for piece in _pieces(file):
+        pieces.append(piece)
+        size += len(piece)
+        if size > limit:
+            return _rolled(pieces, file)
+    return BytesBody(b"".join(pieces))
+
+
+def _pieces(file: Readable) -> Iterator[bytes]:
+    while True:
+        piece = file.read(_CHUNK)  # a short read is not the end
+        if isinstance(piece, str):
+            raise TypeError("file must be opened in binary mode: it returned text")
+        if piece is None:
+            raise InvalidError("the file is non-blocking and had nothing to read")
+        if not piece:
+            return
+        yield bytes(piece)
+
+
+def _rolled(pieces: list[bytes], file: Readable) -> Body:
+    size = 0
+    with tempfile.TemporaryFile(buffering=0) as spool:
+        for source in (iter(pieces), _pieces(file)):
+            for piece in source:
+                _write(spool, piece)
+                size += len(piece)
+            pieces.clear()
+        return FileBody(Descriptor(os.dup(spool.fileno())), size, fail=CorruptError)
+
+
+def _write(spool: Any, piece: bytes) -> None:
+    view = memoryview(piece)
+    try:
+        while view:
+            view = view[spool.write(view) :]
+    except OSError as error:
+        where = tempfile.gettempdir()
+        full = FullError(f"no room to spool the upload in {where}: {error.strerror}")
+        full.failover, full.local = False, True
+        raise full from error

@@ -1,0 +1,60 @@
+"""
+How much time the caller has left, across every layer below.
+
+.. code-block:: python
+
+   with deadline(2.0):
+       images.get_file(*key)
+
+It travels in a context variable, so it holds in the threads that stores use
+(:mod:`tiered_store.workers` carries the context along).
+"""
+
+from __future__ import annotations
+
+import time
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from tiered_store.errors import DeadlineError
+
+
+_ends: ContextVar[float | None] = ContextVar("tiered_store_deadline", default=None)
+
+
+@contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """
+    Bound everything inside to *seconds*; a deadline within another only shrinks.
+
+    Raises:
+        DeadlineError: From any store inside, once the time is up.
+    """
+    ends = time.monotonic() + seconds
+    outer = _ends.get()
+    token = _ends.set(ends if outer is None else min(ends, outer))
+    try:
+        yield
+    finally:
+        _ends.reset(token)
+
+
+def remaining() -> float | None:
+    """Return the seconds that are left, never below zero; None without a deadline."""
+    ends = _ends.get()
+    return None if ends is None else max(0.0, ends - time.monotonic())
+
+
+def bounded(seconds: float) -> float:
+    """Return *seconds*, or what is left if that is less."""
+    left = remaining()
+    return seconds if left is None else min(seconds, left)
+
+
+def check() -> None:
+    """Raise :class:`DeadlineError` if no time is left."""
+    ends = _ends.get()
+    if ends is not None and time.monotonic() >= ends:
+        raise DeadlineError("the caller's time is up")

@@ -1,0 +1,113 @@
+"""
+Key to stored name and back, byte for byte as the original library names them.
+
+.. code-block:: text
+
+   filesystem  TYPE/ID%1000/ID//1000/ID.WxH.EXT   testing/234/1/1234.405x640.jpe
+   s3          TYPE/ID/WxH.EXT                    testing/1234/405x640.jpe
+
+The extension comes from tables frozen here, never from the machine's own
+``mime.types``: two machines that disagree would lose each other's objects.
+"""
+
+from __future__ import annotations
+
+import functools
+import mimetypes
+import re
+
+from urllib.parse import quote, unquote
+
+from tiered_store.errors import InvalidError
+from tiered_store.key import Key
+
+
+# Frozen: objects already stored carry these names.
+_EXTENSIONS = {
+    "image/jpeg": ".jpe",
+    "application/javascript": ".js",  # interpreters disagree about these four
+    "text/javascript": ".js",
+    "text/markdown": ".md",
+    "text/rtf": ".rtf",
+    "text/x-rst": ".rst",
+}
+_MIMETYPES = {
+    ".jpe": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript",
+    ".md": "text/markdown",
+    ".rtf": "text/rtf",
+    ".rst": "text/x-rst",
+}
+_TABLES = mimetypes.MimeTypes()  # the interpreter's own, not the machine's
+_SIZED = re.compile(r"(-?\d+)x(-?\d+)(\..+)", re.ASCII).fullmatch
+
+
+@functools.cache
+def extension(mimetype: str) -> str:
+    """
+    Return the extension, with its dot, for *mimetype*.
+
+    One that no table knows is spelled out (``.application%2Fx-thing``), so that two
+    such types never share a name.
+    """
+    known = _EXTENSIONS.get(mimetype) or _TABLES.guess_extension(mimetype, strict=False)
+    return known or "." + quote(mimetype, safe="+-_")
+
+
+def mimetype_of(suffix: str) -> str | None:
+    """Return the mimetype for the extension *suffix*, or None if none has it."""
+    if "%2F" in suffix:
+        return unquote(suffix[1:])
+    for table in (_MIMETYPES, _TABLES.types_map[True], _TABLES.types_map[False]):
+        if suffix in table:
+            return table[suffix]
+    return None
+
+
+def path_name(key: Key) -> str:
+    """Return where a directory keeps *key*, below its root, with forward slashes."""
+    kind, number, width, height, mimetype = key
+    return (
+        f"{kind}/{number % 1000}/{number // 1000}/"
+        f"{number}.{width}x{height}{extension(mimetype)}"
+    )
+
+
+def object_name(key: Key) -> str:
+    """Return how a bucket, and the command line, name *key*."""
+    kind, number, width, height, mimetype = key
+    return f"{kind}/{number}/{width}x{height}{extension(mimetype)}"
+
+
+def key_of_path(name: str) -> Key | None:
+    """Return the key that :func:`path_name` made *name* from, if it did."""
+    try:
+        kind, _, _, last = name.rsplit("/", 3)
+        number, sized = last.split(".", 1)
+    except ValueError:
+        return None
+    key = _key(kind, number, sized)
+    return key if key is not None and path_name(key) == name else None
+
+
+def key_of_object(name: str) -> Key | None:
+    """Return the key that :func:`object_name` made *name* from, if it did."""
+    try:
+        kind, number, sized = name.rsplit("/", 2)
+    except ValueError:
+        return None
+    key = _key(kind, number, sized)
+    return key if key is not None and object_name(key) == name else None
+
+
+def _key(kind: str, number: str, sized: str) -> Key | None:
+    match = _SIZED(sized)
+    mimetype = mimetype_of(match[3]) if match else None
+    if match is None or mimetype is None:
+        return None
+    try:
+        return Key(kind, int(number), int(match[1]), int(match[2]), mimetype)
+    except (ValueError, InvalidError):
+        return None

@@ -1,0 +1,191 @@
+"""
+Files that read a body: by position from a descriptor, or from a stream that resumes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from tiered_store import deadline
+from tiered_store.errors import StoreError, UnavailableError
+
+
+_RESUMES = 2  # in a row, without a byte in between
+
+
+class Source(Protocol):
+    """Bytes on their way; raises store errors only."""
+
+    def read(self, size: int, /) -> bytes: ...
+    def close(self) -> None: ...
+
+
+class Descriptor:
+    """An open file descriptor, closed with the last reference to it."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __del__(self) -> None:
+        with contextlib.suppress(OSError):  # there is no caller to tell
+            os.close(self.number)
+
+
+class _Seekable(io.RawIOBase):
+    """The position of a reader over *size* bytes."""
+
+    def __init__(self, size: int, position: int) -> None:
+        self._size = size
+        self._position = position
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = (0, self._position, self._size)[whence]
+        if base + offset < 0:
+            raise ValueError(f"negative seek position {base + offset}")
+        self._position = base + offset
+        return self._position
+
+    def _wanted(self, size: int) -> int:
+        return max(0, min(size, self._size - self._position))
+
+
+class _Positioned(_Seekable):
+    def __init__(
+        self,
+        descriptor: Descriptor,
+        start: int,
+        size: int,
+        position: int,
+        fail: Callable[[str], Exception],
+    ) -> None:
+        super().__init__(size, position)
+        self._descriptor: Descriptor | None = descriptor
+        self._start = start
+        self._fail = fail
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        wanted = self._wanted(len(view))
+        if not wanted:
+            return 0
+        piece = self._piece(wanted)
+        view[: len(piece)] = piece
+        return len(piece)
+
+    def readall(self) -> bytes:
+        first = self._piece(wanted) if (wanted := self._wanted(self._size)) else b""
+        if len(first) == wanted:
+            return first
+        pieces = [first]  # the kernel reads at most 2 GiB at once
+        while wanted := self._wanted(self._size):
+            pieces.append(self._piece(wanted))
+        return b"".join(pieces)
+
+    def _piece(self, wanted: int) -> bytes:
+        if self._descriptor is None:
+            raise ValueError("read of a closed file")
+        position = self._start + self._position
+        try:
+            piece = os.pread(self._descriptor.number, wanted, position)
+        except OSError as error:
+            raise self._fail(f"cannot be read: {error.strerror}") from error
+        if not piece:
+            raise self._fail(f"ends after {self._position} of {self._size} bytes")
+        self._position += len(piece)
+        return piece
+
+    def close(self) -> None:
+        self._descriptor = None
+        super().close()
+
+
+class _Resuming(_Seekable):
+    """Goes on at the same offset of the same version when the stream breaks."""
+
+    def __init__(
+        self,
+        ask: Callable[[int], Source],
+        size: int,
+        position: int,
+        first: Source | None,
+    ) -> None:
+        super().__init__(size, position)
+        self._ask = ask
+        self._source = first
+        self._at = 0  # where the source stands
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        wanted = self._wanted(len(view))
+        if not wanted:
+            return 0
+        piece = self._next(wanted)
+        view[: len(piece)] = piece
+        self._position += len(piece)
+        self._at = self._position
+        if self._position == self._size:
+            self._drop()
+        return len(piece)
+
+    def _next(self, wanted: int) -> bytes:
+        for resumes_left in range(_RESUMES, -1, -1):
+            deadline.check()
+            try:
+                if self._source is None or self._at != self._position:
+                    self._drop()
+                    self._source = self._ask(self._position)
+                    self._at = self._position
+                if piece := self._source.read(wanted):
+                    return piece
+                raise UnavailableError(
+                    f"the body ended after {self._position} of {self._size} bytes"
+                )
+            except StoreError as error:
+                self._drop()
+                if not (error.retryable and resumes_left):
+                    raise
+        raise AssertionError("unreachable")
+
+    def _drop(self) -> None:
+        source, self._source = self._source, None
+        if source is not None:
+            source.close()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._drop()
+        super().close()
+
+
+def positioned_reader(
+    descriptor: Descriptor,
+    start: int,
+    size: int,
+    offset: int,
+    fail: Callable[[str], Exception],
+) -> io.BufferedReader:
+    """Return a reader of the *size* bytes after *start*, standing at *offset*."""
+    return io.BufferedReader(_Positioned(descriptor, start, size, offset, fail))
+
+
+def stream_reader(
+    ask: Callable[[int], Source], size: int, offset: int, first: Source | None
+) -> io.BufferedReader:
+    """Return a reader of what *ask* answers, *size* bytes, standing at *offset*."""
+    return io.BufferedReader(_Resuming(ask, size, offset, first), 64 * 1024)

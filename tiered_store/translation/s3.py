@@ -1,0 +1,14 @@
+"""
+What botocore's errors, and every code of S3, mean for a store.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiered_store.errors import StoreError, UnavailableError
+
+
+def translate(error: Any, family: frozenset[str]) -> StoreError:
+    """Return what *error* means."""
+    return UnavailableError(str(error))

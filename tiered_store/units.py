@@ -1,0 +1,107 @@
+"""
+Sizes, durations and secrets: plain values that configuration may spell better.
+
+In code a :data:`Size` is an ``int`` of bytes and a :data:`Duration` a ``float`` of
+seconds; in YAML they may be written ``256MiB`` and ``1h30m``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from typing import Annotated
+
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+_SIZES = {
+    "": 1,
+    "b": 1,
+    "kb": 1000,
+    "mb": 1000**2,
+    "gb": 1000**3,
+    "tb": 1000**4,
+    "kib": KIB,
+    "mib": MIB,
+    "gib": GIB,
+    "tib": 1024 * GIB,
+}
+_SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+_SIZE = re.compile(r"(\d+(?:_\d+)*(?:\.\d+)?)\s*([kmgt]?i?b|)", re.IGNORECASE)
+_TERM = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])")
+
+
+class Unit:
+    """Marks an annotation as a size or a duration, for whoever reads configuration."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def parse(self, text: str) -> float:
+        """Return what *text* says, in bytes or seconds, or raise ``ValueError``."""
+        return parse_size(text) if self.name == "size" else parse_duration(text)
+
+
+Size = Annotated[int, Unit("size")]
+Duration = Annotated[float, Unit("duration")]
+
+
+def parse_size(text: str) -> int:
+    """
+    Return the bytes that *text* says: ``64KiB``, ``1.5GB``, ``4096``.
+
+    Raises:
+        ValueError: It says none.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"not a size: {text!r}; write it like 256MiB or 1GB")
+    return int(float(match[1].replace("_", "")) * _SIZES[match[2].lower()])
+
+
+def parse_duration(text: str) -> float:
+    """
+    Return the seconds that *text* says: ``250ms``, ``5m``, ``1h30m``, ``2``.
+
+    Raises:
+        ValueError: It says none.
+    """
+    stripped = text.strip()
+    terms = _TERM.findall(stripped)
+    if terms and not _TERM.sub("", stripped).strip():
+        return float(sum(float(number) * _SECONDS[unit] for number, unit in terms))
+    try:
+        seconds = float(stripped)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise ValueError(f"not a duration: {text!r}; write it like 250ms or 5m")
+    return seconds
+
+
+class Secret:
+    """A string that never shows itself."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str | Secret) -> None:
+        self._value: str = value.reveal() if isinstance(value, Secret) else value
+
+    def reveal(self) -> str:
+        """Return the string, for the one place that needs it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('****')"
+
+    def __str__(self) -> str:
+        return "****"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other.reveal() == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
