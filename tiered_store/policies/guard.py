@@ -1,0 +1,100 @@
+"""
+A breaker around a store: one circuit for reading, one for writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Literal
+
+from tiered_store.body import Body, Stat
+from tiered_store.clock import SYSTEM, Clock
+from tiered_store.events import CircuitChanged
+from tiered_store.key import Key
+from tiered_store.policies.breaker import BreakerPolicy, Circuit, State
+from tiered_store.store import Store
+from tiered_store.wrapper import Wrapper
+
+
+_trickling: ContextVar[bool] = ContextVar("tiered_store_trickling", default=False)
+
+
+class Guard(Wrapper):
+    """
+    Stop asking *child* while it keeps failing, and raise at once instead.
+
+    Health is an exception: nobody asks a guard how its store is.
+    """
+
+    def __init__(
+        self, child: Store, policy: BreakerPolicy, *, clock: Clock = SYSTEM
+    ) -> None:
+        super().__init__(child)
+        self.policy = policy
+        self.reading = Circuit(policy, self._teller("read"), clock)
+        self.writing = Circuit(policy, self._teller("write"), clock)
+
+    def _put(self, key: Key, body: Body, reproducible: bool) -> None:
+        with _through(self.writing):
+            self.child.put(key, body, reproducible)
+
+    def _get(self, key: Key) -> Body:
+        with _through(self.reading):
+            return self.child.get(key)
+
+    def _delete(self, key: Key) -> None:
+        with _through(self.writing):
+            self.child.delete(key)
+
+    def _stat(self, key: Key) -> Stat:
+        with _through(self.reading):
+            return self.child.stat(key)
+
+    def _keys(self, prefix: str) -> Iterator[Key]:
+        with _through(self.reading):
+            yield from self.child.keys(prefix)
+
+    def _teller(self, side: Literal["read", "write"]) -> Callable[[State, str], None]:
+        def changed(state: State, reason: str) -> None:
+            if self.listeners:
+                self.emit(
+                    CircuitChanged(
+                        store=str(self), side=side, state=state, reason=reason
+                    )
+                )
+
+        return changed
+
+
+@contextmanager
+def _through(circuit: Circuit) -> Iterator[None]:
+    permit = circuit.admit(trickle=_trickling.get())
+    error: BaseException | None = None
+    try:
+        yield
+    except BaseException as raised:
+        error = raised
+        raise
+    finally:
+        circuit.settle(permit, error)
+
+
+@contextmanager
+def trickle() -> Iterator[None]:
+    """Let a call through an open circuit, one at a time, when nothing else is left."""
+    token = _trickling.set(True)
+    try:
+        yield
+    finally:
+        _trickling.reset(token)
+
+
+def guard(child: Store, policy: BreakerPolicy | None) -> Store:
+    """Return *child* behind a breaker that takes its path, or as it is without one."""
+    if policy is None:
+        return child
+    guarded = Guard(child, policy)
+    guarded.transparent = True
+    return guarded
