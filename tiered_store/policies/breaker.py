@@ -260,20 +260,12 @@ class Circuit:
         calls = sum(kept.calls for kept in self._buckets)
         if calls < policy.calls:
             return None
-        for share, limit, what in (
-            (
-                sum(kept.failed for kept in self._buckets) / calls,
-                policy.ratio,
-                "failed",
-            ),
-            (
-                sum(kept.slow for kept in self._buckets) / calls,
-                policy.slow_ratio,
-                "slow",
-            ),
-        ):
-            if share >= limit:
-                return self._open(f"{share:.0%} of {calls} calls {what}", now)
+        failed = sum(kept.failed for kept in self._buckets) / calls
+        if failed >= policy.ratio:
+            return self._open(f"{failed:.0%} of {calls} calls failed", now)
+        slow_share = sum(kept.slow for kept in self._buckets) / calls
+        if slow_share >= policy.slow_ratio:
+            return self._open(f"{slow_share:.0%} of {calls} calls were slow", now)
         return None
 
     def _bucket(self, now: float) -> _Bucket:
