@@ -286,7 +286,7 @@ def test_chance_tears_bodies() -> None:
     assert store.get(KEY).read() == b"0123456789"
 
 
-def test_latency_is_the_clocks(store: FaultStore) -> None:
+def test_latency_is_the_clocks() -> None:
     """A slow store costs a test no time; a URL is never slow."""
     clock = FakeClock()
     slow = FaultStore(MemoryStore(base_url="x"), latency=2.5, clock=clock)
