@@ -177,7 +177,6 @@ class StreamBody(Body):
         ask: Returns the bytes from an offset on, pinned to *version*, as something
             with ``read(size)`` and ``close()``; raises store errors only.
         first: What was already answered from offset 0, used by the first reader.
-        meanwhile: Kept alive as long as the body is.
     """
 
     def __init__(
@@ -190,23 +189,23 @@ class StreamBody(Body):
         first: Source | None = None,
     ) -> None:
         self._ask = ask
-        self._first = first
+        self._first = [] if first is None else [first]
         self.size = size
         self.version = version
         self.modified = modified
 
     def open(self, offset: int = 0) -> io.BufferedReader:
-        first = None
-        if offset == 0:
-            first, self._first = self._first, None
+        try:
+            first = self._first.pop() if offset == 0 else None
+        except IndexError:  # somebody has it, maybe another thread
+            first = None
         return stream_reader(self._ask, self.size, offset, first)
 
     def stat(self) -> Stat:
         return Stat(self.size, self.version, self.modified)
 
     def __del__(self) -> None:
-        first = getattr(self, "_first", None)
-        if first is not None:
+        for first in getattr(self, "_first", ()):
             first.close()
 
 

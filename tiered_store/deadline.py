@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from tiered_store.errors import DeadlineError
+from tiered_store.errors import DeadlineError, UnavailableError
 
 
 _ends: ContextVar[float | None] = ContextVar("tiered_store_deadline", default=None)
@@ -58,3 +58,23 @@ def check() -> None:
     ends = _ends.get()
     if ends is not None and time.monotonic() >= ends:
         raise DeadlineError("the caller's time is up")
+
+
+@contextmanager
+def share(parts: int) -> Iterator[None]:
+    """
+    Leave to what is inside one of *parts* equal shares of the time that is left.
+
+    Raises:
+        UnavailableError: The share is used up, but time for the others is left.
+    """
+    left = remaining()
+    if left is None or parts <= 1:
+        yield
+        return
+    try:
+        with deadline(left / parts):
+            yield
+    except DeadlineError as error:
+        check()
+        raise UnavailableError("its share of the caller's time is up") from error

@@ -1,0 +1,564 @@
+"""The cache: never stale, one fetch, nothing but slower when a tier breaks."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tiered_store.backends.filesystem import FileSystemStore
+from tiered_store.backends.memory import MemoryStore
+from tiered_store.body import Body
+from tiered_store.errors import (
+    ConfigError,
+    InconclusiveError,
+    NotFoundError,
+    UnavailableError,
+)
+from tiered_store.events import (
+    CacheFilled,
+    CacheHit,
+    CacheMissed,
+    CachePoisoned,
+    FillRejected,
+    TierBypassed,
+)
+from tiered_store.key import Key
+from tiered_store.store import Store
+from tiered_store.testing.clock import FakeClock
+from tiered_store.testing.faults import FaultStore
+from tiered_store.testing.recording import Recorder
+from tiered_store.tiers.memory import MemoryTier
+from tiered_store.tiers.store import StoreTier
+from tiered_store.tree import observe
+from tiered_store.wrappers.cached import CachedStore
+
+
+KEY = Key("testing", 1, 2, 3, "image/png")
+
+
+class Stack:
+    """A cache over a faulty origin, with one faulty tier unless told otherwise."""
+
+    def __init__(self, *tiers: Store | MemoryTier | StoreTier) -> None:
+        self.origin = FaultStore(MemoryStore())
+        self.tier = FaultStore(MemoryStore())
+        chosen = tiers or (StoreTier(self.tier, breaker=None),)
+        self.store = CachedStore(self.origin, list(chosen))
+        self.recorder = Recorder()
+        observe(self.store, self.recorder)
+
+    def put(self, content: bytes) -> None:
+        self.store.put(KEY, Body.of(content))
+
+    def get(self) -> bytes:
+        return self.store.get(KEY).read()
+
+
+@pytest.fixture
+def threads():
+    with ThreadPoolExecutor(64) as pool:
+        yield pool
+
+
+def test_a_hit_does_not_ask_the_origin() -> None:
+    """The second read comes from the tier, and both are events."""
+    stack = Stack()
+    stack.put(b"new")
+
+    assert [stack.get(), stack.get()] == [b"new", b"new"]
+
+    assert stack.origin.calls["get"] == 1
+    assert len(stack.recorder.of(CacheMissed)) == 1
+    assert len(stack.recorder.of(CacheHit)) == 1
+
+
+def test_a_slow_fill_overtaken_by_a_put_is_not_kept(threads) -> None:
+    """The race that every cache library loses: old bytes arrive after the write."""
+    stack = Stack()
+    stack.put(b"old")
+    with stack.origin.pause("get", after_apply=True) as fetched:
+        slow = threads.submit(stack.get)
+        fetched.wait()
+        stack.put(b"new")
+    slow.result()
+
+    assert stack.get() == b"new"
+    assert stack.recorder.of(FillRejected)
+
+
+def test_a_slow_fill_overtaken_by_a_delete_is_not_kept(threads) -> None:
+    """A deleted object does not come back from a cache."""
+    stack = Stack()
+    stack.put(b"old")
+    with stack.origin.pause("get", after_apply=True) as fetched:
+        slow = threads.submit(stack.get)
+        fetched.wait()
+        stack.store.delete(KEY)
+    slow.result()
+
+    with pytest.raises(NotFoundError):
+        stack.get()
+
+
+def test_a_fill_that_is_being_written_when_a_put_comes_is_dropped(threads) -> None:
+    """Overtaken between the check and the acknowledgement: purged, unbelieved."""
+    stack = Stack()
+    stack.put(b"old")
+    with stack.tier.pause("put") as filling:
+        slow = threads.submit(stack.get)
+        filling.wait()
+        stack.put(b"new")
+        during = threads.submit(stack.get)
+        assert during.result(5) == b"new"
+    slow.result()
+
+    assert stack.get() == b"new"
+
+
+def test_a_doomed_copy_is_not_believed_before_it_is_dropped(threads) -> None:
+    """Between a late fill and its purge the tier holds old bytes; nobody reads them."""
+    stack = Stack()
+    stack.put(b"old")
+    with stack.tier.pause("put") as filling:
+        slow = threads.submit(stack.get)
+        filling.wait()
+        stack.put(b"new")
+        with stack.tier.pause("delete") as purging:
+            filling.release()
+            purging.wait()
+            assert stack.tier.child.get(KEY).read().endswith(b"old")
+
+            assert stack.get() == b"new"
+    slow.result()
+
+    assert stack.get() == b"new"
+
+
+def test_a_fill_that_begins_inside_a_write_is_not_kept(threads) -> None:
+    """A read during a put may see either value, but leaves no copy."""
+    stack = Stack()
+    stack.put(b"old")
+    with stack.origin.pause("put") as writing:
+        writer = threads.submit(stack.put, b"new")
+        writing.wait()
+        assert stack.get() == b"old"
+    writer.result()
+
+    assert stack.get() == b"new"
+
+
+def test_a_reader_after_a_write_does_not_join_a_fetch_from_before(threads) -> None:
+    """Sharing a fetch must not share old bytes."""
+    stack = Stack()
+    stack.put(b"old")
+    with stack.origin.pause("get", after_apply=True) as fetched:
+        slow = threads.submit(stack.get)
+        fetched.wait()
+        stack.put(b"new")
+        assert threads.submit(stack.get).result(5) == b"new"
+    assert slow.result() in (b"old", b"new")
+
+
+def test_a_reader_after_a_write_does_not_join_a_fetch_from_within_it(threads) -> None:
+    """A fetch that began while the write was under way may have old bytes too."""
+    stack = Stack()
+    stack.put(b"old")
+    with stack.origin.pause("put") as writing:
+        writer = threads.submit(stack.put, b"new")
+        writing.wait()
+        with stack.origin.pause("get", after_apply=True) as fetched:
+            slow = threads.submit(stack.get)
+            fetched.wait()
+            writing.release()
+            writer.result()
+
+            assert threads.submit(stack.get).result(5) == b"new"
+    assert slow.result() == b"old"
+
+
+def test_a_copy_that_another_process_filled_during_a_write_is_purged(threads) -> None:
+    """It shares the tier but not the generations; the purge at the end gets it."""
+    stack = Stack()
+    other = CachedStore(stack.origin, [StoreTier(stack.tier, breaker=None)])
+    stack.put(b"old")
+    with stack.origin.pause("put") as writing:
+        writer = threads.submit(stack.put, b"new")
+        writing.wait()
+        assert other.get(KEY).read() == b"old"
+    writer.result()
+
+    assert stack.get() == b"new"
+    assert other.get(KEY).read() == b"new"
+
+
+def test_a_put_that_failed_may_have_happened(threads) -> None:
+    """An ambiguous error purges too: the next read asks the origin."""
+    stack = Stack()
+    stack.put(b"old")
+    stack.get()
+    stack.origin.fail("put", after_apply=True)
+
+    with pytest.raises(UnavailableError):
+        stack.put(b"new")
+
+    assert stack.get() == b"new"
+
+
+def test_a_cold_key_is_fetched_once(threads) -> None:
+    """Fifty readers cost the origin one read."""
+    stack = Stack(MemoryTier())
+    stack.put(b"new")
+    with stack.origin.pause("get") as fetching:
+        readers = [threads.submit(stack.get) for _ in range(50)]
+        fetching.wait()
+    assert [reader.result() for reader in readers] == [b"new"] * 50
+
+    assert stack.origin.calls["get"] == 1
+
+
+def test_absence_is_shared_by_who_waits(threads) -> None:
+    """One question to the origin answers all of them."""
+    stack = Stack(MemoryTier())
+    arrived = threading.Barrier(5)
+
+    def ask() -> bytes:
+        arrived.wait()
+        return stack.get()
+
+    with stack.origin.pause("get") as fetching:
+        readers = [threads.submit(ask) for _ in range(5)]
+        fetching.wait()
+    for reader in readers:
+        with pytest.raises(NotFoundError):
+            reader.result()
+
+
+def test_a_failed_leader_is_not_inherited() -> None:
+    """Who comes after a failure tries anew."""
+    stack = Stack()
+    stack.put(b"new")
+    stack.origin.fail("get")
+
+    with pytest.raises(UnavailableError):
+        stack.get()
+
+    assert stack.get() == b"new"
+
+
+@pytest.mark.parametrize("kind", ["unavailable", "denied", "full", "corrupt"])
+def test_a_broken_tier_never_breaks_a_read_or_a_write(kind) -> None:
+    """Reads go on from the origin, writes succeed, and an event says so."""
+    stack = Stack()
+    stack.tier.down(kind)
+
+    stack.put(b"new")
+
+    assert [stack.get(), stack.get()] == [b"new", b"new"]
+    assert stack.recorder.of(TierBypassed) or stack.recorder.of(CachePoisoned)
+
+
+def test_what_could_not_be_purged_is_not_believed() -> None:
+    """A tier that was away during a write holds the old bytes; they stay unread."""
+    stack = Stack()
+    stack.put(b"old")
+    stack.get()
+    stack.tier.fail("delete", times=None)
+    stack.put(b"new")
+
+    assert [stack.get(), stack.get()] == [b"new", b"new"]
+    stack.tier.heal()
+    assert stack.get() == b"new"
+    assert stack.get() == b"new"
+    assert stack.tier.child.get(KEY).read().endswith(b"new")
+
+
+def test_a_delete_that_could_not_be_purged_stays_deleted() -> None:
+    """Nor does the tier bring back what is gone."""
+    stack = Stack()
+    stack.put(b"old")
+    stack.get()
+    stack.tier.fail("delete", times=None)
+    stack.store.delete(KEY)
+    stack.tier.heal()
+
+    for _ in range(2):
+        with pytest.raises(NotFoundError):
+            stack.get()
+
+
+def test_a_strict_write_leaves_the_origin_alone() -> None:
+    """With on_invalidate_error: fail the caller hears first."""
+    origin, tier = MemoryStore(), FaultStore(MemoryStore())
+    tiers = [StoreTier(tier, breaker=None)]
+    store = CachedStore(origin, tiers, on_invalidate_error="fail")
+    store.put(KEY, Body.of(b"old"))
+    tier.down()
+
+    with pytest.raises(UnavailableError):
+        store.put(KEY, Body.of(b"new"))
+
+    assert origin.get(KEY).read() == b"old"
+
+
+def test_an_origin_outage_is_not_absence() -> None:
+    """A cache that has nothing says that it could not find out."""
+    stack = Stack()
+    stack.origin.down()
+
+    with pytest.raises(UnavailableError) as raised:
+        stack.get()
+
+    assert not isinstance(raised.value, NotFoundError)
+
+
+def test_a_hit_needs_no_origin() -> None:
+    """What is cached is served while the origin is away."""
+    stack = Stack()
+    stack.put(b"new")
+    stack.get()
+    stack.origin.down()
+
+    assert stack.get() == b"new"
+
+
+def test_a_torn_origin_read_fills_nothing() -> None:
+    """Half a body is not a copy."""
+    stack = Stack()
+    stack.put(b"x" * 1000)
+    stack.origin.tear(0.5, times=1)
+
+    with pytest.raises(UnavailableError):
+        stack.get()
+
+    assert stack.get() == b"x" * 1000
+    assert len(stack.recorder.of(CacheFilled)) == 1
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda packed: packed[:-1],
+        lambda packed: packed[:10],
+        lambda packed: b"",
+        lambda packed: packed[:-1] + bytes([packed[-1] ^ 1]),
+        lambda packed: b"\x89PNG foreign bytes that are long enough for a header....",
+        lambda packed: b"tsc2" + packed[4:],
+    ],
+    ids=["short", "header", "empty", "flipped", "foreign", "version"],
+)
+def test_a_damaged_copy_is_a_miss_that_heals(damage) -> None:
+    """Bytes are checked; a bad copy is replaced, never served."""
+    stack = Stack()
+    stack.put(b"content")
+    stack.get()
+    place = stack.tier.child
+    place.put(KEY, Body.of(damage(place.get(KEY).read())))
+
+    assert stack.get() == b"content"
+    asked = stack.origin.calls["get"]
+    assert stack.get() == b"content"
+    assert stack.origin.calls["get"] == asked == 2
+
+
+def test_a_copy_of_another_object_is_a_miss() -> None:
+    """A copy carries the name it was made for."""
+    stack = Stack()
+    other = KEY._replace(object_id=2)
+    stack.put(b"content")
+    stack.get()
+    stack.tier.child.put(other, stack.tier.child.get(KEY))
+
+    with pytest.raises(NotFoundError):
+        stack.store.get(other)
+
+
+def test_a_far_hit_fills_the_nearer_tiers(tmp_path) -> None:
+    """Any number of tiers; the origin is asked once."""
+    far = FileSystemStore(str(tmp_path / "cache"), create=True)
+    near, farther = MemoryTier(), StoreTier(far)
+    stack = Stack(near, farther)
+    stack.put(b"new")
+    stack.get()
+    near.delete(KEY)
+
+    assert stack.get() == b"new"
+    assert stack.get() == b"new"
+    assert [event.tier for event in stack.recorder.of(CacheHit)] == [
+        "tiers.1",
+        "tiers.0",
+    ]
+    assert stack.origin.calls["get"] == 1
+
+
+def test_a_far_hit_overtaken_by_a_put_is_not_promoted(threads) -> None:
+    """Promotion is a fill like any other."""
+    far = FaultStore(MemoryStore())
+    near = MemoryTier()
+    stack = Stack(near, StoreTier(far, breaker=None))
+    stack.put(b"old")
+    stack.get()
+    near.delete(KEY)
+    with far.pause("get", after_apply=True) as found:
+        slow = threads.submit(stack.get)
+        found.wait()
+        stack.put(b"new")
+    slow.result()
+
+    assert stack.get() == b"new"
+
+
+def test_a_fill_that_timed_out_is_not_believed_when_it_lands() -> None:
+    """It may land after a write has purged, so for a while nobody looks there."""
+    clock = FakeClock()
+    origin, tier = MemoryStore(), FaultStore(MemoryStore())
+    store = CachedStore(origin, [StoreTier(tier, breaker=None)], clock=clock)
+    store.put(KEY, Body.of(b"old"))
+    timed_out = UnavailableError("timed out", ambiguous=True)
+    tier.fail("put", lambda: timed_out.copy(), after_apply=True)
+    store.get(KEY)
+    late = tier.child.get(KEY)
+    store.put(KEY, Body.of(b"new"))
+    tier.child.put(KEY, late)
+
+    assert store.get(KEY).read() == b"new"
+    clock.advance(6)
+    assert store.get(KEY).read() == b"new"
+    assert store.get(KEY).read() == b"new"
+    assert tier.child.get(KEY).read().endswith(b"new")
+
+
+def test_copies_expire_with_jitter() -> None:
+    """Made together, they do not all end together, and never after their ttl."""
+    clock = FakeClock()
+    tier = MemoryTier(ttl=100, jitter=0.5, clock=clock)
+    keys = [KEY._replace(object_id=number) for number in range(200)]
+    for key in keys:
+        tier.put(key, b"x", clock.time())
+
+    def alive() -> int:
+        return sum(tier.get(key) is not None for key in keys)
+
+    clock.advance(49)
+    assert alive() == 200
+    clock.advance(25)
+    assert 0 < alive() < 200
+    clock.advance(26)
+    assert alive() == 0
+
+
+def test_a_store_tier_expires_by_the_wall_clock() -> None:
+    """Its copies outlive the process, so their age does too."""
+    clock, place = FakeClock(), MemoryStore()
+    StoreTier(place, ttl=60, jitter=0, clock=clock).put(KEY, b"x", clock.time())
+    again = StoreTier(place, ttl=60, jitter=0, clock=clock)
+
+    assert again.get(KEY) is not None
+    clock.advance(60)
+    assert again.get(KEY) is None
+
+
+def test_a_memory_tier_is_bounded_in_bytes() -> None:
+    """Whatever is put, deleted and put again."""
+    tier = MemoryTier(capacity=100_000, max_object=10_000)
+    for number in range(2_000):
+        key = KEY._replace(object_id=number % 97)
+        tier.put(key, bytes(number % 9_000), 0.0)
+        if number % 3 == 0:
+            tier.delete(KEY._replace(object_id=number % 31))
+        assert tier.size <= 100_000
+    assert len(tier._small) + len(tier._main) < 1_000
+
+
+def test_a_scan_does_not_flush_what_is_popular() -> None:
+    """S3-FIFO: newcomers that are asked for once go first."""
+    tier = MemoryTier(capacity=100_000, max_object=10_000)
+    popular = [KEY._replace(object_type="popular", object_id=n) for n in range(30)]
+    for _ in range(3):
+        for key in popular:
+            if tier.get(key) is None:
+                tier.put(key, bytes(1_000), 0.0)
+    for number in range(500):
+        tier.put(KEY._replace(object_id=number), bytes(1_000), 0.0)
+
+    assert sum(tier.get(key) is not None for key in popular) >= 25
+
+
+def test_a_store_tier_is_bounded_across_restarts() -> None:
+    """What an earlier process left counts."""
+    place = MemoryStore()
+    for start in (0, 40):
+        tier = StoreTier(place, capacity=20_000)
+        for number in range(start, start + 40):
+            tier.put(KEY._replace(object_id=number), bytes(1_000), 0.0)
+        assert sum(place.stat(key).size for key in list(place.keys())) <= 20_000
+    assert tier.get(KEY._replace(object_id=79)) is not None
+
+
+def test_large_objects_stream_past_the_cache() -> None:
+    """What no tier would take is not read into memory."""
+    stack = Stack(MemoryTier(capacity=10_000, max_object=1_000))
+    stack.put(b"x" * 5_000)
+
+    assert stack.get() == b"x" * 5_000
+    assert not stack.recorder.of(CacheFilled)
+
+
+def test_no_tiers_are_a_mistake() -> None:
+    """Told when it is configured."""
+    with pytest.raises(ConfigError, match="tiers"):
+        CachedStore(MemoryStore(), [])
+
+
+def test_nothing_is_remembered_when_all_is_calm(threads) -> None:
+    """Per-key bookkeeping is bounded by what is going on."""
+    stack = Stack()
+    for number in range(100):
+        key = KEY._replace(object_id=number)
+        stack.store.put(key, Body.of(b"x"))
+        stack.store.get(key)
+
+    assert not stack.store._coherence._states
+
+
+def test_readers_and_writers_end_fresh(threads) -> None:
+    """A storm over a flaky tier: at rest the cache says what the origin says."""
+    stack = Stack(
+        MemoryTier(capacity=20_000),
+        StoreTier(FaultStore(MemoryStore(), seed=5, rate=0.2, apply_rate=0.5)),
+    )
+    keys = [KEY._replace(object_id=number) for number in range(5)]
+
+    def work(seed: int) -> None:
+        for turn in range(60):
+            key = keys[(seed * 7 + turn) % 5]
+            if (seed + turn) % 4 == 0:
+                stack.store.put(key, Body.of(b"%d.%d" % (seed, turn)))
+            elif (seed + turn) % 13 == 0:
+                stack.store.delete(key)
+            else:
+                with contextlib.suppress(NotFoundError):
+                    stack.store.get(key).read()
+
+    list(threads.map(work, range(12)))
+
+    for key in keys:
+        try:
+            truth = stack.origin.child.get(key).read()
+        except NotFoundError:
+            with pytest.raises(NotFoundError):
+                stack.store.get(key)
+        else:
+            assert stack.store.get(key).read() == truth
+
+
+def test_an_inconclusive_origin_stays_inconclusive() -> None:
+    """The cache does not turn it into absence."""
+    stack = Stack()
+    stack.origin.fail("get", lambda: InconclusiveError("some could not say"))
+
+    with pytest.raises(InconclusiveError):
+        stack.get()

@@ -1,0 +1,190 @@
+"""
+Read from the next store when one cannot answer.
+
+.. code-block:: yaml
+
+   type: fallback
+   stores:                                 # in order of preference
+     us: {type: memory}
+     local: {type: memory}
+
+It keeps no copies: its stores are kept alike by somebody else (a bucket's own
+replication), or differ on purpose (the old store of a migration, a last resort).
+Where the copies are yours to keep, use ``replicated``, which fails over as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, TypeVar
+
+from tiered_store import deadline
+from tiered_store.body import Body, Stat
+from tiered_store.combine import Answers
+from tiered_store.errors import (
+    ConfigError,
+    NotFoundError,
+    PartialWriteError,
+    StoreError,
+    UnsupportedError,
+)
+from tiered_store.events import FellBack, Verb
+from tiered_store.foreign import as_store
+from tiered_store.key import Key
+from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
+from tiered_store.policies.guard import Guard, guard, trickle
+from tiered_store.store import Store, union
+
+
+Result = TypeVar("Result")
+
+
+class FallbackStore(Store):
+    """
+    The first of *stores* that can answer, a breaker around each.
+
+    Reads go on to the next store on an outage or a refusal.  "Absent" is the answer
+    only if every store that was asked says so.  Puts go to the first store; deletes
+    to every store that can delete, the last one first, so that one which fails half
+    way leaves the object where it was.  While every breaker is open, one call at a
+    time still goes through.
+
+    Args:
+        stores: By name, in order of preference; the first is the primary.
+        read_on: What makes a read go on to the next store: ``unavailable``, and for a
+            migration's old store also ``not_found``.
+        breaker: When to stop asking a store; None for never.
+    """
+
+    def __init__(
+        self,
+        stores: Mapping[str, Store],
+        *,
+        read_on: Sequence[Literal["unavailable", "not_found"]] = ("unavailable",),
+        breaker: BreakerPolicy | None = BreakerPolicy(),  # noqa: B008 - frozen
+    ) -> None:
+        if not stores:
+            raise ConfigError("stores: needs at least one")
+        self.stores = {
+            name: guard(as_store(store), breaker) for name, store in stores.items()
+        }
+        self.read_on = tuple(read_on)
+        self.breaker = breaker
+
+    def children(self) -> Mapping[str, Store]:
+        return self.stores
+
+    def capabilities(self) -> frozenset[Verb]:
+        """What any of its stores can do, puts only as the primary can."""
+        able = union(iter(self.stores.values()))
+        primary = next(iter(self.stores.values()))
+        return able - ({"put"} - primary.capabilities())
+
+    def _put(self, key: Key, body: Body, reproducible: bool) -> None:
+        primary = next(iter(self.stores.values()))
+        try:
+            primary.put(key, body, reproducible)
+        except CircuitOpenError:
+            with trickle():
+                primary.put(key, body, reproducible)
+
+    def _get(self, key: Key) -> Body:
+        return self._first("get", key, lambda store: store.get(key))
+
+    def _stat(self, key: Key) -> Stat:
+        return self._first("stat", key, lambda store: store.stat(key))
+
+    def _first(self, verb: Verb, key: Key, ask: Callable[[Store], Result]) -> Result:
+        answers = Answers()
+        found = self._ask_all(verb, key, ask, answers)
+        if not found and _nobody_was_asked(answers):
+            with trickle():
+                found = self._ask_all(verb, key, ask, answers)
+        if not found:
+            raise answers.conclusion()
+        return found[0]
+
+    def _ask_all(
+        self, verb: Verb, key: Key, ask: Callable[[Store], Result], answers: Answers
+    ) -> list[Result]:
+        """Return the first hit, or nothing with everybody's *answers* noted."""
+        left = len(self.stores)
+        for name, store in self.stores.items():
+            try:
+                with deadline.share(left):
+                    return [ask(store)]
+            except NotFoundError as error:
+                answers.add(name, error)
+                if len(answers.errors) == 1 and "not_found" not in self.read_on:
+                    return []  # it is up and it knows; after a failure, others might
+            except StoreError as error:
+                answers.add(name, error)
+                if self.listeners:
+                    event = FellBack(
+                        store=str(self), verb=verb, key=key, failed=name, error=error
+                    )
+                    self.emit(event)
+            left -= 1
+        return []
+
+    def _url(self, key: Key) -> str:
+        able = [
+            store for store in self.stores.values() if "url" in store.capabilities()
+        ]
+        if not able:
+            raise UnsupportedError("none of its stores has URLs")
+        return next((store for store in able if _is_well(store)), able[0]).url(key)
+
+    def _delete(self, key: Key) -> None:
+        outcomes: dict[str, StoreError | None] = {}
+        for name, store in reversed(self.stores.items()):
+            if "delete" not in store.capabilities():
+                continue
+            try:
+                store.delete(key)
+            except StoreError as error:
+                outcomes[name] = error
+                break
+            outcomes[name] = None
+        failed = [error for error in outcomes.values() if error is not None]
+        if failed and len(outcomes) == 1:
+            raise failed[0]
+        if failed:
+            raise PartialWriteError("not deleted everywhere", outcomes)
+
+    def _keys(self, prefix: str) -> Iterator[Key]:
+        if "not_found" not in self.read_on:
+            yield from self._first_keys(prefix)
+            return
+        seen: set[Key] = set()
+        for store in self.stores.values():
+            for key in store.keys(prefix):
+                if key not in seen:
+                    seen.add(key)
+                    yield key
+
+    def _first_keys(self, prefix: str) -> Iterator[Key]:
+        """Yield what the first store that is up lists; half a list is an error."""
+        answers = Answers()
+        for name, store in self.stores.items():
+            begun = False
+            try:
+                for key in store.keys(prefix):
+                    begun = True
+                    yield key
+            except StoreError as error:
+                if begun:
+                    raise
+                answers.add(name, error)
+            else:
+                return
+        raise answers.conclusion()
+
+
+def _nobody_was_asked(answers: Answers) -> bool:
+    errors = answers.errors.values()
+    return bool(errors) and all(isinstance(error, CircuitOpenError) for error in errors)
+
+
+def _is_well(store: Store) -> bool:
+    return not isinstance(store, Guard) or store.reading.state == "closed"

@@ -1,0 +1,183 @@
+"""
+Try again what may succeed at the next attempt.
+
+.. code-block:: yaml
+
+   type: retry
+   attempts: 3
+   base: 50ms
+   cap: 2s
+   child: {type: memory}
+
+Only the outermost retry on a path retries, so put one at the top of a stack, above
+``fallback`` and ``replicated``: they try the next store before anything is tried
+again.  One below another is inert.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import TypeVar
+
+import tenacity
+
+from tiered_store import deadline
+from tiered_store.body import Body, Stat
+from tiered_store.clock import SYSTEM, Clock
+from tiered_store.errors import ConfigError, StoreError, ThrottledError
+from tiered_store.events import Retried, Verb
+from tiered_store.key import Key
+from tiered_store.policies.budget import RetryBudget
+from tiered_store.store import Store
+from tiered_store.units import Duration
+from tiered_store.wrapper import Wrapper
+
+
+Result = TypeVar("Result")
+_THROTTLED_BASE = 10  # a store that asks to slow down gets ten times the pause
+_WORTH_IT = 0.02  # seconds that must be left for the attempt itself
+
+_retrying: ContextVar[bool] = ContextVar("tiered_store_retrying", default=False)
+
+
+class RetryStore(Wrapper):
+    """
+    Repeat operations on *child* whose error is worth another attempt.
+
+    Waits are random up to an exponential bound (full jitter: Brooker, *Exponential
+    Backoff and Jitter*, AWS 2015).  URLs are never retried, nor is anything past a
+    deadline.  When it gives up it says so on the error, for whoever is above.
+
+    Args:
+        attempts: At most, the first one included.
+        base: Seconds that the first wait is at most; each further bound doubles.
+        cap: Seconds that any wait is at most.
+        max_elapsed: Seconds after which no attempt begins.
+        respect_retry_after: Wait as long as the store asks, or give up if that
+            does not fit.
+        budget: Retries per call over time, so that an outage is not multiplied.
+        budget_floor: Retries that can be had at once.
+    """
+
+    def __init__(
+        self,
+        child: Store,
+        *,
+        attempts: int = 3,
+        base: Duration = 0.05,
+        cap: Duration = 2.0,
+        max_elapsed: Duration = 30.0,
+        respect_retry_after: bool = True,
+        budget: float = 0.1,
+        budget_floor: int = 10,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        if attempts < 1:
+            raise ConfigError(f"attempts: must be at least 1, not {attempts}")
+        super().__init__(child)
+        self.attempts = attempts
+        self.base = base
+        self.cap = cap
+        self.max_elapsed = max_elapsed
+        self.respect_retry_after = respect_retry_after
+        self.budget = budget
+        self.budget_floor = budget_floor
+        self._clock = clock
+        self._tokens = RetryBudget(budget, budget_floor)
+        self._backoff = tenacity.wait_random_exponential(multiplier=base, max=cap)
+        self._slow_backoff = tenacity.wait_random_exponential(
+            multiplier=base * _THROTTLED_BASE, max=max(cap, base * _THROTTLED_BASE)
+        )
+
+    def _put(self, key: Key, body: Body, reproducible: bool) -> None:
+        self._repeat("put", key, lambda: self.child.put(key, body, reproducible))
+
+    def _get(self, key: Key) -> Body:
+        return self._repeat("get", key, lambda: self.child.get(key))
+
+    def _delete(self, key: Key) -> None:
+        self._repeat("delete", key, lambda: self.child.delete(key))
+
+    def _stat(self, key: Key) -> Stat:
+        return self._repeat("stat", key, lambda: self.child.stat(key))
+
+    def _repeat(self, verb: Verb, key: Key, call: Callable[[], Result]) -> Result:
+        if _retrying.get():
+            return call()
+        self._tokens.earn()
+        token = _retrying.set(True)
+        try:
+            return call()  # the rule, at a thirtieth of what the machinery costs
+        except StoreError as error:
+            return self._after(error, verb, key, call)
+        finally:
+            _retrying.reset(token)
+
+    def _after(
+        self, first: StoreError, verb: Verb, key: Key, call: Callable[[], Result]
+    ) -> Result:
+        """Return what an attempt after the one that raised *first* brings."""
+        made: list[StoreError] = [first]
+
+        def attempt() -> Result:
+            if made:
+                raise made.pop()
+            return call()
+
+        try:
+            return self._retrying(verb, key)(attempt)
+        except StoreError as error:
+            error.final()
+            raise
+
+    def _retrying(self, verb: Verb, key: Key) -> tenacity.Retrying:
+        started = self._clock.monotonic()
+
+        def stop(state: tenacity.RetryCallState) -> bool:
+            if state.attempt_number >= self.attempts:
+                return True
+            left = started + self.max_elapsed - self._clock.monotonic()
+            room = deadline.bounded(left) - _WORTH_IT
+            return state.upcoming_sleep > room or not self._tokens.spend()
+
+        def tell(state: tenacity.RetryCallState) -> None:
+            error = _error(state)
+            if self.listeners and error is not None:
+                self.emit(
+                    Retried(
+                        store=str(self),
+                        verb=verb,
+                        key=key,
+                        attempt=state.attempt_number,
+                        wait=state.upcoming_sleep,
+                        error=error,
+                    )
+                )
+
+        return tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_worth_another),
+            stop=stop,
+            wait=self._wait,
+            sleep=self._clock.sleep,
+            before_sleep=tell,
+            reraise=True,
+        )
+
+    def _wait(self, state: tenacity.RetryCallState) -> float:
+        error = _error(state)
+        if not isinstance(error, ThrottledError):
+            return self._backoff(state)
+        seconds = self._slow_backoff(state)
+        if self.respect_retry_after and error.retry_after is not None:
+            return max(seconds, error.retry_after)
+        return seconds
+
+
+def _worth_another(error: BaseException) -> bool:
+    return isinstance(error, StoreError) and error.retryable
+
+
+def _error(state: tenacity.RetryCallState) -> StoreError | None:
+    error = state.outcome.exception() if state.outcome is not None else None
+    return error if isinstance(error, StoreError) else None
