@@ -178,6 +178,7 @@ def test_a_reader_after_a_write_does_not_join_a_fetch_from_within_it(threads) ->
 
             assert threads.submit(stack.get).result(5) == b"new"
     assert slow.result() == b"old"
+    assert stack.get() == b"new"
 
 
 def test_a_copy_that_another_process_filled_during_a_write_is_purged(threads) -> None:
