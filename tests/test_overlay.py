@@ -103,7 +103,7 @@ def test_an_outage_above_never_reads_through() -> None:
     """It might have been changed or deleted there."""
     sandbox = Sandbox()
     sandbox.store.put(KEY, Body.of(b"mine"))
-    sandbox.above.down()
+    sandbox.above.fail("get")
 
     with pytest.raises(UnavailableError):
         sandbox.store.get(KEY)

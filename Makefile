@@ -1,0 +1,45 @@
+# make demo   the main job on real pictures
+# make test   the tests, real servers included
+# Each does all its own set-up; PYTHON=python3.12 chooses another interpreter.
+
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo $$python && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: demo test lint types clean
+
+demo: $(VENV)/demo
+	$(BIN)/tiered-store demo $(DEMO)
+
+test: $(VENV)/test
+	$(BIN)/python -m pytest $(TESTS)
+
+lint: $(VENV)/lint
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+types: $(VENV)/lint
+	$(BIN)/mypy
+
+$(VENV)/python:
+	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or later on the PATH" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/demo: $(VENV)/python pyproject.toml
+	$(PIP) --editable '.[demo]'
+	touch $@
+
+$(VENV)/test: $(VENV)/python pyproject.toml
+	$(PIP) --editable '.[demo,test]'
+	touch $@
+
+$(VENV)/lint: $(VENV)/python pyproject.toml
+	$(PIP) --editable '.[demo,test,lint]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

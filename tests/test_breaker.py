@@ -1,0 +1,377 @@
+"""The breaker: when it opens, how it probes, what it ignores."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import threading
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tiered_store.backends.memory import MemoryStore
+from tiered_store.body import Body
+from tiered_store.errors import (
+    ConfigError,
+    ConflictError,
+    CorruptError,
+    DeadlineError,
+    DeniedError,
+    InvalidError,
+    NotFoundError,
+    StoreError,
+    ThrottledError,
+    UnavailableError,
+)
+from tiered_store.key import Key
+from tiered_store.policies.breaker import (
+    BreakerPolicy,
+    Circuit,
+    CircuitOpenError,
+    Permit,
+    outcome_of,
+)
+from tiered_store.testing.clock import FakeClock
+from tiered_store.testing.faults import FaultStore
+from tiered_store.wrappers.breaker import BreakerStore
+
+
+KEY = Key("testing", 1, 2, 3, "image/png")
+DOWN = UnavailableError("down")
+
+
+class Bench:
+    """A circuit, its clock, and what it said."""
+
+    def __init__(self, **options) -> None:
+        self.clock = FakeClock()
+        self.changes: list[tuple[str, str]] = []
+        self.circuit = Circuit(
+            BreakerPolicy(**options), lambda *change: self.changes.append(change),
+            self.clock,
+        )  # fmt: skip
+
+    def call(self, error: StoreError | None = None, seconds: float = 0.0) -> None:
+        permit = self.circuit.admit()
+        self.clock.advance(seconds)
+        self.circuit.settle(permit, error)
+
+    def opened(self) -> Bench:
+        while self.circuit.state == "closed":
+            self.call(DOWN)
+        return self
+
+    def probing(self) -> Permit:
+        """Let the open time pass and take the one probe."""
+        self.clock.advance(1.2 * self.circuit.policy.open_limit)
+        return self.circuit.admit()
+
+
+def test_failures_in_a_row_open_it() -> None:
+    """The fifth; a success in between begins the count anew."""
+    bench = Bench()
+    for error in (DOWN, DOWN, DOWN, DOWN, None, DOWN, DOWN, DOWN, DOWN):
+        bench.call(error)
+    assert bench.circuit.state == "closed"
+
+    bench.call(DOWN)
+
+    assert bench.circuit.state == "open"
+    with pytest.raises(CircuitOpenError, match="5 failures in a row") as raised:
+        bench.circuit.admit()
+    assert raised.value.failover
+    assert not raised.value.retryable
+
+
+def test_a_rate_of_failures_opens_it() -> None:
+    """Half of at least twenty calls, never more than four in a row."""
+    bench = Bench()
+    for number in range(19):
+        bench.call(DOWN if number % 2 else None)
+    assert bench.circuit.state == "closed"
+
+    bench.call(DOWN)
+
+    assert bench.circuit.state == "open"
+
+
+def test_what_is_long_past_does_not_count() -> None:
+    """The window slides."""
+    bench = Bench(failures=1000)
+    for _ in range(15):
+        bench.call(DOWN)
+    bench.clock.advance(11)
+    for number in range(25):
+        bench.call(None if number % 5 else DOWN)
+
+    assert bench.circuit.state == "closed"
+
+
+def test_slow_calls_open_it() -> None:
+    """Sixty per cent slow, though every one succeeds."""
+    bench = Bench(slow=0.5, window=100)
+    for _ in range(8):
+        bench.call()
+    for _ in range(12):
+        bench.call(seconds=0.6)
+
+    assert bench.circuit.state == "open"
+    assert "slow" in bench.changes[-1][1]
+
+
+def test_slow_is_measured_against_the_usual() -> None:
+    """Without a limit of its own: four times the median, and 250 ms at least."""
+    bench = Bench(window=1000)
+    for _ in range(30):
+        bench.call(seconds=0.2)
+    assert bench.circuit.state == "closed"
+    bench.clock.advance(1001)
+    for _ in range(20):
+        bench.call(seconds=1.0)
+
+    assert bench.circuit.state == "open"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        NotFoundError("x"),
+        InvalidError("x"),
+        ConflictError("x"),
+        CorruptError("x"),
+        UnavailableError("no descriptors", local=True),
+        DeadlineError("the caller was in a hurry"),
+        TypeError("a bug"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_is_not_the_stores_fault_never_opens_it(error) -> None:
+    """Absence, bad requests and trouble of our own."""
+    bench = Bench()
+    for _ in range(100):
+        bench.call(error)
+
+    assert bench.circuit.state == "closed"
+
+
+def test_a_refusal_opens_it_at_once() -> None:
+    """Nobody changes the credentials between two calls."""
+    bench = Bench()
+    bench.call(DeniedError("no"))
+
+    assert bench.circuit.state == "open"
+
+
+def test_throttling_counts_half() -> None:
+    """A store that asks for less still works."""
+    bench = Bench(failures=1000)
+    for number in range(40):
+        bench.call(ThrottledError("slow down") if number % 2 else None)
+
+    assert bench.circuit.state == "closed"
+
+
+def test_a_slow_call_that_met_the_deadline_counts() -> None:
+    """A black hole shows itself to callers in a hurry, too."""
+    assert outcome_of(DeadlineError("x"), slow=True) == "failed"
+    assert outcome_of(DeadlineError("x"), slow=False) == "neutral"
+
+
+def test_one_probe_at_a_time() -> None:
+    """Of sixteen callers one is let through."""
+    bench = Bench().opened()
+    bench.clock.advance(2)
+    gate = threading.Barrier(16)
+
+    def ask(_: int) -> bool:
+        gate.wait()
+        try:
+            bench.circuit.admit()
+        except CircuitOpenError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(16) as threads:
+        assert sum(threads.map(ask, range(16))) == 1
+
+
+def test_three_probes_in_a_row_close_it() -> None:
+    """And an event for each change."""
+    bench = Bench().opened()
+    for state in ("probing", "probing", "closed"):
+        bench.clock.advance(2)
+        bench.call()
+        assert bench.circuit.state == state
+
+    assert [change[0] for change in bench.changes] == ["open", "probing", "closed"]
+
+
+def test_a_failed_probe_opens_it_for_twice_as_long() -> None:
+    """Doubling, up to a limit, give or take a tenth."""
+    bench = Bench(open=1, open_limit=4).opened()
+    for seconds in (1, 2, 4, 4):
+        opened = bench.clock.monotonic()
+        assert 0.9 * seconds <= bench.circuit.opens_again() - opened <= 1.1 * seconds
+        bench.circuit.settle(bench.probing(), DOWN)
+        assert bench.circuit.state == "open"
+
+
+def test_a_long_calm_is_forgiven() -> None:
+    """After five minutes closed the next opening is short again."""
+    bench = Bench(open=1, open_limit=64).opened()
+    for _ in range(3):
+        bench.circuit.settle(bench.probing(), DOWN)
+    for _ in range(3):
+        bench.clock.advance(100)
+        bench.call()
+    bench.clock.advance(301)
+    bench.opened()
+
+    assert bench.circuit.opens_again() - bench.clock.monotonic() <= 1.1
+
+
+def test_a_lost_probe_is_replaced() -> None:
+    """A caller that died must not wedge it."""
+    bench = Bench(probe_lease=10).opened()
+    bench.probing()
+    with pytest.raises(CircuitOpenError):
+        bench.circuit.admit()
+    bench.clock.advance(10)
+
+    assert bench.circuit.admit().probe
+
+
+def test_late_results_are_ignored() -> None:
+    """A call from before the opening says nothing about now."""
+    bench = Bench()
+    late = bench.circuit.admit()
+    bench.opened()
+    bench.clock.advance(2)
+    probe = bench.circuit.admit()
+    bench.circuit.settle(late, DOWN)
+    assert bench.circuit.state == "probing"
+    bench.circuit.settle(late, None)
+    bench.circuit.settle(probe, None)
+
+    assert bench.circuit.state == "probing"
+
+
+def test_a_neutral_probe_leaves_the_place_to_another() -> None:
+    """It neither closes nor opens."""
+    bench = Bench().opened()
+    bench.circuit.settle(bench.probing(), InvalidError("x"))
+
+    assert bench.circuit.state == "probing"
+    assert bench.circuit.admit().probe
+
+
+def test_reading_and_writing_are_judged_apart() -> None:
+    """A full disk can still be read."""
+    child = FaultStore(MemoryStore())
+    store = BreakerStore(child)
+    store.put(KEY, Body.of(b"x"))
+    child.fail("put", "full")
+    with pytest.raises(StoreError):
+        store.put(KEY, Body.of(b"y"))
+
+    with pytest.raises(CircuitOpenError):
+        store.put(KEY, Body.of(b"y"))
+    assert store.get(KEY).read() == b"x"
+
+
+def test_calls_do_not_wait_for_each_other() -> None:
+    """Nothing runs under its lock: a hung call stalls nobody."""
+    child = FaultStore(MemoryStore())
+    store = BreakerStore(child)
+    store.put(KEY, Body.of(b"x"))
+    with ThreadPoolExecutor(1) as threads, child.pause("get") as hung:
+        waiting = threads.submit(store.get, KEY)
+        hung.wait()
+        assert store.get(KEY).read() == b"x"
+        hung.release()
+        waiting.result()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"failures": 0}, {"ratio": 0}, {"slow_ratio": 1.5}, {"open": 5, "open_limit": 1}],
+)
+def test_values_out_of_range_are_mistakes(options) -> None:
+    """Told when it is configured."""
+    with pytest.raises(ConfigError, match=next(reversed(options))):
+        BreakerStore(MemoryStore(), **options)
+
+
+class CircuitMachine(RuleBasedStateMachine):
+    """Whatever happens in whatever order, the invariants of the circuit hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bench = Bench(open=1, open_limit=8)
+        self.permits: list[Permit] = []
+        self.probes: list[tuple[Permit, float]] = []
+
+    @rule()
+    def admit(self) -> None:
+        circuit, now = self.bench.circuit, self.bench.clock.monotonic()
+        was, again = circuit.state, circuit.opens_again()
+        try:
+            permit = circuit.admit()
+        except CircuitOpenError:
+            assert was != "closed"
+            return
+        assert not (was == "open" and now < again)
+        self.permits.append(permit)
+        if permit.probe:
+            lease = circuit.policy.probe_lease
+            for other, since in self.probes:
+                alive = other.generation == permit.generation and other in self.permits
+                assert not (alive and now < since + lease)
+            self.probes.append((permit, now))
+
+    @precondition(lambda self: self.permits)
+    @rule(
+        pick=st.integers(0, 100),
+        error=st.sampled_from([None, DOWN, DeniedError("x"), InvalidError("x")]),
+    )
+    def settle(self, pick: int, error: StoreError | None) -> None:
+        permit = self.permits.pop(pick % len(self.permits))
+        before = self.bench.circuit.state
+        stale = permit.generation != self.bench.circuit._generation
+        self.bench.circuit.settle(permit, error)
+        if stale:
+            assert self.bench.circuit.state == before
+
+    @rule(seconds=st.floats(0, 20))
+    def wait(self, seconds: float) -> None:
+        self.bench.clock.advance(seconds)
+
+    @invariant()
+    def changes_alternate(self) -> None:
+        allowed: dict[str, Callable[[str], bool]] = {
+            "closed": lambda after: after == "open",
+            "open": lambda after: after == "probing",
+            "probing": lambda after: after in ("open", "closed"),
+        }
+        states = ["closed", *(state for state, _ in self.bench.changes)]
+        for before, after in itertools.pairwise(states):
+            assert allowed[before](after)
+
+    def teardown(self) -> None:
+        """It can always be closed again: nothing wedges."""
+        bench = self.bench
+        for _ in range(50):
+            bench.clock.advance(20)
+            with contextlib.suppress(CircuitOpenError):
+                bench.call()
+        assert bench.circuit.state == "closed"
+
+
+TestCircuitMachine = CircuitMachine.TestCase
+TestCircuitMachine.settings = settings(max_examples=60, deadline=None)
