@@ -38,12 +38,36 @@ class Descriptor:
             os.close(self.number)
 
 
-class _Seekable(io.RawIOBase):
-    """The position of a reader over *size* bytes."""
+class SeekableReader(io.RawIOBase):
+    """
+    A reader of *size* bytes that stands at *position*; a subclass fetches pieces.
+    """
 
     def __init__(self, size: int, position: int) -> None:
         self._size = size
         self._position = position
+
+    def _piece(self, wanted: int) -> bytes:
+        """Return 1 to *wanted* bytes from the position on, which the caller moves."""
+        raise NotImplementedError
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        wanted = self._wanted(len(view))
+        if not wanted:
+            return 0
+        piece = self._piece(wanted)
+        view[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def readall(self) -> bytes:
+        pieces = []
+        while wanted := self._wanted(self._size):
+            piece = self._piece(wanted)
+            self._position += len(piece)
+            pieces.append(piece)
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def readable(self) -> bool:
         return True
@@ -65,7 +89,7 @@ class _Seekable(io.RawIOBase):
         return max(0, min(size, self._size - self._position))
 
 
-class _Positioned(_Seekable):
+class _Positioned(SeekableReader):
     def __init__(
         self,
         descriptor: Descriptor,
@@ -79,24 +103,6 @@ class _Positioned(_Seekable):
         self._start = start
         self._fail = fail
 
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        wanted = self._wanted(len(view))
-        if not wanted:
-            return 0
-        piece = self._piece(wanted)
-        view[: len(piece)] = piece
-        return len(piece)
-
-    def readall(self) -> bytes:
-        first = self._piece(wanted) if (wanted := self._wanted(self._size)) else b""
-        if len(first) == wanted:
-            return first
-        pieces = [first]  # the kernel reads at most 2 GiB at once
-        while wanted := self._wanted(self._size):
-            pieces.append(self._piece(wanted))
-        return b"".join(pieces)
-
     def _piece(self, wanted: int) -> bytes:
         if self._descriptor is None:
             raise ValueError("read of a closed file")
@@ -107,7 +113,6 @@ class _Positioned(_Seekable):
             raise self._fail(f"cannot be read: {error.strerror}") from error
         if not piece:
             raise self._fail(f"ends after {self._position} of {self._size} bytes")
-        self._position += len(piece)
         return piece
 
     def close(self) -> None:
@@ -115,7 +120,7 @@ class _Positioned(_Seekable):
         super().close()
 
 
-class _Resuming(_Seekable):
+class _Resuming(SeekableReader):
     """Goes on at the same offset of the same version when the stream breaks."""
 
     def __init__(
@@ -130,18 +135,12 @@ class _Resuming(_Seekable):
         self._source = first
         self._at = 0  # where the source stands
 
-    def readinto(self, buffer: Any) -> int:
-        view = memoryview(buffer).cast("B")
-        wanted = self._wanted(len(view))
-        if not wanted:
-            return 0
+    def _piece(self, wanted: int) -> bytes:
         piece = self._next(wanted)
-        view[: len(piece)] = piece
-        self._position += len(piece)
-        self._at = self._position
-        if self._position == self._size:
+        self._at = self._position + len(piece)
+        if self._at == self._size:
             self._drop()
-        return len(piece)
+        return piece
 
     def _next(self, wanted: int) -> bytes:
         for resumes_left in range(_RESUMES, -1, -1):
