@@ -7,9 +7,9 @@ seconds; in YAML they may be written ``256MiB`` and ``1h30m``.
 
 from __future__ import annotations
 
-import math
 import re
 
+from decimal import Decimal
 from typing import Annotated
 
 
@@ -30,19 +30,45 @@ _SIZES = {
     "tib": 1024 * GIB,
 }
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
-_SIZE = re.compile(r"(\d+(?:_\d+)*(?:\.\d+)?)\s*([kmgt]?i?b|)", re.IGNORECASE)
-_TERM = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|[smhdw])")
+_NUMBER = r"(\d+(?:_\d+)*(?:\.\d+)?)"
+_SIZE = re.compile(rf"{_NUMBER}\s*([kmgt]?i?b|)", re.IGNORECASE | re.ASCII)
+_TERM = re.compile(rf"{_NUMBER}\s*(ms|[smhdw])\s*", re.ASCII)
+_PLAIN = re.compile(_NUMBER, re.ASCII)
+_LARGEST_SIZE = 2**63 - 1
+_LONGEST = 36_500 * 86_400  # a century; what waits longer overflows the clock
 
 
 class Unit:
-    """Marks an annotation as a size or a duration, for whoever reads configuration."""
+    """
+    Marks an annotation as a size or a duration, for whoever reads configuration.
+
+    Attributes:
+        example: How a value may be spelled.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.example = "256MiB" if name == "size" else "250ms or 5m"
 
     def parse(self, text: str) -> float:
         """Return what *text* says, in bytes or seconds, or raise ``ValueError``."""
         return parse_size(text) if self.name == "size" else parse_duration(text)
+
+    def read(self, value: object) -> float:
+        """
+        Return *value*, a number or its spelling, in bytes or seconds.
+
+        Raises:
+            ValueError: It is neither, or out of range.
+        """
+        if isinstance(value, str):
+            return self.parse(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"not a {self.name}: {value!r}")
+        # not a number compares as false with everything
+        if not 0 <= value <= (_LARGEST_SIZE if self.name == "size" else _LONGEST):
+            raise ValueError(f"not a {self.name}: {value!r}; it is out of range")
+        return value
 
 
 Size = Annotated[int, Unit("size")]
@@ -54,12 +80,15 @@ def parse_size(text: str) -> int:
     Return the bytes that *text* says: ``64KiB``, ``1.5GB``, ``4096``.
 
     Raises:
-        ValueError: It says none.
+        ValueError: It says none, or more than any machine has.
     """
     match = _SIZE.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"not a size: {text!r}; write it like 256MiB or 1GB")
-    return int(float(match[1].replace("_", "")) * _SIZES[match[2].lower()])
+    size = Decimal(match[1].replace("_", "")) * _SIZES[match[2].lower()]
+    if size > _LARGEST_SIZE:
+        raise ValueError(f"not a size: {text!r}; it is out of range")
+    return int(size)
 
 
 def parse_duration(text: str) -> float:
@@ -67,19 +96,23 @@ def parse_duration(text: str) -> float:
     Return the seconds that *text* says: ``250ms``, ``5m``, ``1h30m``, ``2``.
 
     Raises:
-        ValueError: It says none.
+        ValueError: It says none, or more than a century.
     """
     stripped = text.strip()
     terms = _TERM.findall(stripped)
-    if terms and not _TERM.sub("", stripped).strip():
-        return float(sum(float(number) * _SECONDS[unit] for number, unit in terms))
-    try:
-        seconds = float(stripped)
-    except ValueError:
-        seconds = math.nan
-    if not math.isfinite(seconds):
+    if terms and not _TERM.sub("", stripped):
+        seconds = sum(_number(number) * _SECONDS[unit] for number, unit in terms)
+    elif _PLAIN.fullmatch(stripped):
+        seconds = _number(stripped)
+    else:
         raise ValueError(f"not a duration: {text!r}; write it like 250ms or 5m")
+    if seconds > _LONGEST:
+        raise ValueError(f"not a duration: {text!r}; it is out of range")
     return seconds
+
+
+def _number(text: str) -> float:
+    return float(text.replace("_", ""))
 
 
 class Secret:

@@ -1,0 +1,246 @@
+"""
+A document to stores: names resolved, loops found, attributes expanded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tiered_store.body import Body
+from tiered_store.config.bounded import DEEPEST
+from tiered_store.config.decode import FAILED, Decoder
+from tiered_store.config.interpolate import interpolated
+from tiered_store.config.node import Node
+from tiered_store.config.problems import Problems, unknown
+from tiered_store.config.registry import Family, Registry
+from tiered_store.config.schema import Schema
+from tiered_store.errors import ConfigError, UnsupportedError
+from tiered_store.foreign import as_store
+from tiered_store.key import Key
+from tiered_store.store import Store
+
+
+# wrappers that any store may carry as attributes, from the inside out
+ATTRIBUTES = ("limit", "timeout", "retry", "breaker")
+
+
+class Missing(Store):
+    """
+    Stands where a store could not be built, so that its parents can be checked.
+
+    It is never handed out.
+    """
+
+    def _put(self, key: Key, body: Body, reproducible: bool) -> None:
+        raise UnsupportedError("it could not be built")
+
+    def _get(self, key: Key) -> Body:
+        raise UnsupportedError("it could not be built")
+
+    def _url(self, key: Key) -> str:
+        raise UnsupportedError("it could not be built")
+
+    def _delete(self, key: Key) -> None:
+        raise UnsupportedError("it could not be built")
+
+
+class Builder:
+    """
+    Builds what a document defines: each name once, whoever refers to it.
+
+    Args:
+        definitions: By family and name, the node that defines it.
+
+    Attributes:
+        made: Everything that was made, parts first, and the node it was made of.
+        used: Families and names that something refers to.
+    """
+
+    def __init__(
+        self,
+        definitions: Mapping[str, Mapping[str, Node]],
+        problems: Problems,
+        registry: Registry,
+    ) -> None:
+        self.made: list[tuple[Any, Node]] = []
+        self.used: set[tuple[str, str]] = set()
+        self._definitions = definitions
+        self._problems = problems
+        self._registry = registry
+        self._decoder = Decoder(problems, registry, self._part)
+        self._defined: dict[tuple[str, str], Any] = {}
+        self._trail: list[tuple[str, str]] = []
+        self._depth = 0
+
+    def defined(self, family: Family, name: str) -> Any:
+        """Return the one thing of *family* that is called *name*, or ``FAILED``."""
+        which = (family.noun, name)
+        if which not in self._defined:
+            node = self._definitions[family.noun][name]
+            self._trail.append(which)
+            self._defined[which] = self._inline(
+                family, interpolated(node, self._problems)
+            )
+            self._trail.pop()
+        return self._defined[which]
+
+    def stores(self) -> Iterator[tuple[Store, Node]]:
+        """Yield every store that was made, and the node it was made of."""
+        for thing, node in self.made:
+            if isinstance(thing, Store):
+                yield thing, node
+
+    def close(self) -> None:
+        """Close everything that was made, whatever that says."""
+        for thing, _ in reversed(self.made):
+            close = getattr(thing, "close", None)
+            if callable(close):
+                with contextlib.suppress(Exception):
+                    close()
+
+    def _part(self, family: Family, node: Node) -> Any:
+        if family is self._registry.tiers:
+            return self._tier(node)
+        if isinstance(node.value, str):
+            part = self._named(family, node.value, node)
+        else:
+            part = self._inline(family, node)
+        is_missing = part is FAILED and family is self._registry.stores
+        return Missing() if is_missing else part
+
+    def _named(self, family: Family, name: str, node: Node) -> Any:
+        known = self._definitions[family.noun]
+        which = (family.noun, name)
+        if name not in known:
+            if node.sources:
+                message = f"unknown {family.noun}, {node.shown()}"
+                names = ", ".join(known) or "none"
+                return self._decoder.fail(node, f"{message}; known are: {names}")
+            return self._decoder.fail(node, unknown(family.noun, name, known))
+        self.used.add(which)
+        if which in self._trail:
+            trail = [*self._trail[self._trail.index(which) :], which]
+            path = " -> ".join(name for _, name in trail)
+            return self._decoder.fail(node, f"a loop: {path}")
+        return self.defined(family, name)
+
+    def _inline(self, family: Family, node: Node, also: tuple[str, ...] = ()) -> Any:
+        """Return what the mapping *node* describes, or ``FAILED``."""
+        if node.broken:
+            return FAILED
+        if self._depth > DEEPEST:
+            return self._decoder.fail(node, f"stacked more than {DEEPEST} deep")
+        self._depth += 1
+        try:
+            return self._described(family, node, also)
+        finally:
+            self._depth -= 1
+
+    def _described(self, family: Family, node: Node, also: tuple[str, ...]) -> Any:
+        schema = self._schema(family, node)
+        if schema is None:
+            return FAILED
+        attributes: dict[str, Node] = {}
+        if family is self._registry.stores:
+            free = [word for word in ATTRIBUTES if word not in schema.options]
+            also = (*free, *also)
+            attributes = {x: node.entries[x] for x in free if x in node.entries}
+        own = node.without(frozenset({"type", *attributes}))
+        made = self._decoder.made(schema, own.entries, own, also=also)
+        if family is self._registry.stores and made is not FAILED:
+            made = self._as_store(made, node)
+        made = self._kept(made, node)
+        for word, attribute in attributes.items():
+            made = self._wrapped(word, attribute, made, node)
+        return made
+
+    def _as_store(self, made: Any, node: Node) -> Any:
+        try:
+            return as_store(made)
+        except TypeError as error:  # somebody else's type that is no store
+            return self._decoder.fail(node, str(error), at=node.start)
+
+    def _schema(self, family: Family, node: Node) -> Schema | None:
+        """Return what the type of *node* takes, or None if that cannot be said."""
+        if not isinstance(node.value, dict):
+            message = f"expected a mapping with a type, got {node.shown()}"
+            if not node.sources and node.value in family:
+                message += f"; write {{type: {node.value}}}"
+            self._decoder.fail(node, message)
+            return None
+        kind = node.entries.get("type")
+        if kind is None:
+            words = ", ".join(family.words())
+            message = f"missing 'type': one of {words}"
+            self._decoder.fail(node, message, at=node.start)
+            return None
+        if kind.broken:
+            return None
+        if not isinstance(kind.value, str):
+            message = f"expected the name of a {family.noun} type, got {kind.shown()}"
+            self._decoder.fail(kind, message)
+            return None
+        if kind.sources and kind.value not in family:
+            words = ", ".join(family.words())
+            message = f"unknown {family.noun} type, {kind.shown()}; known are: {words}"
+            self._decoder.fail(kind, message)
+            return None
+        return self._found(family, kind.value, kind)
+
+    def _found(self, family: Family, word: str, node: Node) -> Schema | None:
+        try:
+            return self._decoder.schema(family.find(word))
+        except ConfigError as error:
+            self._decoder.fail(node, self._problems.veiled(str(error)))
+        except (NameError, TypeError, ValueError) as error:
+            self._decoder.fail(
+                node, f"type {word!r} has no readable signature: {error}"
+            )
+        return None
+
+    def _wrapped(self, word: str, attribute: Node, made: Any, node: Node) -> Any:
+        """Return *made* in the wrapper that *attribute* asks for, or ``FAILED``."""
+        schema = self._found(self._registry.stores, word, attribute)
+        child = schema.child() if schema is not None else None
+        if schema is None or child is None or attribute.broken:
+            return FAILED
+        if attribute.value is False:
+            return made
+        entries = attribute.entries
+        if attribute.value is not True and not isinstance(attribute.value, dict):
+            first = next(name for name in schema.options if name != child)
+            entries = {first: attribute}
+        inner = Missing() if made is FAILED else made
+        wrapper = self._decoder.made(schema, entries, attribute, given={child: inner})
+        if made is FAILED or wrapper is FAILED:
+            return FAILED
+        wrapper.transparent = True
+        return self._kept(wrapper, attribute)
+
+    def _tier(self, node: Node) -> Any:
+        """Return the tier that *node* describes; any store may be one."""
+        schema = self._found(self._registry.tiers, "store", node)
+        child = schema.child() if schema is not None else None
+        if schema is None or child is None:
+            return FAILED
+        entries: dict[str, Node] = {}
+        if isinstance(node.value, dict):
+            kind = node.entries.get("type")
+            if kind is not None and kind.value in self._registry.tiers:
+                return self._inline(self._registry.tiers, node)
+            options = [name for name in schema.options if name != child]
+            entries = {x: node.entries[x] for x in options if x in node.entries}
+            inner = node.without(frozenset(options))
+            store = self._inline(self._registry.stores, inner, tuple(options))
+        else:
+            store = self._named(self._registry.stores, str(node.value), node)
+        given = {child: Missing() if store is FAILED else store}
+        return self._kept(self._decoder.made(schema, entries, node, given=given), node)
+
+    def _kept(self, made: Any, node: Node) -> Any:
+        if made is not FAILED:
+            self.made.append((made, node))
+        return made

@@ -1,0 +1,119 @@
+"""
+Plain values: what pydantic makes of an annotation, and what to call it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BeforeValidator, PlainValidator, TypeAdapter
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+from tiered_store.config.problems import one_of
+from tiered_store.units import Secret, Unit
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """
+    A plain value.
+
+    Attributes:
+        words: What is expected, in words.
+        choices: The words it may be, if only certain ones.
+        secret: It is never shown.
+    """
+
+    adapter: TypeAdapter[Any]
+    words: str
+    choices: tuple[str, ...] = ()
+    secret: bool = False
+
+
+def leaf_of(hint: Any) -> Leaf | None:
+    """Return what *hint* takes, or None if no file can spell it."""
+    if _is_callable(hint):
+        return None
+    try:
+        adapter: TypeAdapter[Any] = TypeAdapter(_spelled(hint))
+    except (PydanticSchemaGenerationError, PydanticUserError):
+        return None
+    words = one_of(_words(hint))
+    return Leaf(adapter, words, tuple(_choices(hint)), Secret in _parts(hint))
+
+
+def _is_callable(hint: Any) -> bool:
+    return any(
+        part is Callable or get_origin(part) in (Callable, type)
+        for part in _parts(hint)
+    )
+
+
+def _parts(hint: Any) -> Iterator[Any]:
+    yield hint
+    if get_origin(hint) is not Literal:
+        for argument in get_args(hint):
+            yield from _parts(argument)
+
+
+def _spelled(hint: Any) -> Any:
+    """Return *hint* with units and secrets as pydantic understands them."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if hint is Secret:
+        return Annotated[Any, PlainValidator(_secret)]
+    if origin in (Union, UnionType):
+        return reduce(or_, (_spelled(argument) for argument in arguments))
+    if origin is Annotated:
+        marks = [
+            BeforeValidator(mark.read) if isinstance(mark, Unit) else mark
+            for mark in arguments[1:]
+        ]
+        return Annotated[(_spelled(arguments[0]), *marks)]
+    return hint
+
+
+def _secret(value: object) -> Secret:
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    return Secret(value)
+
+
+_WORDS = {
+    str: "a text",
+    Secret: "a text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+}
+
+
+def _words(hint: Any) -> Iterator[str]:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        for argument in arguments:
+            yield from _words(argument)
+    elif origin is Literal:
+        yield from (repr(choice) for choice in arguments)
+    elif origin is Annotated:
+        units = [mark for mark in arguments if isinstance(mark, Unit)]
+        if units:
+            yield f"a {units[0].name} such as {units[0].example}"
+        else:
+            yield from _words(arguments[0])
+    elif hint is NoneType:
+        return  # it need not be said that an option may be left out
+    elif hint in _WORDS:
+        yield _WORDS[hint]
+    else:
+        yield getattr(hint, "__name__", str(hint))
+
+
+def _choices(hint: Any) -> Iterator[str]:
+    for part in _parts(hint):
+        if get_origin(part) is Literal:
+            yield from (word for word in get_args(part) if isinstance(word, str))

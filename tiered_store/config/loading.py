@@ -1,0 +1,116 @@
+"""
+From a file or a mapping to the store that it describes.
+"""
+
+from __future__ import annotations
+
+import os
+
+from collections.abc import Mapping
+from typing import Any
+
+from tiered_store.config.builder import Builder
+from tiered_store.config.document import from_plain, read
+from tiered_store.config.lint import Finding, findings
+from tiered_store.config.node import Node
+from tiered_store.config.outline import Outline
+from tiered_store.config.problems import Problems, unknown
+from tiered_store.config.registry import Registry
+from tiered_store.errors import ConfigError
+from tiered_store.store import Store
+from tiered_store.tree import label
+
+
+_REGISTRY = Registry()
+
+
+def load(
+    path: str | os.PathLike[str],
+    name: str | None = None,
+    *,
+    registry: Registry | None = None,
+) -> Store:
+    """
+    Return the store that the file at *path* calls *name*, or its default one.
+
+    Only what that store stands on is built, each name once; two calls share nothing.
+    Nothing is contacted.
+
+    Raises:
+        ConfigError: Something is wrong; every problem at once, with its place.
+    """
+    problems = Problems()
+    return _built(read(path, problems), name, problems, registry or _REGISTRY)
+
+
+def build(
+    mapping: Mapping[str, Any],
+    name: str | None = None,
+    *,
+    registry: Registry | None = None,
+) -> Store:
+    """
+    Return the store that *mapping*, in the words of a file, describes.
+
+    Raises:
+        ConfigError: Something is wrong; every problem at once, with its path.
+    """
+    problems = Problems()
+    return _built(from_plain(mapping, problems), name, problems, registry or _REGISTRY)
+
+
+def check(
+    path: str | os.PathLike[str], *, registry: Registry | None = None
+) -> list[str]:
+    """Return all that is wrong with the file at *path*, stores in no use included."""
+    return examine(path, registry=registry)[0]
+
+
+def examine(
+    path: str | os.PathLike[str], *, registry: Registry | None = None
+) -> tuple[list[str], list[Finding]]:
+    """
+    Return all that is wrong with the file at *path*, and what is allowed but will hurt.
+
+    The latter is only looked for where nothing is wrong.
+    """
+    problems = Problems()
+    registry = registry or _REGISTRY
+    root = read(path, problems)
+    if root is None:
+        return problems.lines(), []
+    outline = Outline(root, problems)
+    builder = Builder(outline.definitions, problems, registry)
+    try:
+        _build_all(builder, outline, registry)
+        return problems.lines(), [] if problems else findings(builder, outline)
+    finally:
+        builder.close()
+
+
+def _build_all(builder: Builder, outline: Outline, registry: Registry) -> None:
+    for family in (registry.stores, registry.journals):
+        for name in outline.definitions[family.noun]:
+            builder.defined(family, name)
+
+
+def _built(
+    root: Node | None, name: str | None, problems: Problems, registry: Registry
+) -> Store:
+    if root is None:
+        raise ConfigError(problems.lines())
+    outline = Outline(root, problems)
+    stores = outline.definitions["store"]
+    if name is None:
+        name = outline.default
+    elif name not in stores and stores:
+        problems.add(outline.file, "", unknown("store", name, stores))
+    builder = Builder(outline.definitions, problems, registry)
+    if name is None or name not in stores:
+        _build_all(builder, outline, registry)  # for what else is wrong
+    else:
+        store = builder.defined(registry.stores, name)
+        if isinstance(store, Store) and not problems:
+            return label(store, name)
+    builder.close()
+    raise ConfigError(problems.lines())

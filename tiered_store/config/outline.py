@@ -1,0 +1,120 @@
+"""
+The top of a configuration: its version, its default and what it defines.
+"""
+
+from __future__ import annotations
+
+import re
+
+from collections.abc import Mapping
+
+from tiered_store.config.interpolate import interpolated
+from tiered_store.config.node import Node
+from tiered_store.config.problems import Place, Problems, unknown
+
+
+VERSION = 1
+
+_SECTIONS = {"store": "stores", "journal": "journals"}
+_KEYS = ("version", "default", *_SECTIONS.values())
+_NAME = re.compile(r"\w[\w-]*")
+
+
+class Outline:
+    """
+    What stands at the top of *root*.
+
+    Attributes:
+        file: The file as a whole, if it is one.
+        default: The name of the store that is meant if none is named, if that is
+            known.
+        definitions: By family and name, the nodes that define something.
+    """
+
+    def __init__(self, root: Node, problems: Problems) -> None:
+        self.file = Place(root.place.file) if root.place is not None else None
+        self.default: str | None = None
+        self.definitions: Mapping[str, Mapping[str, Node]] = {
+            noun: {} for noun in _SECTIONS
+        }
+        self._root = root
+        self._problems = problems
+        if self._is_ours():
+            self._read()
+
+    def _is_ours(self) -> bool:
+        """Whether there is any point in looking further."""
+        root = self._root
+        if not isinstance(root.value, dict):
+            if not root.broken:
+                message = "expected a mapping with version, default and stores"
+                self._problems.add(root.place, "", f"{message}, got {root.shown()}")
+            return False
+        version = root.entries.get("version")
+        if version is None:
+            message = f"missing 'version'; begin with version: {VERSION}"
+            self._problems.add(self.file, "", message)
+            return True
+        if type(version.value) is not int or version.value != VERSION:
+            message = f"expected {VERSION}, got {version.shown()}"
+            self._problems.add(version.place, version.path, message)
+            return False
+        return True
+
+    def _read(self) -> None:
+        root = self._root
+        for key, node in root.entries.items():
+            if key not in _KEYS:
+                message = unknown("key", key, _KEYS, listed=True)
+                self._problems.add(node.key, node.path, message)
+        self.definitions = {
+            noun: self._section(section) for noun, section in _SECTIONS.items()
+        }
+        stores = self.definitions["store"]
+        if "stores" not in root.entries:
+            self._problems.add(
+                self.file, "", "missing 'stores': what there is, by name"
+            )
+        elif stores or root.entries["stores"].value == {}:
+            self._read_default(stores)
+
+    def _section(self, section: str) -> Mapping[str, Node]:
+        node = self._root.entries.get(section)
+        if node is None or node.broken:
+            return {}
+        if not isinstance(node.value, dict):
+            message = f"expected a mapping by name, got {node.shown()}"
+            self._problems.add(node.place, node.path, message)
+            return {}
+        for name, definition in node.entries.items():
+            if not _NAME.fullmatch(name):
+                message = "a name is made of letters, digits, '-' and '_'"
+                self._problems.add(definition.key, definition.path, message)
+        return node.entries
+
+    def _read_default(self, stores: Mapping[str, Node]) -> None:
+        if not stores:
+            empty = self._root.entries["stores"]
+            self._problems.add(empty.place, empty.path, "there must be at least one")
+            return
+        written = self._root.entries.get("default")
+        if written is None:
+            if len(stores) == 1:
+                self.default = next(iter(stores))
+            else:
+                message = f"missing 'default': one of {', '.join(stores)}"
+                self._problems.add(self.file, "", message)
+            return
+        node = interpolated(written, self._problems)
+        if node.broken:
+            return
+        if not isinstance(node.value, str):
+            message = f"expected the name of a store, got {node.shown()}"
+        elif node.value in stores:
+            self.default = node.value
+            return
+        elif node.sources:
+            message = f"unknown store, {node.shown()}; known are: {', '.join(stores)}"
+        else:
+            message = unknown("store", node.value, stores)
+        self._problems.add(node.place, node.path, message)

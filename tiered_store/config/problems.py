@@ -1,0 +1,123 @@
+"""
+What is wrong with a configuration: where, what, and what instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+_USERINFO = re.compile(r"(://)[^/\s'\"@]*:[^/\s'\"]*@")
+_SHORT = 4  # characters; what is shorter is hidden as a whole word only
+_CANDIDATES = 200
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """A character of a file; lines and columns count from 1, 0 is the whole file."""
+
+    file: str
+    line: int = 0
+    column: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong: ``images.yml:17:20 stores.us: unknown key 'buckt'``."""
+
+    place: Place | None
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        where = " ".join(str(part) for part in (self.place, self.path) if part)
+        return f"{where}: {self.message}" if where else self.message
+
+
+class Problems:
+    """
+    All that is wrong with one configuration.
+
+    Nothing secret is ever said: passwords in URLs are struck out of every message,
+    and what was given to :meth:`hide` out of those that other code worded.
+    """
+
+    def __init__(self) -> None:
+        self._found: list[Problem] = []
+        self._secrets: set[str] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._found)
+
+    def add(self, place: Place | None, path: str, message: str) -> None:
+        """Note that *message* is to be said about *path*, once."""
+        line = _USERINFO.sub(r"\1****@", " ".join(message.splitlines()))
+        problem = Problem(place, path, line)
+        if problem not in self._found[-100:]:  # a shared journal's, for example
+            self._found.append(problem)
+
+    def hide(self, secret: str) -> None:
+        """Never show *secret*."""
+        if secret:
+            self._secrets |= {secret, repr(secret)[1:-1]}
+
+    def veiled(self, message: str) -> str:
+        """Return *message*, which somebody else worded, without any secret in it."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            pattern = re.escape(secret)
+            if len(secret) < _SHORT:
+                pattern = rf"(?<!\w){pattern}(?!\w)"
+            message = re.sub(pattern, "****", message)
+        return message
+
+    def lines(self) -> list[str]:
+        """Return them as lines, in the order of the file."""
+        ordered = sorted(self._found, key=lambda found: found.place or Place(""))
+        return [str(problem) for problem in ordered]
+
+
+def unknown(what: str, word: str, known: Iterable[str], *, listed: bool = False) -> str:
+    """
+    Say that there is no *what* called *word*, and which one may have been meant.
+
+    Args:
+        listed: Name all that are known, even if one of them is close.
+    """
+    names = list(dict.fromkeys(known))
+    message = f"unknown {what} {brief(word)}"
+    meant = nearest(word, names)
+    if meant is not None:
+        message += f"; did you mean {meant!r}?"
+    if not names:
+        return f"{message}; none is known here"
+    if meant is None:
+        return f"{message}; known are: {', '.join(names)}"
+    return f"{message} known are: {', '.join(names)}" if listed else message
+
+
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """Return which of *known* looks most like *word*, or None if none does."""
+    if len(word) > 60:
+        return None
+    by_lower = {name.lower(): name for name in list(known)[:_CANDIDATES]}
+    found = difflib.get_close_matches(word.lower(), by_lower, 1, 0.6)
+    return by_lower[found[0]] if found else None
+
+
+def brief(value: object) -> str:
+    """Return *value* as it may be shown in one line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:56]}...{text[-1]}"
+
+
+def one_of(words: Iterable[str]) -> str:
+    """Return *words* as alternatives: ``a, b or c``."""
+    *most, last = dict.fromkeys(word for word in words if word) or [""]
+    return f"{', '.join(most)} or {last}" if most else last
