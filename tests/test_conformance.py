@@ -1,41 +1,75 @@
 """
 The conformance table: every built-in store, one line each.
+
+Stores that need a server of their own are in the test files named after them.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
+from tiered_store.foreign import ForeignStore
 from tiered_store.store import Store
 from tiered_store.testing.conformance import StoreConformance
+from tiered_store.testing.faults import FaultStore
+from tiered_store.tiers.memory import MemoryTier
+from tiered_store.tiers.store import StoreTier
 from tiered_store.tree import label
 from tiered_store.wrappers.breaker import BreakerStore
+from tiered_store.wrappers.cached import CachedStore
+from tiered_store.wrappers.fallback import FallbackStore
+from tiered_store.wrappers.limit import LimitStore
+from tiered_store.wrappers.overlay import OverlayStore
+from tiered_store.wrappers.prefixed import PrefixedStore
+from tiered_store.wrappers.retry import RetryStore
 
 
 def memory() -> Store:
-    return MemoryStore(base_url="memory://test/")
+    return MemoryStore(base_url="https://memory/")
 
 
-class TestMemory(StoreConformance):
-    @pytest.fixture
-    def store(self) -> Store:
-        return MemoryStore()
+def directory(path: Path) -> Store:
+    return FileSystemStore(str(path / "root"), "https://directory/", create=True)
 
 
-class TestFileSystem(StoreConformance):
-    @pytest.fixture
-    def store(self, tmp_path) -> Store:
-        return FileSystemStore(tmp_path / "root", "https://x/", create=True)
-
-
-WRAPPED = {
-    "breaker": lambda: BreakerStore(memory()),
+TABLE: dict[str, Callable[[Path], Store]] = {
+    "memory": lambda path: memory(),
+    "memory without URLs": lambda path: MemoryStore(),
+    "filesystem": directory,
+    "filesystem fsync": lambda path: FileSystemStore(
+        str(path), "https://directory/", fsync=True
+    ),
+    "foreign": lambda path: ForeignStore(directory(path)),
+    "breaker": lambda path: BreakerStore(memory()),
+    "cached by memory": lambda path: CachedStore(directory(path), [MemoryTier()]),
+    "cached by directory": lambda path: CachedStore(memory(), [directory(path)]),
+    "cached by two": lambda path: CachedStore(
+        memory(), [MemoryTier(capacity=100_000), StoreTier(directory(path))]
+    ),
+    "fallback of one": lambda path: FallbackStore({"only": directory(path)}),
+    "fallback with an empty one": lambda path: FallbackStore(
+        {"first": memory(), "empty": directory(path)},
+        read_on=["unavailable", "not_found"],
+    ),
+    "fault": lambda path: FaultStore(memory()),
+    "limit": lambda path: LimitStore(memory(), 4),
+    "overlay": lambda path: OverlayStore(memory(), directory(path)),
+    "prefixed": lambda path: PrefixedStore(memory(), "prefix."),
+    "retry": lambda path: RetryStore(directory(path)),
+    "a deep stack": lambda path: RetryStore(
+        CachedStore(
+            FallbackStore({"us": directory(path), "local": memory()}), [MemoryTier()]
+        )
+    ),
 }
 
 
-class TestWrapped(StoreConformance):
-    @pytest.fixture(params=WRAPPED)
-    def store(self, request) -> Store:
-        return label(WRAPPED[request.param](), request.param)
+class TestTable(StoreConformance):
+    @pytest.fixture(params=TABLE)
+    def store(self, request, tmp_path) -> Store:
+        return label(TABLE[request.param](tmp_path), request.param)
