@@ -14,7 +14,7 @@ from tiered_store.config.bounded import DEEPEST
 from tiered_store.config.decode import FAILED, Decoder
 from tiered_store.config.interpolate import interpolated
 from tiered_store.config.node import Node
-from tiered_store.config.problems import Problems, unknown
+from tiered_store.config.problems import Problems, series, unknown
 from tiered_store.config.registry import Family, Registry
 from tiered_store.config.schema import Schema
 from tiered_store.errors import ConfigError, UnsupportedError
@@ -117,7 +117,7 @@ class Builder:
         if name not in known:
             if node.sources:
                 message = f"unknown {family.noun}, {node.shown()}"
-                names = ", ".join(known) or "none"
+                names = series(known) or "none"
                 return self._decoder.fail(node, f"{message}; known are: {names}")
             return self._decoder.fail(node, unknown(family.noun, name, known))
         self.used.add(which)
@@ -173,7 +173,7 @@ class Builder:
             return None
         kind = node.entries.get("type")
         if kind is None:
-            words = ", ".join(family.words())
+            words = series(family.words())
             message = f"missing 'type': one of {words}"
             self._decoder.fail(node, message, at=node.start)
             return None
@@ -184,7 +184,7 @@ class Builder:
             self._decoder.fail(kind, message)
             return None
         if kind.sources and kind.value not in family:
-            words = ", ".join(family.words())
+            words = series(family.words())
             message = f"unknown {family.noun} type, {kind.shown()}; known are: {words}"
             self._decoder.fail(kind, message)
             return None

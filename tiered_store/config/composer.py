@@ -185,7 +185,8 @@ class _Composer(Bounded):
         for key, entry in node.entries.items():
             if key not in entries:
                 where = below(path, key)
-                entries[key] = self._copied(entry, where, entry.key, depth + 1)
+                copied = self._copied(entry, where, entry.key, depth + 1, node.key)
+                entries[key] = copied
 
     def _alias(
         self, name: str, path: str, place: Place, key: Place | None, depth: int
@@ -194,19 +195,23 @@ class _Composer(Bounded):
             message = f"alias *{brief(name)[1:-1]}: no such anchor stands above it"
             self._problems.add(place, path, message)
             return Node(None, path, place, key, broken=True)
-        return self._copied(self._anchors[name], path, key, depth)
+        return self._copied(self._anchors[name], path, key, depth, place)
 
-    def _copied(self, node: Node, path: str, key: Place | None, depth: int) -> Node:
-        self._count(node.place, path, depth)
+    def _copied(
+        self, node: Node, path: str, key: Place | None, depth: int, alias: Place | None
+    ) -> Node:
+        self._count(alias, path, depth)
         value: Scalar | dict[str, Node] | list[Node] = node.value
         if isinstance(value, dict):
             value = {
-                name: self._copied(entry, below(path, name), entry.key, depth + 1)
+                name: self._copied(
+                    entry, below(path, name), entry.key, depth + 1, alias
+                )
                 for name, entry in value.items()
             }
         elif isinstance(value, list):
             value = [
-                self._copied(item, below(path, index), None, depth + 1)
+                self._copied(item, below(path, index), None, depth + 1, alias)
                 for index, item in enumerate(value)
             ]
         return replace(node, value=value, path=path, key=key)

@@ -157,7 +157,8 @@ class Decoder:
         """Return *node* as the shape of *choice* that it most likely is meant for."""
         kinds: tuple[type, ...] = (Leaf, Part)
         if isinstance(node.value, dict):
-            kinds = (Part, Group) if "type" in node.value else (Group, Table, Part)
+            typed = "type" in node.value
+            kinds = (Part, Group, Table) if typed else (Group, Table, Part)
         elif isinstance(node.value, list):
             kinds = (Listing,)
         for kind in kinds:

@@ -20,7 +20,7 @@ from tiered_store.config.problems import Problems, brief
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
 _ENV = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
-_FILE = re.compile(r"file:(/.+)", re.DOTALL)
+_FILE = re.compile(r"file:(/.*)", re.DOTALL)
 _LARGEST = 64 * 1024
 _FORMS = "write ${env:NAME}, ${env:NAME:-default} or ${file:/path}; $${ for a plain ${"
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import Enum
 from functools import reduce
 from operator import or_
 from types import NoneType, UnionType
@@ -109,8 +110,12 @@ def _words(hint: Any) -> Iterator[str]:
         return  # it need not be said that an option may be left out
     elif hint in _WORDS:
         yield _WORDS[hint]
+    elif origin is tuple:
+        yield f"a list of {len(arguments)}"
+    elif isinstance(hint, type) and issubclass(hint, Enum):
+        yield from (repr(member.value) for member in hint)
     else:
-        yield getattr(hint, "__name__", str(hint))
+        yield f"a value of type {getattr(hint, '__name__', hint)}"
 
 
 def _choices(hint: Any) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from tiered_store.config.interpolate import interpolated
 from tiered_store.config.node import Node
-from tiered_store.config.problems import Place, Problems, unknown
+from tiered_store.config.problems import Place, Problems, series, unknown
 
 
 VERSION = 1
@@ -102,7 +102,7 @@ class Outline:
             if len(stores) == 1:
                 self.default = next(iter(stores))
             else:
-                message = f"missing 'default': one of {', '.join(stores)}"
+                message = f"missing 'default': one of {series(stores)}"
                 self._problems.add(self.file, "", message)
             return
         node = interpolated(written, self._problems)
@@ -114,7 +114,7 @@ class Outline:
             self.default = node.value
             return
         elif node.sources:
-            message = f"unknown store, {node.shown()}; known are: {', '.join(stores)}"
+            message = f"unknown store, {node.shown()}; known are: {series(stores)}"
         else:
             message = unknown("store", node.value, stores)
         self._problems.add(node.place, node.path, message)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 _USERINFO = re.compile(r"(://)[^/\s'\"@]*:[^/\s'\"]*@")
 _SHORT = 4  # characters; what is shorter is hidden as a whole word only
 _CANDIDATES = 200
+_LISTED = 50
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -98,8 +99,8 @@ def unknown(what: str, word: str, known: Iterable[str], *, listed: bool = False)
     if not names:
         return f"{message}; none is known here"
     if meant is None:
-        return f"{message}; known are: {', '.join(names)}"
-    return f"{message} known are: {', '.join(names)}" if listed else message
+        return f"{message}; known are: {series(names)}"
+    return f"{message} known are: {series(names)}" if listed else message
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
@@ -109,6 +110,14 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     by_lower = {name.lower(): name for name in list(known)[:_CANDIDATES]}
     found = difflib.get_close_matches(word.lower(), by_lower, 1, 0.6)
     return by_lower[found[0]] if found else None
+
+
+def series(words: Iterable[str]) -> str:
+    """Return *words* one after another, not all if there are very many."""
+    every = list(words)
+    left = len(every) - _LISTED
+    listed = ", ".join(every[:_LISTED])
+    return f"{listed} and {left} more" if left > 0 else listed
 
 
 def brief(value: object) -> str:

@@ -78,7 +78,7 @@ class Family:
         self._types = types
 
     def __contains__(self, word: object) -> bool:
-        return word in self._types or word in self._plugins
+        return isinstance(word, str) and (word in self._types or word in self._plugins)
 
     def words(self) -> list[str]:
         """Return every word that is known, our own first."""
@@ -167,6 +167,12 @@ def _imported(word: str, target: str, distribution: str) -> Constructor:
         ) from error
     if not callable(found):
         raise ConfigError(f"type {word!r} of {distribution} is no class: {target}")
+    lacking = sorted(getattr(found, "__abstractmethods__", ()))
+    if lacking:
+        raise ConfigError(
+            f"type {word!r} of {distribution} is unfinished: "
+            f"{target} lacks {', '.join(lacking)}"
+        )
     return found
 
 

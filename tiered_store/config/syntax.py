@@ -33,7 +33,7 @@ _ADVICE = (
     ("expected ':'", "a key without its ':'", False),
     (
         "found unknown escape character",
-        "an unknown escape; write \\\\ for a backslash, or use single quotes",
+        r"an unknown escape; write \\\\ for a backslash, or use single quotes",
         False,
     ),
 )

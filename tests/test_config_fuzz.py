@@ -1,0 +1,205 @@
+"""No input makes it crash, hang, execute, or read what it should not."""
+
+from __future__ import annotations
+
+import os
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.configs import REGISTRY
+from tiered_store.config import build, examine, load
+from tiered_store.config.registry import JOURNALS, STORES, TIERS
+from tiered_store.errors import ConfigError
+from tiered_store.store import Store
+
+
+# what is there already; the other tables' modules may come later
+EXAMPLES = int(os.environ.get("TIERED_STORE_FUZZ_EXAMPLES", "60"))
+many = settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=[
+        HealthCheck.function_scoped_fixture,
+        HealthCheck.too_slow,
+        HealthCheck.filter_too_much,
+        HealthCheck.data_too_large,
+    ],
+)
+
+WORDS = sorted(
+    {
+        *STORES,
+        *JOURNALS,
+        *TIERS,
+        *REGISTRY.stores.words(),
+        *("version", "default", "stores", "journals", "type", "child", "origin"),
+        *("tiers", "journal", "retry", "timeout", "breaker", "limit", "a", "b", "c"),
+        *("capacity", "path", "bucket", "size", "window", "more", "spare", "<<"),
+        *("256MiB", "5m", "${env:HOME}", "${env:NO}", "${file:/etc/hostname}", "${"),
+    }
+)
+words = st.sampled_from(WORDS)
+scalars = (
+    words
+    | st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+)
+trees = st.recursive(
+    scalars,
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(words | st.text(max_size=8), inner, max_size=5)
+    ),
+    max_leaves=25,
+)
+nodes: Any = st.recursive(
+    st.sampled_from(["a", "b", "c", {"type": "memory"}]),
+    lambda inner: st.fixed_dictionaries(
+        {"type": words | st.sampled_from(["group", "tiered", "leaf", "readonly"])},
+        optional={
+            "child": inner,
+            "stores": st.dictionaries(words, inner, max_size=3) | inner,
+            "tiers": st.lists(inner, max_size=3) | inner,
+            "origin": inner,
+            "spare": inner,
+            "journal": inner,
+            "retry": scalars | trees,
+            "limit": scalars,
+            "bucket": scalars,
+            "size": scalars,
+            "window": trees,
+            "path": scalars,
+        },
+    ),
+    max_leaves=8,
+)
+files = st.fixed_dictionaries(
+    {
+        "version": st.just(1),
+        "default": st.sampled_from(["a", "b", "c"]),
+        "stores": st.dictionaries(
+            st.sampled_from(["a", "b", "c"]), nodes | trees, min_size=1
+        ),
+    },
+    optional={"journals": st.dictionaries(words, nodes | trees, max_size=2)},
+)
+# text that is nearly YAML: its own marks, indented words, anchors and aliases
+pieces = st.sampled_from(
+    [
+        *(
+            "\n",
+            "\n  ",
+            "\n    ",
+            "- ",
+            ": ",
+            ":",
+            ", ",
+            "[",
+            "]",
+            "{",
+            "}",
+            "&a ",
+            "*a",
+        ),
+        *("<<: ", "? ", "| \n", "> \n", "'", '"', "#", "!", "!!str ", "%", "@", "\t"),
+        *("---\n", "...\n", "\\", "\0", "\x85", "\ufeff", "é", "\U0001f600", "~", "0x"),
+        *('"\\ud800"', '"\\U99999999"', "!!python/object:os.system "),
+    ]
+)
+nearly_yaml = st.lists(pieces | words | st.text(max_size=5), max_size=60).map("".join)
+
+
+@pytest.fixture(autouse=True)
+def _in_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/a secret place")
+
+
+def tried(content: bytes) -> None:
+    """Check and load a file of *content*: it works, or it is a list of problems."""
+    Path("x.yml").write_bytes(content)
+    problems, findings = examine("x.yml", registry=REGISTRY)
+    for line in (*problems, *map(str, findings)):
+        assert len(line.splitlines()) == 1
+        assert line.startswith("x.yml")
+        assert "secret place" not in line
+        line.encode()
+    used(lambda: load("x.yml", registry=REGISTRY))
+
+
+def used(make: Callable[[], Store]) -> None:
+    """Make a store and close it, or be told in lines what is wrong."""
+    said: tuple[str, ...] = ()
+    try:
+        make().close()
+    except ConfigError as error:
+        said = error.problems or ("",)
+    assert all(len(line.splitlines()) == 1 for line in said)
+    assert "secret place" not in "".join(said)
+
+
+@many
+@given(st.binary(max_size=300))
+def test_any_bytes(content: bytes) -> None:
+    """Bytes are a configuration or are refused."""
+    tried(content)
+
+
+@many
+@given(st.text(max_size=300))
+def test_any_text(content: str) -> None:
+    """So is text."""
+    tried(content.encode("utf-8", "replace"))
+
+
+@many
+@given(nearly_yaml)
+def test_text_that_is_nearly_yaml(content: str) -> None:
+    """So is text that has YAML's own marks in all the wrong places."""
+    tried(content.encode())
+    tried(f"version: 1\nstores:\n  a: {content}\n".encode())
+
+
+@many
+@given(trees | files)
+def test_any_yaml(tree: object) -> None:
+    """So is any YAML, nearly right or not at all."""
+    try:
+        content = yaml.safe_dump(tree, allow_unicode=True).encode()
+    except (yaml.YAMLError, UnicodeEncodeError):
+        return
+    tried(content)
+
+
+@many
+@given(trees | files)
+def test_any_mapping(tree: Any) -> None:
+    """So is any mapping, and what is refused is refused without a file's name."""
+    used(lambda: build(tree, registry=REGISTRY))
+
+
+@many
+@given(st.integers(0, 400), st.binary(min_size=1, max_size=3))
+def test_file_with_a_slip(at: int, slip: bytes) -> None:
+    """A good file that somebody's cat walked over is refused or still good."""
+    content = (
+        b"version: 1\ndefault: images\nstores:\n"
+        b"  images: {type: cached, tiers: [{type: memory, ttl: 60s}], origin: pair}\n"
+        b"  pair:\n    type: fallback\n    stores:\n      us: bucket\n"
+        b"      eu: {type: leaf, bucket: '${env:HOME}', retry: {attempts: 3}}\n"
+        b"    breaker: {failures: 3, open: 2s}\n"
+        b"  bucket: {type: memory, capacity: 1GiB, limit: 8, breaker: true}\n"
+    )
+    tried(content[:at] + slip + content[at:])
+    tried(content[:at] + slip + content[at + len(slip) :])
