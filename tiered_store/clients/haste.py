@@ -1,0 +1,79 @@
+"""
+Connections of redis-py that wait no longer than their caller can.
+
+An SDK's timeout is fixed when a connection is made, and counts for a whole upload
+but anew for each piece of a download.  Here it counts for each piece either way,
+and the caller's deadline shortens it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tiered_store import deadline
+
+
+_PIECE = 256 * 1024  # what must be sent within one timeout
+_LEAST = 0.001  # seconds; none at all would mean not to wait, which is another thing
+
+
+def hasty(kind: type[Any], connect_timeout: float) -> type[Any]:
+    """Return the connection class *kind*, in haste."""
+    name = f"Hasty{kind.__name__}"
+    return type(name, (_Haste, kind), {"connect_patience": connect_timeout})
+
+
+class _Haste:
+    connect_patience: float
+    socket_connect_timeout: float
+    socket_timeout: float
+
+    def _connect(self) -> _HastySocket:
+        self.socket_connect_timeout = _bounded(self.connect_patience)
+        connected = super()._connect()  # type: ignore[misc]  # of the other base
+        return _HastySocket(connected, self.socket_timeout)
+
+
+class _HastySocket:
+    """A socket whose every wait is bounded by the caller's deadline."""
+
+    def __init__(self, connected: Any, timeout: float | None) -> None:
+        self._socket = connected
+        self._timeout = timeout
+        self._shortened = False
+
+    def recv(self, *args: Any) -> bytes:
+        self._hurry()
+        return bytes(self._socket.recv(*args))
+
+    def recv_into(self, *args: Any) -> int:
+        self._hurry()
+        return int(self._socket.recv_into(*args))
+
+    def sendall(self, content: Any) -> None:
+        view = memoryview(content)
+        for start in range(0, len(view), _PIECE):
+            self._hurry()
+            self._socket.sendall(view[start : start + _PIECE])
+
+    def settimeout(self, seconds: float | None) -> None:
+        self._timeout = seconds
+        self._socket.settimeout(seconds)
+
+    def _hurry(self) -> None:
+        left = deadline.remaining()
+        if left is None and not self._shortened:
+            return
+        self._shortened = left is not None
+        patience = self._timeout
+        if left is not None and patience != 0:
+            patience = left if patience is None else min(patience, left)
+            patience = max(patience, _LEAST)
+        self._socket.settimeout(patience)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+def _bounded(seconds: float) -> float:
+    return max(_LEAST, deadline.bounded(seconds))
