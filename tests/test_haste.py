@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tiered_store.clients.haste import hasty
-from tiered_store.deadline import deadline
+from tiered_store.deadlines import deadline
 
 
 class Recorder:

@@ -35,7 +35,7 @@ from tiered_store.backends.redis import RedisStore
 from tiered_store.body import Body
 from tiered_store.clients.link import Link
 from tiered_store.clients.redis import one_at_a_time
-from tiered_store.deadline import deadline
+from tiered_store.deadlines import deadline
 from tiered_store.errors import (
     ConfigError,
     CorruptError,

@@ -6,7 +6,7 @@ import pytest
 
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
-from tiered_store.deadline import deadline
+from tiered_store.deadlines import deadline
 from tiered_store.errors import (
     ConfigError,
     DeniedError,

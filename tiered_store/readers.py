@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from tiered_store import deadline
+from tiered_store import deadlines
 from tiered_store.errors import StoreError, UnavailableError
 
 
@@ -144,7 +144,7 @@ class _Resuming(SeekableReader):
 
     def _next(self, wanted: int) -> bytes:
         for resumes_left in range(_RESUMES, -1, -1):
-            deadline.check()
+            deadlines.check()
             try:
                 if self._source is None or self._at != self._position:
                     self._drop()

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import NoReturn, Protocol, TypeVar
 
-from tiered_store import deadline
+from tiered_store import deadlines
 from tiered_store.body import Body, Readable, Stat
 from tiered_store.errors import NotFoundError, StoreError, UnsupportedError
 from tiered_store.events import VERBS, Event, Listener, Operation, Verb
@@ -281,7 +281,7 @@ class Store(ABC):
     def _begin(self) -> float:
         if self.closed:
             raise ValueError(f"{self} is closed")
-        deadline.check()
+        deadlines.check()
         return time.perf_counter() if self.listeners else 0.0
 
     def _answered(

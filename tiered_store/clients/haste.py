@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tiered_store import deadline
+from tiered_store import deadlines
 
 
 _PIECE = 256 * 1024  # what must be sent within one timeout
@@ -61,7 +61,7 @@ class _HastySocket:
         self._socket.settimeout(seconds)
 
     def _hurry(self) -> None:
-        left = deadline.remaining()
+        left = deadlines.remaining()
         if left is None and not self._shortened:
             return
         self._shortened = left is not None
@@ -76,4 +76,4 @@ class _HastySocket:
 
 
 def _bounded(seconds: float) -> float:
-    return max(_LEAST, deadline.bounded(seconds))
+    return max(_LEAST, deadlines.bounded(seconds))

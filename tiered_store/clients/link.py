@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from tiered_store import deadline, lifecycle
+from tiered_store import deadlines, lifecycle
 from tiered_store.errors import DeadlineError, UnavailableError
 from tiered_store.translation import translate
 from tiered_store.translation.translate import family
@@ -100,7 +100,7 @@ class Link:
             failure = translate(error)
             if failure is None:
                 raise
-            if isinstance(failure, UnavailableError) and deadline.remaining() == 0:
+            if isinstance(failure, UnavailableError) and deadlines.remaining() == 0:
                 ambiguous = failure.ambiguous
                 raise DeadlineError(_LATE, ambiguous=ambiguous) from error
             raise failure from error
@@ -110,7 +110,7 @@ class Link:
         return self._make() if client is None else client
 
     def _make(self) -> Any:
-        patience = deadline.bounded(self._patience)
+        patience = deadlines.bounded(self._patience)
         if not self._lock.acquire(timeout=patience):
             raise UnavailableError("still connecting")
         try:

@@ -24,7 +24,7 @@ from redis.sentinel import (
     SentinelManagedSSLConnection,
 )
 
-from tiered_store import deadline
+from tiered_store import deadlines
 from tiered_store.clients.endpoint import (
     PORT,
     SENTINEL_PORT,
@@ -151,7 +151,7 @@ def one_at_a_time(refresh: Callable[..., Any], seconds: float) -> Callable[..., 
     def refresh_once(*args: Any, **kwargs: Any) -> None:
         nonlocal successes
         before = successes
-        if not turn.acquire(timeout=deadline.bounded(seconds)):
+        if not turn.acquire(timeout=deadlines.bounded(seconds)):
             raise ConnectionError("the nodes of the Cluster are still being asked")
         try:
             if successes == before:

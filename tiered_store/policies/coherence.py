@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from tiered_store import deadline, lifecycle
+from tiered_store import deadlines, lifecycle
 from tiered_store.body import Body
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import DeadlineError, StoreError
@@ -159,12 +159,12 @@ class Coherence:
             if flight is None:
                 return self._lead(key, mine, noted, fetch)
             try:
-                return flight.result(deadline.remaining())
+                return flight.result(deadlines.remaining())
             except TimeoutError:
-                deadline.check()
+                deadlines.check()
                 raise
             except DeadlineError:
-                deadline.check()
+                deadlines.check()
             except StoreError as error:
                 raise error.copy() from error
 

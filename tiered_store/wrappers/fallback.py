@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, TypeVar
 
-from tiered_store import deadline
+from tiered_store import deadlines
 from tiered_store.body import Body, Stat
 from tiered_store.combine import Answers
 from tiered_store.errors import (
@@ -111,7 +111,7 @@ class FallbackStore(Store):
         left = len(self.stores)
         for name, store in self.stores.items():
             try:
-                with deadline.share(left):
+                with deadlines.share(left):
                     return [ask(store)]
             except NotFoundError as error:
                 answers.add(name, error)

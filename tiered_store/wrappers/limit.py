@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from tiered_store import deadline, lifecycle
+from tiered_store import deadlines, lifecycle
 from tiered_store.body import Body, Stat
 from tiered_store.errors import ConfigError, DeadlineError, UnavailableError
 from tiered_store.key import Key
@@ -108,13 +108,13 @@ class LimitStore(Wrapper):
             permits.release()
 
     def _patience(self) -> float | None:
-        left = deadline.remaining()
+        left = deadlines.remaining()
         waits = [seconds for seconds in (self.wait, left) if seconds is not None]
         return min(waits, default=None)
 
     def _too_long(self) -> UnavailableError:
         busy = f"all {self.maximum} permits are in use"
-        if deadline.remaining() == 0.0:
+        if deadlines.remaining() == 0.0:
             return DeadlineError(f"the caller's time is up, {busy}", local=True)
         return UnavailableError(
             f"{busy}, and none was free within {self.wait:g} s",

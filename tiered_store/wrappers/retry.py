@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import tenacity
 
-from tiered_store import deadline
+from tiered_store import deadlines
 from tiered_store.body import Body, Stat
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError, StoreError, ThrottledError
@@ -138,7 +138,7 @@ class RetryStore(Wrapper):
             if state.attempt_number >= self.attempts:
                 return True
             left = started + self.max_elapsed - self._clock.monotonic()
-            room = deadline.bounded(left) - _WORTH_IT
+            room = deadlines.bounded(left) - _WORTH_IT
             return state.upcoming_sleep > room or not self._tokens.spend()
 
         def tell(state: tenacity.RetryCallState) -> None:
