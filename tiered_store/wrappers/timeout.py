@@ -1,0 +1,190 @@
+"""
+Bound the time that a store may take to answer.
+
+.. code-block:: yaml
+
+   type: timeout
+   seconds: 2s
+   child: {type: filesystem, path: /mnt/nfs/images}
+
+For stores that have no timeouts of their own, such as a network disk.  Put it
+below ``retry``, so that each attempt has its time.
+"""
+
+from __future__ import annotations
+
+import io
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+from itertools import islice
+
+from tiered_store.body import Body, BytesBody, Stat
+from tiered_store.errors import DeadlineError, UnavailableError
+from tiered_store.key import Key
+from tiered_store.policies.patience import Patience
+from tiered_store.readers import SeekableReader
+from tiered_store.store import Store
+from tiered_store.units import Duration
+from tiered_store.wrapper import Wrapper
+
+
+_PIECE = 256 * 1024
+_PAGE = 100  # keys
+
+
+class TimeoutStore(Wrapper):
+    """
+    A *child* that answers within *seconds*, or not at all.
+
+    Each operation runs in a thread of its own under that deadline, so that a child
+    which heeds deadlines ends by itself.  One that does not is left behind: a put
+    or delete may still happen later, which is why its error is ambiguous, but a put
+    left behind gets no more bytes, so it never stores what a caller has changed
+    since.  A body that is returned is read the same way, at most 256 KiB at a time
+    unless it is in memory, and a listing for each hundred keys.  URLs are direct.
+
+    The cost is a change of threads, some 50 microseconds, for each of these.
+
+    Args:
+        seconds: For an operation, and for each piece of a body.
+        abandoned: Calls left behind that have not come back, from which on every
+            call fails at once.
+
+    Raises:
+        UnavailableError: No answer came in time.
+        DeadlineError: The caller's own deadline was the shorter one.
+    """
+
+    def __init__(self, child: Store, seconds: Duration, *, abandoned: int = 16) -> None:
+        super().__init__(child)
+        self.seconds = seconds
+        self.abandoned = abandoned
+        self._patience = Patience(seconds, abandoned)
+
+    def _put(self, key: Key, body: Body, reproducible: bool) -> None:
+        lent = _LentBody(body)
+        given = body if isinstance(body, BytesBody) else lent  # bytes never change
+        try:
+            self._patience.wait_for(
+                lambda: self.child.put(key, given, reproducible), changes=True
+            )
+        except BaseException:
+            lent.taken_back = True
+            raise
+
+    def _get(self, key: Key) -> Body:
+        body = self._patience.wait_for(lambda: self.child.get(key))
+        return body if isinstance(body, BytesBody) else _TimedBody(body, self._patience)
+
+    def _delete(self, key: Key) -> None:
+        self._patience.wait_for(lambda: self.child.delete(key), changes=True)
+
+    def _stat(self, key: Key) -> Stat:
+        return self._patience.wait_for(lambda: self.child.stat(key))
+
+    def _keys(self, prefix: str) -> Iterator[Key]:
+        listing = self.child.keys(prefix)
+        while page := self._patience.wait_for(lambda: list(islice(listing, _PAGE))):
+            yield from page
+
+    def _close(self) -> None:
+        self._patience.close()
+
+
+class _TimedBody(Body):
+    """A body of which every piece comes in time."""
+
+    def __init__(self, inner: Body, patience: Patience) -> None:
+        self.size = inner.size
+        self.version = inner.version
+        self._inner = inner
+        self._patience = patience
+
+    def open(self, offset: int = 0) -> io.BufferedReader:
+        reader = _TimedReader(self._inner, offset, self._patience)
+        return io.BufferedReader(reader, _PIECE)
+
+    def stat(self) -> Stat:
+        return self._inner.stat()
+
+
+class _InnerReader(SeekableReader):
+    """Reads *body* through a reader of it, opened when first needed."""
+
+    def __init__(self, body: Body, position: int) -> None:
+        super().__init__(body.size, position)
+        self._body = body
+        self._file: io.BufferedIOBase | None = None
+
+    def _fetch(self, wanted: int) -> bytes:
+        if self._file is None:
+            self._file = self._body.open(self._position)
+        elif self._file.tell() != self._position:
+            self._file.seek(self._position)
+        piece = self._file.read1(wanted)
+        if not piece:
+            raise UnavailableError(
+                f"the body ended after {self._position} of {self._size} bytes"
+            )
+        return piece
+
+    def _release(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.close()
+
+    def close(self) -> None:
+        self._release()
+        super().close()
+
+
+class _TimedReader(_InnerReader):
+    def __init__(self, body: Body, position: int, patience: Patience) -> None:
+        super().__init__(body, position)
+        self._patience = patience
+        self._lost = False
+
+    def _piece(self, wanted: int) -> bytes:
+        if self._lost:
+            raise UnavailableError("an earlier read has not come back")
+        wanted = min(wanted, _PIECE)
+        return self._patience.wait_for(
+            lambda: self._fetch(wanted), left_behind=self._leave
+        )
+
+    def _leave(self, reading: Future[bytes]) -> None:
+        self._lost = True
+        reading.add_done_callback(lambda _: _InnerReader._release(self))
+
+    def _release(self) -> None:
+        if not self._lost:  # else it would wait for the thread that reads
+            super()._release()
+
+
+class _LentBody(Body):
+    """A body that can be taken back, while somebody may still be reading it."""
+
+    def __init__(self, inner: Body) -> None:
+        self.size = inner.size
+        self.version = inner.version
+        self.taken_back = False
+        self._inner = inner
+
+    def open(self, offset: int = 0) -> io.BufferedReader:
+        return io.BufferedReader(_LentReader(self, self._inner, offset), _PIECE)
+
+    def stat(self) -> Stat:
+        return self._inner.stat()
+
+
+class _LentReader(_InnerReader):
+    def __init__(self, lent: _LentBody, body: Body, position: int) -> None:
+        super().__init__(body, position)
+        self._lent = lent
+
+    def _piece(self, wanted: int) -> bytes:
+        piece = self._fetch(wanted)
+        if self._lent.taken_back:  # looked at after reading: the file may have changed
+            raise DeadlineError("nobody waits for this any more")
+        return piece
