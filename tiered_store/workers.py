@@ -73,9 +73,15 @@ class Workers:
                 return False
             self._threads += 1
             number = self._threads
-        threading.Thread(
+        thread = threading.Thread(
             target=self._serve, name=f"{self.name}-{number}", daemon=True
-        ).start()
+        )
+        try:
+            thread.start()
+        except RuntimeError:  # no more threads to be had, or the interpreter ends
+            with self._lock:
+                self._threads -= 1
+            return False
         return True
 
     def _serve(self) -> None:

@@ -1,0 +1,217 @@
+"""
+The SQLite file of a journal: its schema, its connections and its errors.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import uuid
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tiered_store import lifecycle
+from tiered_store.errors import (
+    FullError,
+    MisconfiguredError,
+    StoreError,
+    UnavailableError,
+)
+
+
+_APPLICATION = 0x74696572  # "tier", so that nobody's other database is mistaken for one
+_SCHEMA = 1
+_TABLES = (
+    """
+    CREATE TABLE state (
+        identity TEXT NOT NULL, sequence INTEGER NOT NULL, size INTEGER NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE pending (
+        key TEXT, replica TEXT, verb TEXT NOT NULL, intent TEXT NOT NULL, prior TEXT,
+        sequence INTEGER NOT NULL, since REAL NOT NULL, reproducible INTEGER NOT NULL,
+        attempts INTEGER NOT NULL, retry_at REAL NOT NULL, last_error TEXT,
+        PRIMARY KEY (key, replica)
+    ) WITHOUT ROWID
+    """,
+)
+
+_PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
+_WRONG = {
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_NOTADB,
+}
+
+
+class Database:
+    """
+    Connections to the file *path*, made at the first use.
+
+    Args:
+        flush: Wait for the disk at each commit.
+        busy: Seconds to wait for a transaction of another process.
+    """
+
+    def __init__(self, path: str, *, flush: bool, busy: float) -> None:
+        self._idle: list[sqlite3.Connection] = []
+        self.path = path
+        self._busy = busy
+        self._flush = flush
+        self._file: tuple[int, int] | None = None
+        self.after_fork()
+        lifecycle.survive_fork(self)
+
+    def after_fork(self) -> None:
+        """Open anew: a connection must not even be closed in another process."""
+        _inherited.extend(self._idle)
+        self._idle = []
+        self._writing = threading.Lock()
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """
+        Lend a connection; as many are open as were ever in use at once.
+
+        Raises:
+            StoreError: The file cannot be used; the connection is not used again.
+        """
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._connect()
+        try:
+            yield connection
+        except sqlite3.Error as error:
+            connection.close()
+            raise self._failure(error) from error
+        except BaseException:
+            self._idle.append(connection)
+            raise
+        self._idle.append(connection)
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Lend a connection in a transaction, committed unless something is raised."""
+        # threads wait here in turn, SQLite would let them sleep and try again
+        with self._writing, self.reading() as connection:
+            self._check_file()
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+                connection.execute("COMMIT")
+            except BaseException:
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+
+    def check_folder(self) -> None:
+        """
+        Raise unless there is a directory to make the file in.
+
+        Raises:
+            MisconfiguredError: There is none.
+        """
+        folder = os.path.dirname(self.path)
+        if not os.path.isdir(folder):
+            raise MisconfiguredError(
+                f"the journal's directory {folder!r} does not exist; make it"
+            )
+
+    def close(self) -> None:
+        """Close what is not in use."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        self.check_folder()
+        connection = None
+        try:
+            connection = sqlite3.connect(
+                self.path,
+                timeout=self._busy,
+                isolation_level=None,
+                check_same_thread=False,
+            )
+            self._prepare(connection)
+        except BaseException as error:
+            if connection is not None:
+                connection.close()
+            if isinstance(error, sqlite3.Error):
+                raise self._failure(error) from error
+            raise
+        if self._file is None:
+            self._file = _identity(self.path)
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        execute = connection.execute
+        execute(f"PRAGMA synchronous = {'FULL' if self._flush else 'NORMAL'}")
+        if self._is_ours(connection):
+            return
+        execute("PRAGMA journal_mode = WAL")
+        execute("BEGIN IMMEDIATE")
+        if not self._is_ours(connection):  # another process may have been quicker
+            for table in _TABLES:
+                execute(table)
+            execute("INSERT INTO state VALUES (?, 0, 0)", (uuid.uuid4().hex,))
+            execute(f"PRAGMA application_id = {_APPLICATION}")
+            execute(f"PRAGMA user_version = {_SCHEMA}")
+        execute("COMMIT")
+
+    def _is_ours(self, connection: sqlite3.Connection) -> bool:
+        """
+        Tell whether the file is a journal, or still empty.
+
+        Raises:
+            MisconfiguredError: It is something else, or a newer version's.
+        """
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        if application != _APPLICATION:
+            (tables,) = connection.execute(
+                "SELECT count(*) FROM sqlite_schema"
+            ).fetchone()
+            if application or version or tables:
+                raise MisconfiguredError(f"{self.path!r} is a database, but no journal")
+            return False
+        if version > _SCHEMA:
+            raise MisconfiguredError(
+                f"the journal {self.path!r} has schema {version}, which a newer "
+                f"version wrote; this one knows {_SCHEMA}"
+            )
+        return True
+
+    def _check_file(self) -> None:
+        if self._file != _identity(self.path):
+            raise MisconfiguredError(
+                f"the journal {self.path!r} was removed or replaced while it was in "
+                "use; start again, and verify the replicas"
+            )
+
+    def _failure(self, error: sqlite3.Error) -> StoreError:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        message = f"the journal {self.path!r} cannot be used: {error}"
+        if code == sqlite3.SQLITE_FULL:
+            return FullError(message)
+        if code in _WRONG:
+            return MisconfiguredError(message)
+        return UnavailableError(message, retryable=code in _PASSING)
+
+
+_inherited: list[sqlite3.Connection] = []
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

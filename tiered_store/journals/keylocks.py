@@ -1,0 +1,185 @@
+"""
+One holder a key: in this process, and on this machine.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import threading
+import time
+import weakref
+
+from collections.abc import Callable
+
+from tiered_store import lifecycle
+from tiered_store.key import Key
+from tiered_store.readers import Descriptor
+
+
+_FIRST_POLL = 0.0005
+_LAST_POLL = 0.02
+
+
+class Lease:
+    """The right to be the only one; as a context manager it ends with the block."""
+
+    __slots__ = ("_end",)
+
+    def __init__(self, end: Callable[[], None]) -> None:
+        self._end = end
+
+    def release(self) -> None:
+        """Let the next one have it; once, from any thread."""
+        self._end()
+
+    def __enter__(self) -> Lease:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._end()
+
+
+class _Held:
+    __slots__ = ("lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+
+
+class KeyLocks:
+    """A lock for each key in use, among the threads of this process."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+        lifecycle.survive_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget who held what: those threads are not here."""
+        self._lock = threading.Lock()
+        self._held: dict[Key, _Held] = {}
+
+    def lease(self, key: Key, seconds: float) -> Lease | None:
+        """Return the lease on *key*, None if it was not to be had in *seconds*."""
+        with self._lock:
+            held = self._held.setdefault(key, _Held())
+            held.users += 1
+        if held.lock.acquire(timeout=max(0.0, seconds)):
+            return Lease(lambda: self._release(key, held))
+        self._leave(key, held)
+        return None
+
+    def _release(self, key: Key, held: _Held) -> None:
+        held.lock.release()
+        self._leave(key, held)
+
+    def _leave(self, key: Key, held: _Held) -> None:
+        with self._lock:
+            held.users -= 1
+            if not held.users and self._held.get(key) is held:
+                del self._held[key]
+
+
+class FileLocks:
+    """
+    A lock for each key in use, among all processes that open the same file.
+
+    They are record locks of the operating system, one byte a key.  They cost two
+    system calls and end with the process that holds them, killed or not, so there is
+    no time after which somebody who is merely slow is taken for dead.
+
+    Such locks do not exclude threads of one process, and closing the file anywhere
+    in the process ends them all.  So a process has each file open once, which is what
+    :func:`file_locks` is for, with a :class:`KeyLocks` before it.
+    """
+
+    def __init__(self, descriptor: Descriptor) -> None:
+        self._descriptor = descriptor
+        self._threads = KeyLocks()
+
+    def lease(self, key: Key, seconds: float) -> Lease | None:
+        """Return the lease on *key*, None if it was not to be had in *seconds*."""
+        ends = time.monotonic() + seconds
+        ours = self._threads.lease(key, seconds)
+        if ours is None:
+            return None
+        try:
+            place = _place(key)
+            if self._lock(place, ends):
+                return Lease(lambda: self._release(place, ours))
+        except BaseException:
+            ours.release()
+            raise
+        ours.release()
+        return None
+
+    def _lock(self, place: int, ends: float) -> bool:
+        pause = _FIRST_POLL
+        while True:
+            try:
+                fcntl.lockf(
+                    self._descriptor.number, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place
+                )
+            except (BlockingIOError, PermissionError):  # POSIX allows either
+                left = ends - time.monotonic()
+                if left <= 0:
+                    return False
+                time.sleep(min(pause, left))
+                pause = min(2 * pause, _LAST_POLL)
+            else:
+                return True
+
+    def _release(self, place: int, ours: Lease) -> None:
+        try:
+            fcntl.lockf(self._descriptor.number, fcntl.LOCK_UN, 1, place)
+        finally:
+            ours.release()
+
+
+class _Files:
+    """The files that this process has open, each once."""
+
+    def __init__(self) -> None:
+        self._open: weakref.WeakValueDictionary[tuple[int, int], FileLocks] = (
+            weakref.WeakValueDictionary()
+        )
+        self.after_fork()
+        lifecycle.survive_fork(self)
+
+    def after_fork(self) -> None:
+        """Take a lock of one's own; the files stay open, what they lock does not."""
+        self._lock = threading.Lock()
+
+    def at(self, path: str) -> FileLocks:
+        with self._lock:
+            known = self._known(path)
+            if known is not None:
+                return known
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            descriptor = Descriptor(os.open(path, flags, 0o666))
+            found = os.fstat(descriptor.number)
+            locks = FileLocks(descriptor)
+            self._open[found.st_dev, found.st_ino] = locks
+            return locks
+
+    def _known(self, path: str) -> FileLocks | None:
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            return None
+        return self._open.get((found.st_dev, found.st_ino))
+
+
+_files = _Files()
+
+
+def file_locks(path: str) -> FileLocks:
+    """Return the locks of the file *path*, which is made if it is missing."""
+    return _files.at(path)
+
+
+def _place(key: Key) -> int:
+    digest = hashlib.blake2b(repr(tuple(key)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 2  # an offset, so it must stay positive

@@ -1,0 +1,123 @@
+"""
+What is pending, as values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tiered_store.key import Key
+
+
+Intent = Literal["put", "delete", "drop"]
+Missed = Literal["put", "delete", "drop", "in_doubt"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """
+    What *replica* has to do about *key*.
+
+    Attributes:
+        verb: ``put``: it lacks the object as it is now.  ``delete``: it may still have
+            an object that is gone.  ``drop``: it may have an old copy of an object
+            that is kept elsewhere only.  ``in_doubt``: a write began and nobody knows
+            how it ended, so the object as it was and as it was to become are both
+            right.
+        intent: What that write wanted of this replica.
+        prior: The verb of the row that was there when the write began.  A replica that
+            was behind already has neither the old object nor the new one.
+        sequence: Of the write, growing with each one; a row is only ever changed by
+            whoever knows it.
+        since: When the replica began to be behind, in seconds since the epoch.
+        reproducible: As the write said.
+        attempts: Repairs that failed.
+        retry_at: When the next one should be tried, in seconds since the epoch.
+        last_error: Why the last one failed, or the write.
+    """
+
+    replica: str
+    key: Key
+    verb: Missed
+    intent: Intent
+    prior: Missed | None = None
+    sequence: int
+    since: float
+    reproducible: bool = False
+    attempts: int = 0
+    retry_at: float = 0.0
+    last_error: str | None = None
+
+    @property
+    def behind(self) -> bool:
+        """Whether the replica cannot be believed about the object."""
+        return self.verb != "in_doubt" or self.prior not in (None, "in_doubt")
+
+
+Rows = dict[str, Row]  # of one key, by replica
+
+
+def is_gone(rows: Mapping[str, Row]) -> bool:
+    """Tell whether *rows* say that the object was deleted, and some do not know yet."""
+    return bool(rows) and all(row.verb == "delete" for row in rows.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A write that has begun, and what it wants of each replica."""
+
+    key: Key
+    sequence: int
+    intents: Mapping[str, Intent]
+    reproducible: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """
+    What one replica has to catch up with.
+
+    Attributes:
+        rows: How many objects.
+        in_doubt: How many of them because a write did not end.
+        oldest: Since when, in seconds since the epoch.
+        last_error: The last one that was noted.
+    """
+
+    rows: int
+    in_doubt: int
+    oldest: float
+    last_error: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """
+    What is pending.
+
+    Attributes:
+        replicas: By name, those that are behind.
+        single_copies: Objects that only one replica is sure to have.
+    """
+
+    replicas: Mapping[str, Backlog] = field(default_factory=dict)
+    single_copies: int = 0
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return sum(backlog.rows for backlog in self.replicas.values())
+
+
+def name_of(key: Key) -> str:
+    """Return *key* as a line of text that a person can read."""
+    return " ".join(map(str, key))
+
+
+def key_of(name: str) -> Key:
+    """Return the key that :func:`name_of` made *name* of."""
+    # an object type may have spaces, what follows it has none
+    object_type, object_id, width, height, mimetype = name.rsplit(" ", 4)
+    return Key(object_type, int(object_id), int(width), int(height), mimetype)

@@ -1,0 +1,208 @@
+"""
+A journal in an SQLite file: the processes of one machine share it.
+
+.. code-block:: yaml
+
+   type: sqlite
+   path: /var/lib/images/journal.db
+   durability: process
+
+It must lie on a local disk, and be kept: without it nobody knows what is pending.
+Beside it lies a file of its name with ``-locks``, which is always empty.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, TypeVar
+
+from tiered_store.clock import SYSTEM, Clock
+from tiered_store.errors import ConfigError, FullError, UnavailableError
+from tiered_store.journals.database import Database
+from tiered_store.journals.journal import Journal
+from tiered_store.journals.keylocks import FileLocks, Lease, file_locks
+from tiered_store.journals.row import Backlog, Row, Rows, key_of, name_of
+from tiered_store.key import Key
+from tiered_store.units import Duration
+
+
+Result = TypeVar("Result")
+
+_COLUMNS = (
+    "key, replica, verb, intent, prior, sequence, since, reproducible, "
+    "attempts, retry_at, last_error"
+)
+_OF_KEY = f"SELECT {_COLUMNS} FROM pending WHERE key = ?"  # noqa: S608 - constants
+_PAGE = (
+    f"SELECT {_COLUMNS} FROM pending "  # noqa: S608 - constants
+    "WHERE (key, replica) > (?1, ?2) AND (?3 IS NULL OR replica = ?3) "
+    "ORDER BY key, replica LIMIT ?4"
+)
+_WRITE = (
+    f"INSERT OR REPLACE INTO pending ({_COLUMNS}) "  # noqa: S608 - constants
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_DELETE = "DELETE FROM pending WHERE key = ? AND replica = ?"
+_COUNT = "UPDATE state SET sequence = ?, size = size + ?"
+_BACKLOGS = (
+    "SELECT replica, count(*), sum(verb = 'in_doubt'), min(since) "
+    "FROM pending GROUP BY replica"
+)
+_LAST_ERRORS = (  # of the row with the maximum, which SQLite promises
+    "SELECT replica, last_error, max(retry_at) FROM pending "
+    "WHERE last_error IS NOT NULL GROUP BY replica"
+)
+_SHORT = (
+    "SELECT count(*) FROM (SELECT 1 FROM pending WHERE intent = 'put' "
+    "GROUP BY key HAVING count(*) >= ?)"
+)
+
+
+class SQLiteJournal(Journal):
+    """
+    Rows in the SQLite file *path*, made at the first use.
+
+    Args:
+        durability: What must not lose a row that was written: ``process`` survives
+            any end of the process, ``power`` also that of the machine, at the price
+            of a disk flush, some hundred times slower.
+        capacity: Rows, about 200 bytes each.
+        busy: Seconds to wait for another process, whose transactions take
+            microseconds.
+    """
+
+    local = True
+
+    def __init__(
+        self,
+        path: str,
+        *,
+        durability: Literal["process", "power"] = "process",
+        capacity: int = 1_000_000,
+        busy: Duration = 5.0,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        if capacity < 1:
+            raise ConfigError(f"capacity: must be at least 1, not {capacity}")
+        if durability not in ("process", "power"):
+            raise ConfigError(f"durability: process or power, not {durability!r}")
+        self.path = os.fspath(path)
+        self.durability = durability
+        self.capacity = capacity
+        self.busy = busy
+        self.clock = clock
+        self._database = Database(
+            os.path.abspath(os.path.expanduser(self.path)),
+            flush=durability == "power",
+            busy=busy,
+        )
+        self._locks: FileLocks | None = None
+
+    def lease(self, key: Key, seconds: float) -> Lease | None:
+        self._database.check_folder()
+        try:
+            if self._locks is None:
+                self._locks = file_locks(f"{self._database.path}-locks")
+            return self._locks.lease(key, seconds)
+        except OSError as error:
+            raise UnavailableError(
+                f"the locks of the journal {self.path!r} cannot be used: "
+                f"{error.strerror}"
+            ) from error
+
+    def rows(self, key: Key) -> Mapping[str, Row]:
+        with self._database.reading() as connection:
+            found = connection.execute(_OF_KEY, (name_of(key),)).fetchall()
+        return {values[1]: _row(values, key) for values in found}
+
+    def backlogs(self) -> Mapping[str, Backlog]:
+        with self._database.reading() as connection:
+            found = connection.execute(_BACKLOGS).fetchall()
+            errors = {row[0]: row[1] for row in connection.execute(_LAST_ERRORS)}
+        return {
+            name: Backlog(
+                rows=rows,
+                in_doubt=in_doubt,
+                oldest=oldest,
+                last_error=errors.get(name),
+            )
+            for name, rows, in_doubt, oldest in found
+        }
+
+    def short_of(self, copies: int) -> int:
+        with self._database.reading() as connection:
+            return int(connection.execute(_SHORT, (copies,)).fetchone()[0])
+
+    def close(self) -> None:
+        self._database.close()
+
+    def _update(self, key: Key, rule: Callable[[Rows, int], Result]) -> Result:
+        name = name_of(key)
+        with self._database.writing() as connection:
+            execute = connection.execute
+            sequence, size = execute("SELECT sequence, size FROM state").fetchone()
+            found = execute(_OF_KEY, (name,)).fetchall()
+            old = {values[1]: _row(values, key) for values in found}
+            new = dict(old)
+            result = rule(new, sequence + 1)
+            growth = len(new) - len(old)
+            if growth > 0 and size + growth > self.capacity:
+                raise FullError(
+                    f"the journal {self.path!r} is full: {size} of {self.capacity} "
+                    "rows; repair, or raise its capacity"
+                )
+            _write(connection, name, old, new)
+            execute(_COUNT, (sequence + 1, growth))
+        return result
+
+    def _page(
+        self, replica: str | None, after: tuple[str, str], limit: int
+    ) -> list[Row]:
+        with self._database.reading() as connection:
+            found = connection.execute(_PAGE, (*after, replica, limit)).fetchall()
+        return [_row(values, key_of(values[0])) for values in found]
+
+
+def _write(connection: sqlite3.Connection, name: str, old: Rows, new: Rows) -> None:
+    for replica, row in new.items():
+        if row is not old.get(replica):
+            connection.execute(_WRITE, _values(row, name))
+    for replica in old.keys() - new.keys():
+        connection.execute(_DELETE, (name, replica))
+
+
+def _row(values: tuple[Any, ...], key: Key) -> Row:
+    _, replica, verb, intent, prior, sequence, since, reproducible, *rest = values
+    attempts, retry_at, last_error = rest
+    return Row(
+        replica=replica,
+        key=key,
+        verb=verb,
+        intent=intent,
+        prior=prior,
+        sequence=sequence,
+        since=since,
+        reproducible=bool(reproducible),
+        attempts=attempts,
+        retry_at=retry_at,
+        last_error=last_error,
+    )
+
+
+def _values(row: Row, name: str) -> tuple[Any, ...]:
+    return (
+        name,
+        row.replica,
+        row.verb,
+        row.intent,
+        row.prior,
+        row.sequence,
+        row.since,
+        row.reproducible,
+        row.attempts,
+        row.retry_at,
+        row.last_error,
+    )

@@ -1,0 +1,30 @@
+"""
+What is known of the health of replicas, without asking any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+from tiered_store.policies.guard import Guard, trickle
+from tiered_store.store import Store
+
+
+def is_ill(store: Store) -> bool:
+    """Tell whether *store* is known not to answer reads."""
+    return isinstance(store, Guard) and store.reading.state != "closed"
+
+
+def last_resort(
+    stores: Iterable[Store], side: Literal["read", "write"]
+) -> AbstractContextManager[None]:
+    """While all *stores* are known to be down, let a call through to look again."""
+    for store in stores:
+        if not isinstance(store, Guard):
+            return nullcontext()
+        circuit = store.reading if side == "read" else store.writing
+        if circuit.state != "open":
+            return nullcontext()
+    return trickle()

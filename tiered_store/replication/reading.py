@@ -1,0 +1,148 @@
+"""
+Read from replicas with knowledge of what each of them has missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+from tiered_store import deadlines
+from tiered_store.combine import Answers
+from tiered_store.errors import NotFoundError, StoreError, UnsupportedError
+from tiered_store.events import Verb
+from tiered_store.journals.journal import Journal
+from tiered_store.journals.row import Row, is_gone
+from tiered_store.key import Key
+from tiered_store.replication.health import is_ill, last_resort
+from tiered_store.replication.placement import Placement
+from tiered_store.replication.telling import Teller
+from tiered_store.store import Store
+
+
+Result = TypeVar("Result")
+
+
+class Reader:
+    """
+    Answers of the replicas that can be believed.
+
+    Args:
+        lenient: Believe every replica while the journal cannot be used.
+    """
+
+    def __init__(
+        self,
+        replicas: Mapping[str, Store],
+        placement: Placement,
+        journal: Journal,
+        teller: Teller,
+        *,
+        lenient: bool,
+    ) -> None:
+        self._replicas = replicas
+        self._placement = placement
+        self._journal = journal
+        self._teller = teller
+        self._lenient = lenient
+
+    def first(self, verb: Verb, key: Key, ask: Callable[[Store], Result]) -> Result:
+        """
+        Return the first hit of the replicas that are not behind.
+
+        A replica that lacks what another one has is noted in the journal, unless
+        something is pending for the object already.
+
+        Raises:
+            NotFoundError: All of them said so, or it was deleted and some have not
+                heard of it.
+            StoreError: Somebody could not answer, or there was nobody to ask.
+        """
+        rows = self._rows(key)
+        if rows and is_gone(rows):
+            raise NotFoundError("it was deleted")
+        names = self._current(rows)
+        answers = Answers()
+        with last_resort((self._replicas[name] for name in names), "read"):
+            found = self._ask(verb, key, ask, names, answers)
+        if not found:
+            raise answers.conclusion("every replica is behind")
+        if answers.errors and not rows:
+            self._note_lacking(key, answers)
+        return found[0]
+
+    def url(self, key: Key) -> str:
+        """
+        Return a URL from a replica that is not behind, by what is known at once.
+
+        A journal that is reached over a network is not asked.
+        """
+        rows = self._rows(key) if self._journal.local else {}
+        refusal: UnsupportedError | None = None
+        for name in sorted(
+            self._current(rows) or self._placement.order, key=self._rank
+        ):
+            try:
+                return self._replicas[name].url(key)
+            except UnsupportedError as error:
+                refusal = error
+        raise refusal or UnsupportedError("none of its replicas has URLs")
+
+    def _ask(
+        self,
+        verb: Verb,
+        key: Key,
+        ask: Callable[[Store], Result],
+        names: Sequence[str],
+        answers: Answers,
+    ) -> list[Result]:
+        """Return the first hit, or nothing with everybody's *answers* noted."""
+        refusal: UnsupportedError | None = None
+        for number, name in enumerate(names):
+            try:
+                with deadlines.share(len(names) - number):
+                    return [ask(self._replicas[name])]
+            except UnsupportedError as error:
+                refusal = error
+            except StoreError as error:
+                answers.add(name, error)
+                if not isinstance(error, NotFoundError):
+                    self._teller.fell_back(verb, key, name, error)
+        if refusal is not None and not answers.errors:
+            raise refusal
+        return []
+
+    def _note_lacking(self, key: Key, answers: Answers) -> None:
+        lacking = {
+            name: error
+            for name, error in answers.errors.items()
+            if isinstance(error, NotFoundError) and name in self._placement.complete
+        }
+        with suppress(StoreError):  # the read has succeeded
+            if lacking and self._journal.lack(key, lacking):
+                self._teller.diverged(key, lacking)
+
+    def _rows(self, key: Key) -> Mapping[str, Row]:
+        """Return what is pending for *key* on the replicas there are."""
+        try:
+            rows = self._journal.rows(key)
+        except StoreError:
+            if not self._lenient:
+                raise
+            return {}
+        return {name: rows[name] for name in rows if name in self._replicas}
+
+    def _current(self, rows: Mapping[str, Row]) -> Sequence[str]:
+        """Return the replicas that can be believed, in order."""
+        if not rows:
+            return self._placement.order
+        return [
+            name
+            for name in self._placement.order
+            if name not in rows or not rows[name].behind
+        ]
+
+    def _rank(self, name: str) -> tuple[bool, bool]:
+        """Sort those first that keep everything, then those that are well."""
+        return name not in self._placement.complete, is_ill(self._replicas[name])

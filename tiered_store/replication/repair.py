@@ -1,0 +1,286 @@
+"""
+Bring replicas up to date with what the journal says they missed.
+
+Several repairs may run at once, in one process or many: whoever holds the lease of an
+object repairs it, the others pass on.  One that is killed leaves the rows it had not
+finished, and the next one goes on there.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import itertools
+import random
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from tiered_store import deadlines
+from tiered_store.body import Body
+from tiered_store.clock import Clock
+from tiered_store.errors import (
+    DeadlineError,
+    NotFoundError,
+    StoreError,
+    UnavailableError,
+)
+from tiered_store.journals.journal import Journal
+from tiered_store.journals.row import Intent, Row
+from tiered_store.key import Key
+from tiered_store.policies.breaker import CircuitOpenError
+from tiered_store.store import Store
+from tiered_store.workers import Workers
+
+
+_FIRST_BACKOFF = 1.0
+_LAST_BACKOFF = 600.0
+_NOT_ASKED = (CircuitOpenError, DeadlineError)  # which says nothing about the row
+
+Told = Callable[[Key, str, Intent | None], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepairReport:
+    """
+    What one pass did.
+
+    Attributes:
+        objects: Looked at.
+        repaired: Rows that are done with.
+        failed: Rows that stay, with the error noted.
+        busy: Objects passed over, because somebody else was at them.
+        down: Rows passed over, because their replica is known to be down.
+    """
+
+    objects: int = 0
+    repaired: int = 0
+    failed: int = 0
+    busy: int = 0
+    down: int = 0
+
+    def __add__(self, other: RepairReport) -> RepairReport:
+        return RepairReport(
+            objects=self.objects + other.objects,
+            repaired=self.repaired + other.repaired,
+            failed=self.failed + other.failed,
+            busy=self.busy + other.busy,
+            down=self.down + other.down,
+        )
+
+
+class Repair:
+    """
+    One pass over the rows of *journal*.
+
+    Args:
+        replicas: By name, in the order in which they are asked for copies.
+        told: Called with key, replica and verb for each row that is done with.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        replicas: Mapping[str, Store],
+        workers: Workers,
+        clock: Clock,
+        told: Told,
+    ) -> None:
+        self._journal = journal
+        self._replicas = replicas
+        self._workers = workers
+        self._clock = clock
+        self._told = told
+        self._down: set[str] = set()
+
+    def run(
+        self,
+        *,
+        replica: str | None,
+        limit: int | None,
+        due: bool,
+        parallel: int,
+        progress: Callable[[RepairReport], None] | None,
+    ) -> RepairReport:
+        """Repair what is pending, *parallel* objects at once, and say what was done."""
+        report = RepairReport()
+        keys = itertools.islice(self._keys(replica, due), limit)
+        while batch := list(itertools.islice(keys, parallel)):
+            deadlines.check()
+            work = [functools.partial(self.repair, key, replica) for key in batch]
+            for future in [self._workers.start(one) for one in work]:
+                report += future.result()
+            if progress is not None:
+                progress(report)
+        return report
+
+    def _keys(self, replica: str | None, due: bool) -> Iterator[Key]:
+        now = self._clock.time()
+        rows = self._journal.pending(replica)
+        wanted = (row for row in rows if row.retry_at <= now) if due else rows
+        for key, _ in itertools.groupby(wanted, key=lambda row: row.key):
+            yield key
+
+    def repair(self, key: Key, replica: str | None = None) -> RepairReport:
+        """Repair *key*, on all replicas or one."""
+        lease = self._journal.lease(key, 0)
+        if lease is None:
+            return RepairReport(objects=1, busy=1)
+        with lease:
+            report = RepairReport(objects=1)
+            rows = self._journal.rows(key)
+            if any(row.verb == "in_doubt" for row in rows.values()):
+                report += self._recover(key, rows)
+                rows = self._journal.rows(key)
+            behind = set(rows)
+            for name, row in rows.items():
+                settled = row.verb != "in_doubt" and replica in (None, name)
+                if settled and name in self._replicas:
+                    done = self._complete(row, behind)
+                    report += done
+                    if done.repaired:
+                        behind.discard(name)
+            return report
+
+    # -- a write that did not end --------------------------------------------
+
+    def _recover(self, key: Key, rows: Mapping[str, Row]) -> RepairReport:
+        """
+        Settle *rows* in doubt on one value for all replicas.
+
+        A delete is completed.  A put is settled by what is there: the first replica
+        that has an object, of those that were not behind before, is right.  That there
+        is none takes the word of all of them.
+        """
+        doubtful = [row for row in rows.values() if row.verb == "in_doubt"]
+        names = [
+            *self._replicas,
+            *(name for name in rows if name not in self._replicas),
+        ]
+        if any(row.intent == "delete" for row in doubtful):
+            return self._resolve(key, rows, dict.fromkeys(names, "delete"))
+        found, errors = self._look(key, rows)
+        winner = next((name for name, digest in found.items() if digest), None)
+        if winner is None:
+            if errors or not (found or _was_gone(rows)):
+                error = next(iter(errors.values()), _no_source())
+                return self._blame(doubtful, error)
+            missed: dict[str, Intent | None] = dict.fromkeys(names, "delete")
+            missed.update(dict.fromkeys(found))
+            return self._resolve(key, rows, missed)
+        missed = {name: _wanted(rows.get(name)) for name in names}
+        for name, digest in found.items():
+            if digest == found[winner] or (digest is None and missed[name] == "drop"):
+                missed[name] = None
+        return self._resolve(key, rows, missed)
+
+    def _look(
+        self, key: Key, rows: Mapping[str, Row]
+    ) -> tuple[dict[str, bytes | None], dict[str, StoreError]]:
+        """Return a digest or None for absence, and the errors, in order of trust."""
+        found: dict[str, bytes | None] = {}
+        errors: dict[str, StoreError] = {}
+        able = [name for name in self._replicas if not _is_behind(rows, name)]
+        able.sort(key=lambda name: _wanted(rows.get(name)) == "drop")
+        for name in able:
+            try:
+                found[name] = _digest(self._replicas[name].get(key))
+            except NotFoundError:
+                found[name] = None
+            except StoreError as error:
+                errors[name] = error
+        return found, errors
+
+    def _resolve(
+        self, key: Key, rows: Mapping[str, Row], missed: Mapping[str, Intent | None]
+    ) -> RepairReport:
+        if not self._journal.resolve(key, rows, missed):
+            return RepairReport(busy=1)
+        clean = [name for name in rows if missed[name] is None]
+        for name in clean:
+            self._told(key, name, None)
+        return RepairReport(repaired=len(clean))
+
+    # -- a replica that is behind --------------------------------------------
+
+    def _complete(self, row: Row, behind: set[str]) -> RepairReport:
+        """Do what the replica of *row* missed, unless it is known to be down."""
+        if row.replica in self._down:
+            return RepairReport(down=1)
+        try:
+            done = self._copy(row, behind) if row.verb == "put" else self._remove(row)
+        except CircuitOpenError:
+            self._down.add(row.replica)
+            return RepairReport(down=1)
+        except StoreError as error:
+            return self._blame([row], error)
+        if not self._journal.clear(row):
+            return RepairReport(busy=1)
+        self._told(row.key, row.replica, done)
+        return RepairReport(repaired=1)
+
+    def _remove(self, row: Row) -> Intent:
+        self._replicas[row.replica].delete(row.key)
+        return "delete"
+
+    def _copy(self, row: Row, behind: set[str]) -> Intent | None:
+        target = self._replicas[row.replica]
+        failure: StoreError | None = None
+        asked = False
+        for name, source in self._replicas.items():
+            if name in behind:
+                continue
+            try:
+                body = source.get(row.key)
+            except NotFoundError:
+                asked = True
+            except StoreError as error:
+                failure = error
+            else:
+                target.put(row.key, body, row.reproducible)
+                return "put"
+        if failure is not None:
+            raise UnavailableError(f"nothing to copy from: {failure}") from failure
+        if not asked:
+            raise _no_source()
+        try:
+            target.get(row.key)
+        except NotFoundError:
+            return None  # it is without the object, as all others are
+        raise StoreError(
+            "no replica has the object that this one missed; it still has an older one"
+        )
+
+    def _blame(self, rows: list[Row], error: StoreError) -> RepairReport:
+        if isinstance(error, _NOT_ASKED) or isinstance(error.__cause__, _NOT_ASKED):
+            return RepairReport(down=len(rows))
+        now = self._clock.time()
+        for row in rows:
+            wait = min(_LAST_BACKOFF, _FIRST_BACKOFF * 2 ** min(row.attempts, 32))
+            retry_at = now + wait * random.uniform(0.5, 1.0)
+            self._journal.blame(row, str(error), retry_at)
+        return RepairReport(failed=len(rows))
+
+
+def _is_behind(rows: Mapping[str, Row], name: str) -> bool:
+    return name in rows and rows[name].behind
+
+
+def _was_gone(rows: Mapping[str, Row]) -> bool:
+    """Tell whether the object was deleted when the write that did not end began."""
+    return all((row.prior or row.verb) == "delete" for row in rows.values())
+
+
+def _wanted(row: Row | None) -> Intent:
+    return "drop" if row is not None and row.intent == "drop" else "put"
+
+
+def _no_source() -> StoreError:
+    return UnavailableError("no replica that is not behind is known here")
+
+
+def _digest(body: Body) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for piece in body.chunks():
+        digest.update(piece)
+    return digest.digest()

@@ -1,0 +1,48 @@
+"""
+What a replicated store tells its listeners.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from tiered_store.errors import StoreError
+from tiered_store.events import Diverged, FellBack, Repaired, Verb
+from tiered_store.journals.row import Intent
+from tiered_store.key import Key
+from tiered_store.store import Store
+
+
+class Teller:
+    """Emits the events of *store*."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def fell_back(self, verb: Verb, key: Key, name: str, error: StoreError) -> None:
+        """Say that replica *name* could not answer a read."""
+        if self._store.listeners:
+            self._store.emit(
+                FellBack(
+                    store=str(self._store), verb=verb, key=key, failed=name, error=error
+                )
+            )
+
+    def diverged(self, key: Key, errors: Mapping[str, StoreError | None]) -> None:
+        """Say which replicas missed something that the journal knows."""
+        for name, error in errors.items():
+            if self._store.listeners and error is not None:
+                self._store.emit(
+                    Diverged(store=str(self._store), replica=name, key=key, error=error)
+                )
+
+    def repaired(self, key: Key, name: str, verb: Intent | None) -> None:
+        """Say that replica *name* was brought up to date, by nothing if it was."""
+        if self._store.listeners:
+            done: Literal["put", "delete", "none"] = "none"
+            if verb is not None:
+                done = "put" if verb == "put" else "delete"
+            self._store.emit(
+                Repaired(store=str(self._store), replica=name, key=key, verb=done)
+            )

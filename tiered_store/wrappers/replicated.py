@@ -1,0 +1,263 @@
+"""
+Keep the same objects in several stores.
+
+.. code-block:: yaml
+
+   type: replicated
+   replicas:                               # the names end up in the journal
+     us: {type: memory}
+     eu: {type: memory}
+   quorum: 1                               # who must acknowledge a write
+   journal: {type: memory}                 # for tests; sqlite where it matters
+   read: {order: [us, eu]}
+
+Each replica is a copy of all, in a place of its own.  With a journal one of them may
+be away for as long as it likes: writes go on, reads never ask it for what it missed,
+and :meth:`~ReplicatedStore.repair` brings it up to date, deletes included.  That holds
+for all processes that share the journal.  Without one every replica must acknowledge
+every write.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+from tiered_store.body import Body, Stat
+from tiered_store.clock import SYSTEM, Clock
+from tiered_store.errors import InvalidError, PartialWriteError, StoreError
+from tiered_store.events import Verb
+from tiered_store.foreign import as_store
+from tiered_store.journals.journal import Journal
+from tiered_store.journals.none import NoJournal
+from tiered_store.journals.row import Intent, Row, Status
+from tiered_store.key import Key
+from tiered_store.policies.breaker import BreakerPolicy
+from tiered_store.policies.guard import guard
+from tiered_store.replication.health import last_resort
+from tiered_store.replication.listing import list_keys
+from tiered_store.replication.placement import Placement, ReadPolicy, Reproducible
+from tiered_store.replication.reading import Reader
+from tiered_store.replication.repair import Repair, RepairReport
+from tiered_store.replication.telling import Teller
+from tiered_store.replication.writing import Writer, changed_nothing
+from tiered_store.store import Store, union
+from tiered_store.workers import Workers
+
+
+class ReplicatedStore(Store):
+    """
+    The same objects in all *replicas*.
+
+    A write goes to all at once, marked in the journal before and settled after, and is
+    acknowledged when *quorum* replicas have it.  Below that it raises
+    :class:`~tiered_store.errors.PartialWriteError`, nothing is undone, and what was
+    begun is completed later.  Writes of one object follow each other, writes of
+    different ones do not wait, and readers never do.
+
+    A read asks the replicas in order and passes over those that are behind.  What was
+    deleted is absent, even while every replica still has it.
+
+    Args:
+        replicas: By name; a name stays with its place, for the journal knows it.
+        quorum: How many must acknowledge; by default 1 with a journal, all without.
+        journal: Remembers what each replica missed.
+        reproducible: Keeps objects that can be computed again in fewer places; an
+            older copy elsewhere is deleted.
+        journal_errors: What happens when the journal cannot be used.  ``fail``: nothing
+            is read or written.  ``degrade``: every replica must acknowledge, unless
+            something is known to be pending for the object, and every replica is
+            believed.
+        breaker: When to stop asking a replica; None for never.
+        workers: Threads; beyond them replicas are written one after the other.
+
+    Raises:
+        ConfigError: Names that are unknown, or a quorum that cannot be.
+    """
+
+    def __init__(
+        self,
+        replicas: Mapping[str, Store],
+        *,
+        quorum: int | None = None,
+        journal: Journal | None = None,
+        read: ReadPolicy | None = None,
+        reproducible: Reproducible | None = None,
+        journal_errors: Literal["fail", "degrade"] = "fail",
+        breaker: BreakerPolicy | None = BreakerPolicy(),  # noqa: B008 - frozen
+        workers: int = 32,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self._placement = Placement(
+            replicas,
+            quorum=quorum,
+            remembered=journal is not None,
+            read=read,
+            reproducible=reproducible,
+        )
+        self.replicas = {
+            name: guard(as_store(replicas[name]), breaker) for name in replicas
+        }
+        self.quorum = self._placement.quorum
+        self.journal = journal
+        self.read = read
+        self.reproducible = reproducible
+        self.journal_errors = journal_errors
+        self.breaker = breaker
+        self.workers = workers
+        self._clock = clock
+        self._journal = NoJournal() if journal is None else journal
+        self._workers = Workers("replicated", workers)
+        self._teller = Teller(self)
+        degrade = journal_errors == "degrade"
+        self._writer = Writer(self._journal, self._workers, degrade=degrade)
+        self._reader = Reader(
+            self.replicas,
+            self._placement,
+            self._journal,
+            self._teller,
+            lenient=degrade,
+        )
+
+    def children(self) -> Mapping[str, Store]:
+        return self.replicas
+
+    def capabilities(self) -> frozenset[Verb]:
+        """What any replica can do."""
+        return union(iter(self.replicas.values()))
+
+    # -- writing -------------------------------------------------------------
+
+    def _put(self, key: Key, body: Body, reproducible: bool) -> None:
+        intents, quorum = self._placement.of_put(reproducible)
+
+        def change(replica: Store, intent: Intent) -> None:
+            if intent == "put":
+                replica.put(key, body, reproducible)
+            else:
+                replica.delete(key)
+
+        self._write(key, intents, change, quorum, reproducible)
+
+    def _delete(self, key: Key) -> None:
+        intents, quorum = self._placement.of_delete()
+        self._write(key, intents, lambda replica, _: replica.delete(key), quorum)
+
+    def _write(
+        self,
+        key: Key,
+        intents: Mapping[str, Intent],
+        change: Callable[[Store, Intent], None],
+        quorum: int,
+        reproducible: bool = False,
+    ) -> None:
+        calls = {
+            name: functools.partial(change, self.replicas[name], intent)
+            for name, intent in intents.items()
+        }
+        with last_resort(self.replicas.values(), "write"):
+            outcomes, all_must = self._writer.write(
+                key, intents, calls, reproducible=reproducible
+            )
+        errors: dict[str, StoreError | None] = {}
+        for name, outcome in outcomes.items():
+            if outcome is not None and not isinstance(outcome, StoreError):
+                raise outcome  # a bug, or an interruption: not ours to judge
+            errors[name] = outcome
+        if not all_must and not changed_nothing(outcomes):
+            self._teller.diverged(key, errors)
+        counted = [name for name in intents if all_must or intents[name] != "drop"]
+        done = sum(errors[name] is None for name in counted)
+        needed = len(counted) if all_must else quorum
+        if done < needed:
+            raise _failure(f"{done} of {needed} replicas acknowledged", errors)
+
+    # -- reading -------------------------------------------------------------
+
+    def _get(self, key: Key) -> Body:
+        return self._reader.first("get", key, lambda replica: replica.get(key))
+
+    def _stat(self, key: Key) -> Stat:
+        return self._reader.first("stat", key, lambda replica: replica.stat(key))
+
+    def _url(self, key: Key) -> str:
+        return self._reader.url(key)
+
+    def _keys(self, prefix: str) -> Iterator[Key]:
+        return list_keys(self._ordered(), self._journal, prefix)
+
+    # -- repairing -----------------------------------------------------------
+
+    def repair(
+        self,
+        replica: str | None = None,
+        *,
+        limit: int | None = None,
+        due: bool = False,
+        parallel: int = 4,
+        progress: Callable[[RepairReport], None] | None = None,
+    ) -> RepairReport:
+        """
+        Bring up to date what is pending, once through, and say what was done.
+
+        Any number may run at once.  What fails stays, with its error noted.
+
+        Args:
+            replica: Only this one.
+            limit: Objects, at most.
+            due: Only what has waited long enough since it last failed.
+            parallel: Objects at once.
+            progress: Told the report so far after every few objects.
+
+        Raises:
+            ValueError: There is no such replica.
+            StoreError: The journal cannot be used.
+        """
+        if replica is not None and replica not in self.replicas:
+            known = ", ".join(self.replicas)
+            raise ValueError(f"no replica {replica!r}; there are {known}")
+        repair = Repair(
+            self._journal,
+            self._ordered(),
+            self._workers,
+            self._clock,
+            self._teller.repaired,
+        )
+        return repair.run(
+            replica=replica, limit=limit, due=due, parallel=parallel, progress=progress
+        )
+
+    def pending(self, replica: str | None = None) -> Iterator[Row]:
+        """Yield what the replicas, or one of them, have missed."""
+        return self._journal.pending(replica)
+
+    def status(self) -> Status:
+        """Return how much is pending, and how many objects have only one copy."""
+        short = len(self.replicas) - 1
+        return Status(
+            replicas=self._journal.backlogs(),
+            single_copies=self._journal.short_of(short) if short else 0,
+        )
+
+    def _ordered(self) -> Mapping[str, Store]:
+        return {name: self.replicas[name] for name in self._placement.order}
+
+    def _close(self) -> None:
+        self._workers.close()
+        self._journal.close()
+
+
+def _failure(message: str, errors: Mapping[str, StoreError | None]) -> StoreError:
+    """Return the error of a write that too few replicas acknowledged."""
+    if len(errors) == 1:
+        (error,) = errors.values()
+        assert error is not None
+        return error
+    failure = PartialWriteError(message, errors)
+    if changed_nothing(errors):
+        wrong = (error for error in errors.values() if isinstance(error, InvalidError))
+        failure.ambiguous = False
+        return next(wrong, failure)
+    return failure
