@@ -1,0 +1,171 @@
+"""
+Compose blob stores: caches, mirrors and failover behind four methods.
+
+Names are imported when they are first used, so a program pays for what it names:
+no SDK is loaded before a stack that talks to it.
+"""
+
+from __future__ import annotations
+
+import importlib
+
+from typing import TYPE_CHECKING
+
+
+if TYPE_CHECKING:
+    from tiered_store.backends.filesystem import FileSystemStore
+    from tiered_store.backends.memory import MemoryStore
+    from tiered_store.backends.redis import RedisStore
+    from tiered_store.backends.s3 import S3Store
+    from tiered_store.body import Body, Stat
+    from tiered_store.config import build, load
+    from tiered_store.deadlines import deadline
+    from tiered_store.errors import (
+        ConfigError,
+        ConflictError,
+        CorruptError,
+        DeadlineError,
+        DeniedError,
+        FullError,
+        InconclusiveError,
+        InvalidError,
+        MisconfiguredError,
+        NotFoundError,
+        PartialWriteError,
+        ReadOnlyError,
+        RefusedError,
+        StoreError,
+        ThrottledError,
+        TooLargeError,
+        UnavailableError,
+        UnsupportedError,
+    )
+    from tiered_store.foreign import as_store
+    from tiered_store.journals.memory import MemoryJournal
+    from tiered_store.journals.sqlite import SQLiteJournal
+    from tiered_store.key import Key
+    from tiered_store.policies.breaker import BreakerPolicy
+    from tiered_store.store import Store
+    from tiered_store.tiers.memory import MemoryTier
+    from tiered_store.tiers.store import StoreTier
+    from tiered_store.tree import label, observe
+    from tiered_store.wrapper import Wrapper
+    from tiered_store.wrappers.breaker import BreakerStore
+    from tiered_store.wrappers.cached import CachedStore
+    from tiered_store.wrappers.fallback import FallbackStore
+    from tiered_store.wrappers.limit import LimitStore
+    from tiered_store.wrappers.overlay import OverlayStore
+    from tiered_store.wrappers.prefixed import PrefixedStore
+    from tiered_store.wrappers.readonly import ReadOnlyStore
+    from tiered_store.wrappers.replicated import ReplicatedStore
+    from tiered_store.wrappers.retry import RetryStore
+    from tiered_store.wrappers.timeout import TimeoutStore
+    from tiered_store.wrappers.verified import VerifiedStore
+
+
+__all__ = [
+    # from a file, or from a mapping, to stores
+    "load",
+    "build",
+    # stores that keep objects
+    "MemoryStore",
+    "FileSystemStore",
+    "S3Store",
+    "RedisStore",
+    # stores made of stores
+    "CachedStore",
+    "ReplicatedStore",
+    "FallbackStore",
+    "RetryStore",
+    "BreakerStore",
+    "TimeoutStore",
+    "LimitStore",
+    "OverlayStore",
+    "PrefixedStore",
+    "ReadOnlyStore",
+    "VerifiedStore",
+    # what they are made with
+    "MemoryTier",
+    "StoreTier",
+    "SQLiteJournal",
+    "MemoryJournal",
+    "BreakerPolicy",
+    # around any of them
+    "as_store",
+    "deadline",
+    "label",
+    "observe",
+    # for authors of stores
+    "Store",
+    "Wrapper",
+    "Key",
+    "Body",
+    "Stat",
+    # errors
+    "StoreError",
+    "NotFoundError",
+    "UnavailableError",
+    "ThrottledError",
+    "DeadlineError",
+    "InconclusiveError",
+    "RefusedError",
+    "DeniedError",
+    "MisconfiguredError",
+    "ReadOnlyError",
+    "FullError",
+    "InvalidError",
+    "TooLargeError",
+    "ConflictError",
+    "CorruptError",
+    "PartialWriteError",
+    "UnsupportedError",
+    "ConfigError",
+]
+
+_ELSEWHERE = {
+    "load": "config",
+    "build": "config",
+    "MemoryStore": "backends.memory",
+    "FileSystemStore": "backends.filesystem",
+    "S3Store": "backends.s3",
+    "RedisStore": "backends.redis",
+    "CachedStore": "wrappers.cached",
+    "ReplicatedStore": "wrappers.replicated",
+    "FallbackStore": "wrappers.fallback",
+    "RetryStore": "wrappers.retry",
+    "BreakerStore": "wrappers.breaker",
+    "TimeoutStore": "wrappers.timeout",
+    "LimitStore": "wrappers.limit",
+    "OverlayStore": "wrappers.overlay",
+    "PrefixedStore": "wrappers.prefixed",
+    "ReadOnlyStore": "wrappers.readonly",
+    "VerifiedStore": "wrappers.verified",
+    "MemoryTier": "tiers.memory",
+    "StoreTier": "tiers.store",
+    "SQLiteJournal": "journals.sqlite",
+    "MemoryJournal": "journals.memory",
+    "BreakerPolicy": "policies.breaker",
+    "as_store": "foreign",
+    "deadline": "deadlines",
+    "label": "tree",
+    "observe": "tree",
+    "Store": "store",
+    "Wrapper": "wrapper",
+    "Key": "key",
+    "Body": "body",
+    "Stat": "body",
+}
+
+
+if not TYPE_CHECKING:  # a type checker would believe that every name is here
+
+    def __getattr__(name: str) -> object:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module = importlib.import_module(f"{__name__}.{_ELSEWHERE.get(name, 'errors')}")
+        found = globals()[name] = getattr(module, name)  # so that it is asked once
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,212 @@
+"""Imports go downward only, and an SDK is imported by the module named after it."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+import subprocess
+import sys
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import tiered_store
+
+
+ROOT = Path(tiered_store.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(
+        ".__init__"
+    ): path
+    for path in sorted(ROOT.rglob("*.py"))
+}
+
+# From the bottom up.  A folder stands for what is in it.
+LAYERS = (
+    (
+        *("errors", "key", "layout", "urls", "units", "clock", "deadlines", "events"),
+        *("body", "readers", "framing", "envelope", "translation"),
+        *("lifecycle", "workers", "combine"),
+    ),
+    ("store", "foreign", "wrapper", "tree"),
+    ("policies", "journals", "tiers", "clients", "replication"),
+    ("backends", "wrappers"),
+    ("config",),
+    ("testing", "demo", "cli", "__main__"),
+)
+APART = ("backends", "wrappers")  # whose members never import each other
+
+OWNERS = {
+    "boto3": ("tiered_store.backends.s3",),
+    "botocore": ("tiered_store.backends.s3",),
+    "s3transfer": ("tiered_store.backends.s3",),
+    "redis": ("tiered_store.clients.redis",),
+    "sqlite3": ("tiered_store.journals", "tiered_store.replication.seen"),
+    "yaml": ("tiered_store.config",),
+    "pydantic": ("tiered_store.config",),
+    "tenacity": ("tiered_store.wrappers.retry",),
+    "typer": ("tiered_store.cli",),
+    "click": ("tiered_store.cli",),
+    "PIL": ("tiered_store.demo",),
+    "pytest": ("tiered_store.testing.conformance",),
+    "hypothesis": (),
+    "moto": (),
+    "fakeredis": (),
+}
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield every module that *path* imports, anywhere in it, by its full name."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        yield from names_of(node, path)
+
+
+def top_level(path: Path) -> list[ast.stmt]:
+    """Return the statements of *path* that run when it is imported."""
+    return ast.parse(path.read_text(encoding="utf-8")).body
+
+
+def names_of(node: ast.AST, path: Path) -> Iterator[str]:
+    """Yield the modules that *node* imports, if it is an import."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        assert node.level == 0, f"{path}: a relative import says less than it seems"
+        for alias in node.names:
+            full = f"{node.module}.{alias.name}"
+            yield full if full in MODULES else str(node.module)
+
+
+def ours(path: Path) -> set[str]:
+    """Return the modules of this package that *path* imports."""
+    return {name for name in imported(path) if name.split(".")[0] == "tiered_store"}
+
+
+def layer(module: str) -> int:
+    """Return how far up *module* is."""
+    part = module.split(".")[1]
+    for height, parts in enumerate(LAYERS):
+        if part in parts:
+            return height
+    raise AssertionError(f"{module} belongs to no layer; say to which, in LAYERS")
+
+
+INNER = {name: path for name, path in MODULES.items() if name != "tiered_store"}
+
+
+@pytest.mark.parametrize("module", INNER)
+def test_imports_go_downward(module: str) -> None:
+    """What is below knows nothing of what is built on it."""
+    upward = {name for name in ours(INNER[module]) if layer(name) > layer(module)}
+
+    assert not upward
+
+
+@pytest.mark.parametrize("module", INNER)
+def test_the_front_door_is_for_visitors(module: str) -> None:
+    """The package imports from where a name lives, or it would import in circles."""
+    assert "tiered_store" not in ours(INNER[module])
+
+
+@pytest.mark.parametrize(
+    "module", [name for name in INNER if name.split(".")[1] in APART]
+)
+def test_siblings_do_not_know_each_other(module: str) -> None:
+    """A backend or a wrapper can be understood, replaced and taken away alone."""
+    family, _, rest = module.removeprefix("tiered_store.").partition(".")
+    own = f"tiered_store.{family}.{rest.split('.')[0]}"
+
+    strangers = {
+        name
+        for name in ours(INNER[module])
+        if name.split(".")[1] in APART and not f"{name}.".startswith(f"{own}.")
+    }
+
+    assert not strangers
+
+
+def test_nothing_imports_in_circles() -> None:
+    """A circle is one module in two files; lazily only within one folder."""
+    graph = {}
+    for module, path in INNER.items():
+        folder = module.rpartition(".")[0]
+        at_once = {
+            name for node in top_level(path) for name in names_of(node, path)
+        } - {module}
+        lazy = {name for name in ours(path) if name.rpartition(".")[0] != folder}
+        graph[module] = (at_once | lazy) & INNER.keys()
+
+    list(graphlib.TopologicalSorter(graph).static_order())
+
+
+@pytest.mark.parametrize("package", OWNERS)
+def test_an_import_has_an_owner(package: str) -> None:
+    """So that what is imported can be lazy, translated and replaced in one place."""
+    users = {
+        module
+        for module, path in INNER.items()
+        if any(name.split(".")[0] == package for name in imported(path))
+    }
+
+    strangers = {
+        user
+        for user in users
+        if not any(f"{user}.".startswith(f"{owner}.") for owner in OWNERS[package])
+    }
+    assert not strangers
+
+
+def loaded_by(statement: str) -> set[str]:
+    """Return the top-level packages that are there after *statement* alone."""
+    program = f"{statement}\nimport sys\nprint(*sys.modules)"
+    ran = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return {name.split(".")[0] for name in ran.stdout.split()}
+
+
+HEAVY = {"boto3", "botocore", "s3transfer", "redis", "urllib3", "pydantic", "yaml"}
+HEAVY |= {"typer", "rich", "pytest", "hypothesis", "sqlite3", "PIL"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import tiered_store",
+        "from tiered_store import MemoryStore, FileSystemStore, as_store, observe",
+        "from tiered_store import CachedStore, FallbackStore, RetryStore, OverlayStore",
+        "from tiered_store import Store, Wrapper, Key, Body, deadline, StoreError",
+        "from tiered_store import FileSystemStore; FileSystemStore('/tmp/x')",
+        "import tiered_store.testing",
+    ],
+)
+def test_nobody_pays_for_what_they_do_not_name(statement: str) -> None:
+    """No SDK, no parser and no database before something needs it."""
+    assert not loaded_by(statement) & HEAVY
+
+
+def test_importing_starts_nothing() -> None:
+    """No thread, whatever is imported; a preloading server forks after it."""
+    program = (
+        "import threading, os, importlib\n"
+        f"for name in {sorted(INNER)!r}:\n"
+        "    if name.split('.')[-1] != '__main__':\n"
+        "        importlib.import_module(name)\n"
+        "print([thread.name for thread in threading.enumerate()])"
+    )
+
+    ran = subprocess.run(
+        [sys.executable, "-I", "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    assert ran.stdout.strip() == "['MainThread']"
