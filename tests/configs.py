@@ -91,10 +91,21 @@ class RefusingStore(MemoryStore):
 
     def __init__(self, url: str = "", *, key: Secret | None = None) -> None:
         super().__init__()
-        if url == "bug":
-            raise TypeError("a bug")
+        if url in RAISED:
+            raise RAISED[url]
         shown = key.reveal() if key is not None else url
-        raise ConfigError(["url: is no URL: " + shown, "and neither is " + shown])
+        raise ConfigError(
+            ["url: is no URL: " + shown, "and neither is " + shown.split("-")[-1]]
+        )
+
+
+RAISED: dict[str, Exception] = {
+    "bug": TypeError("a bug"),
+    "value": ValueError("url is of no value"),
+    "nothing": ValueError(),
+    "import": ImportError("No module named 'acme'"),
+    "system": FileNotFoundError(2, "No such file or directory", "/x"),
+}
 
 
 class ClosingStore(Wrapper):

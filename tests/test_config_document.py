@@ -255,6 +255,10 @@ def test_byte_order_mark() -> None:
     """A byte order mark is no part of the first key."""
     Path("x.yml").write_bytes(b"\xef\xbb\xbf{version: 1, stores: {a: {type: memory}}}")
     assert check("x.yml") == []
+    Path("x.yml").write_bytes(b"\xef\xbb\xbf[a]")
+    assert check("x.yml") == [
+        "x.yml:1:1: expected a mapping with version, default and stores, got a list"
+    ]
 
 
 def test_large_file() -> None:

@@ -137,13 +137,20 @@ def test_wrong_references(text: str, said: str) -> None:
 def test_every_missing_variable_is_named() -> None:
     """Nobody wants to start a program once for each variable."""
     with pytest.raises(ConfigError) as caught:
-        leaf(bucket="${env:UNSET}/${env:UNSET2}", names=["${env:UNSET3}"])
+        leaf(
+            bucket="${env:UNSET}/${env:UNSET2}/${env:UNSET}",
+            size="${env:UNSET}",
+            pair=["${env:UNSET}", "x"],
+            names=["${env:UNSET3}"],
+        )
     assert caught.value.problems == tuple(
         f"stores.x.{where}: environment variable {name} is not set; set it, or give a "
         f"default: ${{env:{name}:-default}}"
         for where, name in [
             ("bucket", "UNSET"),
             ("bucket", "UNSET2"),
+            ("size", "UNSET"),
+            ("pair[0]", "UNSET"),
             ("names[0]", "UNSET3"),
         ]
     )

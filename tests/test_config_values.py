@@ -227,6 +227,39 @@ def test_constructor_is_heard() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("value", "48 stores.x.url: url is of no value"),
+        ("nothing", "23 stores.x: ValueError"),
+        ("import", "23 stores.x: No module named 'acme'"),
+        ("system", "23 stores.x: [Errno 2] No such file or directory: '/x'"),
+        ('"a\\nb"', "48 stores.x.url: is no URL: a b"),
+    ],
+)
+def test_constructor_may_raise_otherwise(url: str, said: str) -> None:
+    """A wrong value, a missing package or a missing file are problems of the file."""
+    found = problems(f"{{version: 1, stores: {{x: {{type: refusing, url: {url}}}}}}}")
+    assert found[-1] == f"images.yml:1:{said}"
+
+
+def test_constructor_is_heard_above_what_failed() -> None:
+    """A store is checked even if the one underneath could not be built."""
+    with pytest.raises(ConfigError) as caught:
+        build(
+            {
+                "version": 1,
+                "stores": {
+                    "x": {"type": "retry", "attempts": 0, "child": {"type": "memry"}}
+                },
+            }
+        )
+    assert caught.value.problems == (
+        "stores.x.child.type: unknown store type 'memry'; did you mean 'memory'?",
+        "stores.x.attempts: must be at least 1, not 0",
+    )
+
+
 def test_bug_is_no_problem_of_the_file() -> None:
     """A constructor that is broken is not blamed on the configuration."""
     with pytest.raises(TypeError, match=r"^a bug$"):
@@ -317,6 +350,57 @@ def test_secrets_are_never_said(monkeypatch: pytest.MonkeyPatch) -> None:
         f"{', '.join(REGISTRY.stores.words())}",
         "stores.k.bucket: expected a text, got 3; put it in quotes",
         "stores.k.size: expected a size such as 256MiB, got 'redis://****@h'",
+    ]
+
+
+def test_written_secret_is_never_said() -> None:
+    """A secret that stands in the file itself is one all the same."""
+    with pytest.raises(ConfigError) as caught:
+        build(
+            {"version": 1, "stores": {"x": {"type": "refusing", "key": "a-hunter2"}}},
+            registry=REGISTRY,
+        )
+    assert "a-hunter2" not in str(caught.value)
+
+
+def test_short_values_are_hidden_as_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One letter from outside does not make a message unreadable."""
+    monkeypatch.setenv("LETTER", "o")
+    assert of_refusing("${env:LETTER}") == [
+        "stores.x: and neither is ****",
+        "stores.x.url: is no URL: ****",
+    ]
+
+
+def test_part_of_a_value_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came from outside is hidden wherever it stands in a message."""
+    monkeypatch.setenv("OUTSIDE", "hunter2")
+    assert of_refusing("redis-${env:OUTSIDE}") == [
+        "stores.x: and neither is ****",
+        "stores.x.url: is no URL: ****",
+    ]
+
+
+def of_refusing(url: str) -> list[str]:
+    """Return what is wrong with a refusing store, without its place."""
+    found = problems(f"{{version: 1, stores: {{x: {{type: refusing, url: '{url}'}}}}}}")
+    return [line.split(" ", 1)[1] for line in found]
+
+
+def test_no_hint_at_what_came_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A suggestion would tell what it is close to."""
+    monkeypatch.setenv("OUTSIDE", "quorumm")
+    assert of_leaf("bucket: b, mode: '${env:OUTSIDE}'") == [
+        "stores.x.mode: expected 'all' or 'quorum', got the value of ${env:OUTSIDE}"
+    ]
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "1e999"])
+def test_numbers_are_finite(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is no finite number cannot come in from outside either."""
+    monkeypatch.setenv("OUTSIDE", value)
+    assert of_leaf("bucket: b, ratio: '${env:OUTSIDE}'") == [
+        "stores.x.ratio: expected a number, got the value of ${env:OUTSIDE}"
     ]
 
 

@@ -23,7 +23,6 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 from tiered_store.config.leaf import Leaf, leaf_of
 from tiered_store.config.problems import one_of
 from tiered_store.config.registry import Constructor, Family, Registry
-from tiered_store.units import Secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +178,6 @@ def _is_uniform(origin: Any, arguments: tuple[Any, ...]) -> bool:
 
 
 def _choice(hints: tuple[Any, ...], registry: Registry) -> Shape | None:
-    if Secret in hints:
-        hints = tuple(hint for hint in hints if hint is not str)
     pairs = [(hint, shape_of(hint, registry)) for hint in hints]
     values = [hint for hint, shape in pairs if isinstance(shape, Leaf)]
     shapes: list[Shape] = [
