@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import xxhash
 
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
@@ -75,6 +77,37 @@ def test_what_is_stored_can_be_read_twice(child: MemoryStore) -> None:
     assert len(once) == size
     assert once == again
     assert tail == expected
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "number", "digest"),
+    [
+        ("xxh3", 1, lambda content: xxhash.xxh3_128_digest(content)),
+        ("sha256", 2, lambda content: hashlib.sha256(content).digest()[:16]),
+    ],
+)
+def test_the_format_is_what_it_says(
+    child: MemoryStore,
+    algorithm: str,
+    number: int,
+    digest: Callable[[bytes], bytes],
+) -> None:
+    """Frozen: what is stored today is checked by its description for ever."""
+    store = VerifiedStore(child, algorithm=algorithm)  # type: ignore[arg-type]
+    store.put(KEY, Body.of(LARGE[: PIECE + 5]))
+    stored = child.get(KEY).read()
+    header = stored[:32]
+    assert header[:16] == b"TSv1" + bytes([number, 0, 0, 0]) + (PIECE + 5).to_bytes(8)
+    named = header + b"comics.cover/1/30x40.png"
+    first, last = LARGE[:PIECE], LARGE[PIECE : PIECE + 5]
+    assert stored[32:] == b"".join(
+        (
+            first,
+            digest(named + (0).to_bytes(8) + b"\0" + first),
+            last,
+            digest(named + (1).to_bytes(8) + b"\1" + last),
+        )
+    )
 
 
 @pytest.mark.parametrize("size", [0, 100, len(LARGE)])
