@@ -1,0 +1,153 @@
+"""
+A proxy between a store and its server that breaks what passes through it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import struct
+import threading
+
+
+_RESET = struct.pack("ii", 1, 0)  # linger for no time: closing sends a reset
+
+
+class Proxy:
+    """
+    Forwards connections to *port*; what is set on it holds from the next byte on.
+
+    Attributes:
+        cut_answer: Bytes of answers to let through before their connection is reset.
+        cut_request: The same for requests.
+        flip_answer: Bytes of answers to let through before a bit of one is flipped.
+        drip: The size of the pieces that answers are handed on in, and the seconds
+            between them.
+        requests: The heads of requests, as far as they came in one piece.
+        connections: How many there have been.
+        open: How many there are.
+    """
+
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
+        self.cut_answer: int | None = None
+        self.cut_request: int | None = None
+        self.flip_answer: int | None = None
+        self.drip: tuple[int, float] | None = None
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.open = 0
+        self._target = port
+        self._tls = tls
+        self._lock = threading.Lock()
+        self._closing = threading.Event()
+        self._sockets: set[socket.socket] = set()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    @property
+    def url(self) -> str:
+        """Return where it listens."""
+        return f"{'https' if self._tls else 'http'}://localhost:{self.port}"
+
+    def close(self) -> None:
+        """Stop listening and drop every connection."""
+        self._closing.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            for one in self._sockets:
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(5)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            with self._lock:
+                self.connections += 1
+                self.open += 1
+            thread = threading.Thread(target=self._serve, args=(client,), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self, client: socket.socket) -> None:
+        server: socket.socket | None = None
+        try:
+            if self._tls is not None:
+                client = self._tls.wrap_socket(client, server_side=True)
+            server = socket.create_connection(("127.0.0.1", self._target))
+            with self._lock:
+                self._sockets |= {client, server}
+            answers = threading.Thread(
+                target=self._answers, args=(server, client), daemon=True
+            )
+            answers.start()
+            self._requests(client, server)
+            answers.join()
+        except OSError:  # one of them went away, which is what a proxy sees all day
+            pass
+        finally:
+            with self._lock:
+                self._sockets -= {client, server}  # type: ignore[arg-type]
+                self.open -= 1
+            for one in (client, server):
+                if one is not None:
+                    one.close()
+
+    def _requests(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := client.recv(65536):
+                head, end, _ = piece.partition(b"\r\n\r\n")
+                if end:
+                    self.requests.append(head)
+                if self.cut_request is not None:
+                    if self.cut_request < len(piece):
+                        self.cut_request = None
+                        _reset(client)
+                        break
+                    self.cut_request -= len(piece)
+                server.sendall(piece)
+        with contextlib.suppress(OSError):
+            server.shutdown(socket.SHUT_RDWR)
+
+    def _answers(self, server: socket.socket, client: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := server.recv(65536):
+                if self.flip_answer is not None:
+                    if self.flip_answer < len(piece):
+                        at, self.flip_answer = self.flip_answer, None
+                        piece = piece[:at] + bytes([piece[at] ^ 1]) + piece[at + 1 :]
+                    else:
+                        self.flip_answer -= len(piece)
+                if self.cut_answer is not None:
+                    if self.cut_answer < len(piece):
+                        client.sendall(piece[: self.cut_answer])
+                        self.cut_answer = None
+                        _reset(client)
+                        return
+                    self.cut_answer -= len(piece)
+                self._hand_on(piece, client)
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
+
+    def _hand_on(self, piece: bytes, client: socket.socket) -> None:
+        while piece and self.drip is not None:
+            size, pause = self.drip
+            client.sendall(piece[:size])
+            piece = piece[size:]
+            self._closing.wait(pause)
+        client.sendall(piece)
+
+
+def _reset(one: socket.socket) -> None:
+    """Drop the connection so that its other end hears of it at once."""
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+    one.shutdown(socket.SHUT_RD)  # wakes whoever reads from it, who closes it

@@ -1,0 +1,68 @@
+"""
+A server that answers as it was told to.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A status, a body and headers."""
+
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class StubServer:
+    """
+    Gives *answers*, by method or to everything under ``"*"``, the last one for ever.
+
+    Attributes:
+        requests: Method and path of each, query and all, and its headers.
+    """
+
+    def __init__(self, answers: Mapping[str, list[Answer]]) -> None:
+        self.requests: list[tuple[str, str, Mapping[str, str]]] = []
+        waiting = {method: list(given) for method, given in answers.items()}
+        requests = self.requests
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def answer(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length", 0)))
+                requests.append((self.command, self.path, dict(self.headers.items())))
+                given = waiting.get(self.command) or waiting["*"]
+                answer = given.pop(0) if len(given) > 1 else given[0]
+                self.send_response(answer.status)
+                headers = {"Content-Length": str(len(answer.body)), **answer.headers}
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(answer.body)
+
+            def log_message(self, *args: Any) -> None:
+                pass
+
+            do_GET = do_HEAD = do_PUT = do_POST = do_DELETE = answer  # noqa: N815
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.start()
+
+    def close(self) -> None:
+        """End it."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -1,0 +1,156 @@
+"""
+The bytes of an object on their way from S3.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import zlib
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from tiered_store import deadlines
+from tiered_store.body import Stat
+from tiered_store.errors import (
+    CorruptError,
+    MisconfiguredError,
+    StoreError,
+    UnavailableError,
+)
+
+
+_PIECE = 256 * 1024  # what one read may take from the socket
+_AT_ONCE = 0.001
+
+
+class _Hash(Protocol):
+    def update(self, piece: bytes, /) -> None: ...
+    def digest(self) -> bytes: ...
+
+
+class _Crc32:
+    def __init__(self) -> None:
+        self._value = 0
+
+    def update(self, piece: bytes, /) -> None:
+        self._value = zlib.crc32(piece, self._value)
+
+    def digest(self) -> bytes:
+        return self._value.to_bytes(4, "big")
+
+
+_CHECKSUMS: Mapping[str, Callable[[], _Hash]] = {
+    "ChecksumCRC32": _Crc32,
+    "ChecksumSHA256": hashlib.sha256,
+    "ChecksumSHA1": lambda: hashlib.sha1(usedforsecurity=False),
+}
+
+
+class Download:
+    """
+    An answer to ``get_object``, read once from its start to its end.
+
+    A read returns what has arrived and waits for more only if that is nothing, so
+    a reader sees its deadline however slowly the bytes drip.  The connection goes
+    back to the pool with the last byte, and is closed if that is never read.
+
+    Args:
+        answer: What botocore returned; a checksum in it is verified.
+        length: Bytes that must come.
+        timeout: Seconds without a byte before the server is given up.
+        meaning: Translates what the SDK raises; None for a bug.
+        whole: It is all of the object, which is what a checksum is of.
+
+    Raises:
+        CorruptError: The bytes do not fit their checksum; told before the last.
+    """
+
+    def __init__(
+        self,
+        answer: Mapping[str, Any],
+        length: int,
+        timeout: float,
+        meaning: Callable[[Exception], StoreError | None],
+        *,
+        whole: bool = True,
+    ) -> None:
+        self._stream = answer["Body"]
+        # urllib3's response: the SDK's own read() waits until it has all it was asked
+        self._raw = self._stream.__enter__()
+        self._left = length
+        self._timeout = timeout
+        self._waits: float | None = None
+        self._meaning = meaning
+        self._process = os.getpid()
+        self._expected, self._hash = _checksum(answer if whole else {})
+        if not length:
+            self._finish()
+
+    def read(self, size: int, /) -> bytes:
+        """Return up to *size* bytes; none if the server ended early."""
+        if self._process != os.getpid():
+            raise UnavailableError("the parent process reads from this connection")
+        if not self._left:
+            return b""
+        try:
+            self._bound()
+            piece: bytes = self._raw.read1(min(size, self._left, _PIECE))
+            self._left -= len(piece)
+            if self._hash is not None:
+                self._hash.update(piece)
+            if not self._left:
+                self._finish()
+        except Exception as error:
+            failure = self._meaning(error)
+            if failure is None:
+                raise
+            raise failure from error
+        return piece
+
+    def close(self) -> None:
+        """Close the connection, unless all was read and it is back in the pool."""
+        self._stream.close()
+
+    def _bound(self) -> None:
+        """Wait no longer than the caller's deadline, as it is now."""
+        seconds = max(deadlines.bounded(self._timeout), _AT_ONCE)
+        if seconds != self._waits:
+            self._stream.set_socket_timeout(seconds)
+            self._waits = seconds
+
+    def _finish(self) -> None:
+        self._raw.read1(1)  # the end, which gives the connection back
+        if self._hash is not None and self._hash.digest() != self._expected:
+            raise CorruptError("the bytes do not fit their checksum")
+
+
+def stat_of(answer: Mapping[str, Any]) -> Stat:
+    """Return what *answer*, to a GET or a HEAD, tells of the whole object."""
+    if "ContentLength" not in answer:
+        if "Body" in answer:
+            answer["Body"].close()
+        raise MisconfiguredError("the server does not say how long the object is")
+    modified = answer.get("LastModified")
+    return Stat(
+        answer["ContentLength"],
+        etag_of(answer),
+        None if modified is None else modified.timestamp(),
+    )
+
+
+def etag_of(answer: Mapping[str, Any]) -> str | None:
+    """Return the ETag without its quotes: so every server takes it in If-Match."""
+    etag = answer.get("ETag")
+    return None if etag is None else str(etag).removeprefix("W/").strip('"')
+
+
+def _checksum(answer: Mapping[str, Any]) -> tuple[bytes, _Hash | None]:
+    """Return the checksum of the whole object, and what computes it, if S3 has one."""
+    for name, new in _CHECKSUMS.items():
+        told = answer.get(name)
+        if told is not None and "-" not in told:  # a checksum of checksums has one
+            return base64.b64decode(told), new()
+    return b"", None

@@ -1,0 +1,289 @@
+"""
+The store of objects in a bucket.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tiered_store.backends.s3.address import bucket_url, is_http
+from tiered_store.backends.s3.client import Checksums, Client, Connection
+from tiered_store.backends.s3.download import Download, etag_of, stat_of
+from tiered_store.backends.s3.upload import upload
+from tiered_store.body import Body, BytesBody, FileBody, Stat, StreamBody
+from tiered_store.errors import (
+    ConfigError,
+    ConflictError,
+    DeniedError,
+    InconclusiveError,
+    NotFoundError,
+    StoreError,
+)
+from tiered_store.key import Key
+from tiered_store.layout import key_of_object, object_name
+from tiered_store.store import Store
+from tiered_store.translation.s3 import code_of
+from tiered_store.units import MIB, Duration, Secret, Size
+from tiered_store.urls import join_url
+from tiered_store.workers import Workers
+
+
+_DAY = 86_400.0
+_SMALLEST_PART = 5 * MIB  # S3's own limits
+_LONGEST_URL = 7 * _DAY
+_PART_WORKERS = 3  # besides the caller, who sends a part too when all are busy
+
+
+class S3Store(Store):
+    """
+    Objects in *bucket*.
+
+    An object that S3 denies or cannot find the bucket of is not "not found".  What is
+    read is one version: a body that breaks off goes on where it stopped, pinned to its
+    ETag, and raises ``ConflictError`` if somebody has stored another one meanwhile.
+
+    Args:
+        access_key: With *secret_key*; without them the SDK looks in its usual places
+            (environment, files, the machine's role), which may ask the network, for
+            the first URL too.
+        session_token: Of temporary credentials.
+        prefix: Of every object's name, a slash between them.
+        public_base_url: Where the bucket is shown to the public; without it URLs
+            are signed, unless the objects are *public*.
+        region: Of the bucket; a URL signed for another one does not work.
+        max_age: How long browsers and CDNs may keep an object.
+        endpoint_url: A server that speaks S3, if it is not AWS; the bucket is then
+            part of the path.
+        public: Let everybody read what is stored, by an ACL, which the bucket must
+            allow.
+        url_expires: How long a signed URL works, 7 days at most.
+        storage_class: Of originals; the bucket's default if None.
+        reproducible_storage_class: Of what can be computed again; the bucket's
+            default if None, whatever *storage_class* says.
+        multipart_threshold: Larger objects are sent in parts.
+        part_size: Of those, 5 MiB at least; about five are in memory at a time.
+        connections: Kept open for the next request; more threads open more.
+        timeout: Without an answer, or a byte of it, before the server is given up.
+        connect_timeout: To connect, and for every 16 KiB of a body to leave; a line
+            slower than 1 MiB a second needs more of both.
+        checksums: ``when_required`` for servers that do not know AWS's newer ones;
+            then nothing that is read is verified.
+        absent_when_denied: Take "access denied" for "not found", as a bucket answers
+            whose objects one may read but not list.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        access_key: str | None = None,
+        secret_key: str | Secret | None = None,
+        *,
+        session_token: str | Secret | None = None,
+        prefix: str = "",
+        public_base_url: str | None = None,
+        region: str | None = None,
+        max_age: Duration = 365 * _DAY,
+        endpoint_url: str | None = None,
+        public: bool = False,
+        url_expires: Duration = 3600.0,
+        storage_class: str | None = None,
+        reproducible_storage_class: str | None = None,
+        multipart_threshold: Size = 16 * MIB,
+        part_size: Size = 8 * MIB,
+        connections: int = 64,
+        timeout: Duration = 2.0,
+        connect_timeout: Duration = 0.5,
+        checksums: Checksums = "when_supported",
+        absent_when_denied: bool = False,
+    ) -> None:
+        self.bucket = bucket
+        self.access_key = access_key
+        self.secret_key = None if secret_key is None else Secret(secret_key)
+        self.session_token = None if session_token is None else Secret(session_token)
+        self.prefix = prefix
+        self.public_base_url = public_base_url
+        self.region = region
+        self.max_age = max_age
+        self.endpoint_url = endpoint_url
+        self.public = public
+        self.url_expires = url_expires
+        self.storage_class = storage_class
+        self.reproducible_storage_class = reproducible_storage_class
+        self.multipart_threshold = multipart_threshold
+        self.part_size = part_size
+        self.connections = connections
+        self.timeout = timeout
+        self.connect_timeout = connect_timeout
+        self.checksums: Checksums = checksums
+        self.absent_when_denied = absent_when_denied
+        if problems := list(self._problems()):
+            raise ConfigError(problems)
+        self._folder = prefix if prefix.endswith("/") or not prefix else f"{prefix}/"
+        verified = checksums == "when_supported"
+        self._verified = {"ChecksumMode": "ENABLED"} if verified else {}
+        self._workers = Workers("tiered-store-s3", _PART_WORKERS)
+        self._client = Client(
+            bucket,
+            Connection(
+                endpoint_url=endpoint_url,
+                region=region,
+                access_key=access_key,
+                secret_key=self.secret_key,
+                session_token=self.session_token,
+                connections=connections,
+                timeout=timeout,
+                connect_timeout=connect_timeout,
+                checksums=checksums,
+            ),
+        )
+
+    def _problems(self) -> Iterator[str]:
+        if not self.bucket:
+            yield "bucket: must not be empty"
+        if (self.access_key is None) != (self.secret_key is None):
+            yield "access_key: needs a secret_key, and the other way round"
+        if self.session_token is not None and self.access_key is None:
+            yield "session_token: needs an access_key"
+        if self.endpoint_url is not None and not is_http(self.endpoint_url):
+            yield f"endpoint_url: not an http(s) URL: {self.endpoint_url!r}"
+        if not 1 <= self.url_expires <= _LONGEST_URL:
+            yield f"url_expires: must be 1s to 7d, not {self.url_expires:g}s"
+        if self.part_size < _SMALLEST_PART:
+            yield f"part_size: must be at least 5MiB, not {self.part_size} bytes"
+        for name in ("timeout", "connect_timeout", "connections"):
+            if getattr(self, name) <= 0:
+                yield f"{name}: must be more than 0"
+
+    # -- writing -------------------------------------------------------------
+
+    def _put(self, key: Key, body: Body, reproducible: bool) -> None:
+        parameters = self._parameters(key, reproducible)
+        if body.size > self.multipart_threshold:
+            upload(self._client, self._workers, body, self.part_size, parameters)
+            return
+        with _rereadable(body) as file:
+            self._client.call(
+                "put_object", Body=file, ContentLength=body.size, **parameters
+            )
+
+    def _parameters(self, key: Key, reproducible: bool) -> dict[str, Any]:
+        parameters: dict[str, Any] = {
+            "Key": self._name(key),
+            "ContentType": key.mimetype,
+            "CacheControl": f"max-age={int(self.max_age)}",
+        }
+        storage_class = (
+            self.reproducible_storage_class if reproducible else self.storage_class
+        )
+        if storage_class is not None:
+            parameters["StorageClass"] = storage_class
+        if self.public:
+            parameters["ACL"] = "public-read"
+        return parameters
+
+    def _delete(self, key: Key) -> None:
+        self._client.call("delete_object", Key=self._name(key))
+
+    # -- reading -------------------------------------------------------------
+
+    def _get(self, key: Key) -> Body:
+        answer = self._found("get_object", key, **self._verified)
+        found = stat_of(answer)
+        return StreamBody(
+            functools.partial(self._ask, key, found),
+            found.size,
+            version=found.etag,
+            modified=found.modified,
+            first=self._download(key, answer, found.size),
+        )
+
+    def _ask(self, key: Key, expected: Stat, offset: int) -> Download:
+        try:
+            return self._rest(key, expected, offset)
+        except StoreError as error:
+            error.at(str(self), "get", key)
+            raise
+
+    def _rest(self, key: Key, expected: Stat, offset: int) -> Download:
+        """Return the bytes of the *expected* version from *offset* on, of no other."""
+        if expected.etag is None:
+            raise ConflictError("the server tells no versions apart")
+        place = {"Range": f"bytes={offset}-"} if offset else self._verified
+        try:
+            answer = self._client.call(
+                "get_object", Key=self._name(key), IfMatch=expected.etag, **place
+            )
+        except (ConflictError, NotFoundError) as error:
+            raise ConflictError("changed or deleted while it was read") from error
+        length = expected.size - offset
+        download = self._download(key, answer, length, whole=not offset)
+        if answer.get("ContentLength") != length or etag_of(answer) != expected.etag:
+            download.close()
+            raise ConflictError("the server answered with something else")
+        return download
+
+    def _download(
+        self, key: Key, answer: Mapping[str, Any], length: int, *, whole: bool = True
+    ) -> Download:
+        def meaning(error: Exception) -> StoreError | None:
+            failure = self._client.meaning(error)
+            return None if failure is None else failure.at(str(self), "get", key)
+
+        return Download(answer, length, self.timeout, meaning, whole=whole)
+
+    def _stat(self, key: Key) -> Stat:
+        if self.absent_when_denied:  # a HEAD does not say why it was denied
+            return super()._stat(key)
+        return stat_of(self._found("head_object", key))
+
+    def _found(self, operation: str, key: Key, **parameters: Any) -> Any:
+        try:
+            return self._client.call(operation, Key=self._name(key), **parameters)
+        except InconclusiveError:
+            self._client.call("head_bucket")  # raises if that is what is missing
+            raise NotFoundError("no such object") from None
+        except DeniedError as error:
+            if self.absent_when_denied and code_of(error.__cause__) == "AccessDenied":
+                raise NotFoundError("no such object, or none to be read") from error
+            raise
+
+    def _keys(self, prefix: str) -> Iterator[Key]:
+        page: dict[str, Any] = {"Prefix": self._folder + prefix}
+        while True:
+            answer = self._client.call("list_objects_v2", **page)
+            for entry in answer.get("Contents", ()):
+                key = key_of_object(entry["Key"].removeprefix(self._folder))
+                if key is not None and key.object_type.startswith(prefix):
+                    yield key
+            if not answer.get("IsTruncated"):
+                return
+            page["ContinuationToken"] = answer["NextContinuationToken"]
+
+    # -- naming --------------------------------------------------------------
+
+    def _url(self, key: Key) -> str:
+        name = self._name(key)
+        if self.public_base_url is not None:
+            return join_url(self.public_base_url, name)
+        if self.public:
+            base = bucket_url(self.bucket, self.endpoint_url, self.region)
+            return join_url(base, name)
+        return self._client.presigned("get_object", int(self.url_expires), Key=name)
+
+    def _name(self, key: Key) -> str:
+        return self._folder + object_name(key)
+
+    def _close(self) -> None:
+        self._workers.close()
+        self._client.close()
+
+
+def _rereadable(body: Body) -> io.BufferedIOBase:
+    """Return a file of *body*, which the SDK may read thrice: to sum, sign and send."""
+    if isinstance(body, BytesBody | FileBody):
+        return body.open()
+    return io.BytesIO(body.read())

@@ -1,0 +1,119 @@
+"""
+A large object sent to S3 in parts.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+import io
+import threading
+
+from collections.abc import Mapping
+from concurrent.futures import Future, wait
+from typing import Any
+
+from tiered_store import deadlines
+from tiered_store.backends.s3.client import Client
+from tiered_store.body import Body
+from tiered_store.errors import CorruptError, StoreError
+from tiered_store.workers import Workers
+
+
+_MOST_PARTS = 10_000  # S3's own limit
+_ABORT_SECONDS = 0.5
+_CHECKSUMS = ("ChecksumCRC32", "ChecksumSHA256", "ChecksumSHA1")
+
+
+def upload(
+    client: Client,
+    workers: Workers,
+    body: Body,
+    part_size: int,
+    parameters: Mapping[str, Any],
+) -> None:
+    """
+    Store *body*, several parts at a time; nobody sees any before all are there.
+
+    It is read once.  At most one part for each of *workers* and two more are in
+    memory, of *part_size* or whatever larger size 10,000 parts need.  After a failure
+    the parts are dropped; those of a process that died, or of a server that could not
+    be reached, are left to a lifecycle rule of the bucket.
+
+    Args:
+        parameters: Of ``create_multipart_upload``, the key among them.
+    """
+    if client.connection.checksums == "when_supported":
+        parameters = {**parameters, "ChecksumAlgorithm": "CRC32"}
+    begun = client.call("create_multipart_upload", **parameters)
+    target = {"Key": parameters["Key"], "UploadId": begun["UploadId"]}
+    try:
+        parts = _send_all(client, workers, body, part_size, target)
+        client.call(
+            "complete_multipart_upload", **target, MultipartUpload={"Parts": parts}
+        )
+    except BaseException:
+        _abort(client, workers, target)
+        raise
+
+
+def _send_all(
+    client: Client,
+    workers: Workers,
+    body: Body,
+    part_size: int,
+    target: Mapping[str, Any],
+) -> list[dict[str, Any]]:
+    size = max(part_size, -(-body.size // _MOST_PARTS))
+    sent: list[Future[dict[str, Any]]] = []
+    failed = threading.Event()
+    try:
+        with body.open() as file:
+            for start in range(0, body.size, size):
+                if failed.is_set():
+                    break
+                part = file.read(size)
+                if len(part) != min(size, body.size - start):
+                    raise CorruptError(f"the body ended before its {body.size} bytes")
+                number = len(sent) + 1
+                send = functools.partial(_send, client, target, number, part, failed)
+                sent.append(workers.start(send))
+                del part, send  # before the next one is read
+    finally:
+        wait(sent)  # so that an abort comes after the last part
+    return [future.result() for future in sent]
+
+
+def _send(
+    client: Client,
+    target: Mapping[str, Any],
+    number: int,
+    part: bytes,
+    failed: threading.Event,
+) -> dict[str, Any]:
+    try:
+        answer = client.call(
+            "upload_part",
+            **target,
+            PartNumber=number,
+            ContentLength=len(part),
+            Body=io.BytesIO(part),
+        )
+    except BaseException:
+        failed.set()
+        raise
+    checksums = {name: answer[name] for name in _CHECKSUMS if name in answer}
+    return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
+
+
+def _abort(client: Client, workers: Workers, target: Mapping[str, Any]) -> None:
+    """Drop the parts, behind the caller if the server takes its time."""
+
+    def drop() -> None:
+        with contextlib.suppress(StoreError):  # what failed before says more
+            client.call("abort_multipart_upload", **target)
+
+    # outside the caller's deadline, which may be what failed
+    dropping = contextvars.Context().run(workers.start, drop)
+    wait([dropping], timeout=deadlines.bounded(_ABORT_SECONDS))
