@@ -68,3 +68,12 @@ def test_a_prefix_that_no_key_may_have_is_refused(
     """Otherwise every call would fail, and a path could leave its root."""
     with pytest.raises(ConfigError, match="prefix: not an object type"):
         PrefixedStore(child, prefix)
+
+
+def test_what_no_key_could_name_is_not_ours() -> None:
+    """Below "a" the type "a/b" would be "/b", which no caller can have put."""
+    child = MemoryStore()
+    for kind in ("a", "a/b", "ab"):
+        child.put(Key(kind, 1, 1, 1, "image/png"), Body.of(b"x"))
+
+    assert [key.object_type for key in PrefixedStore(child, "a").keys()] == ["b"]

@@ -7,14 +7,16 @@ from __future__ import annotations
 import operator
 import re
 
-from typing import NamedTuple, Protocol, SupportsIndex
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Protocol, Self, SupportsIndex
 
 from tiered_store.errors import InvalidError
 
 
 _PLAIN_TYPE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII).fullmatch
-_PLAIN_MIMETYPE = re.compile(r"[!-~]+", re.ASCII).fullmatch
-_DIGITS = 4300  # the interpreter itself refuses to print longer integers
+_PLAIN_MIMETYPE = re.compile(r"[!-.0-@[-~]+/[!-@[-~]+", re.ASCII).fullmatch
+_SMALL = 1 << 128  # as UUID integers are
+_BITS = 12_000  # the interpreter refuses to print integers of 4,300 digits
 
 
 class ImageLike(Protocol):
@@ -47,12 +49,15 @@ class Key(_Values):
     It is a plain tuple of the five values of the contract, so
     ``store.get_file(*key)`` crosses back to it, and a tuple of the same values
     is equal to it.  *object_id* may be any integer, UUID integers and negative
-    ones included.
+    ones included.  A mimetype is lower case, as two that differ only in that are
+    one; what is a kind of string or integer (an enumeration, a boolean) becomes a
+    plain one, or equal keys would have different names.
 
     Raises:
         InvalidError: A value that no store could keep safely: an empty type, one
             with ``.`` or ``..`` or nothing between slashes, a backslash, a control
-            character, a mimetype that is not printable ASCII without spaces.
+            character, a mimetype that is not two parts of printable ASCII without
+            spaces and a slash in between.
         TypeError: A value of another type, which is a bug of the caller.
     """
 
@@ -65,12 +70,14 @@ class Key(_Values):
         width: SupportsIndex,
         height: SupportsIndex,
         mimetype: str,
-    ) -> Key:
+    ) -> Self:
         try:
+            if type(object_type) is not str:
+                object_type = str.__str__(object_type)
             if not _PLAIN_TYPE(object_type):
                 _check_type(object_type)
-            if not _PLAIN_MIMETYPE(mimetype):
-                raise InvalidError(f"not a mimetype: {mimetype!r}")
+            if type(mimetype) is not str or not _PLAIN_MIMETYPE(mimetype):
+                mimetype = _lower_case(mimetype)
         except TypeError:
             raise TypeError(
                 "object_type and mimetype must be strings, "
@@ -86,6 +93,10 @@ class Key(_Values):
                 mimetype,
             ),
         )
+
+    @classmethod  # which _replace() calls
+    def _make(cls, iterable: Iterable[Any]) -> Self:  # type: ignore[override]  # checks
+        return cls(*iterable)
 
     @classmethod
     def of(cls, image: ImageLike) -> Key:
@@ -108,13 +119,15 @@ class Key(_Values):
 
 
 def _integer(name: str, value: SupportsIndex) -> int:
+    if type(value) is int and -_SMALL < value < _SMALL:
+        return value
     try:
         number = operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, not {value!r}") from None
-    if number.bit_length() > _DIGITS * 3:
+    if number.bit_length() > _BITS:
         raise InvalidError(f"{name} is too large: {number.bit_length()} bits")
-    return number
+    return int(number)
 
 
 def _check_type(object_type: str) -> None:
@@ -123,3 +136,10 @@ def _check_type(object_type: str) -> None:
             raise InvalidError(f"not an object type: {object_type!r}")
     if "\\" in object_type or not object_type.isprintable():
         raise InvalidError(f"not an object type: {object_type!r}")
+
+
+def _lower_case(mimetype: str) -> str:
+    lower = str.lower(mimetype)
+    if not _PLAIN_MIMETYPE(lower):
+        raise InvalidError(f"not a mimetype: {mimetype!r}")
+    return lower

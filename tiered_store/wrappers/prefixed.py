@@ -57,8 +57,10 @@ class PrefixedStore(Wrapper):
     def _keys(self, prefix: str) -> Iterator[Key]:
         for key in self.child.keys(self.prefix + prefix):
             outer = key.object_type.removeprefix(self.prefix)
-            if outer:  # the prefix alone is not an object of ours
+            try:
                 yield key._replace(object_type=outer)
+            except InvalidError:  # the prefix alone, or /x: nobody put it from here
+                continue
 
     def _inner(self, key: Key) -> Key:
         return key._replace(object_type=self.prefix + key.object_type)
