@@ -26,7 +26,17 @@ MODULES = {
 # From the bottom up.  A folder stands for what is in it.
 LAYERS = (
     (
-        *("errors", "key", "layout", "urls", "units", "clock", "deadlines", "events"),
+        *(
+            "errors",
+            "key",
+            "layout",
+            "extensions",
+            "urls",
+            "units",
+            "clock",
+            "deadlines",
+            "events",
+        ),
         *("body", "readers", "framing", "envelope", "translation"),
         *("lifecycle", "workers", "combine"),
     ),

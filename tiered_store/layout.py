@@ -6,64 +6,38 @@ Key to stored name and back, byte for byte as the original library names them.
    filesystem  TYPE/ID%1000/ID//1000/ID.WxH.EXT   testing/234/1/1234.405x640.jpe
    s3          TYPE/ID/WxH.EXT                    testing/1234/405x640.jpe
 
-The extension comes from tables frozen here, never from the machine's own
-``mime.types``: two machines that disagree would lose each other's objects.
+The extension comes from a frozen table (:mod:`tiered_store.extensions`), never from
+the machine's own ``mime.types``: two machines that disagree would lose each other's
+objects.
 """
 
 from __future__ import annotations
 
-import functools
-import mimetypes
 import re
 
 from urllib.parse import quote, unquote
 
 from tiered_store.errors import InvalidError
+from tiered_store.extensions import EXTENSIONS, MIMETYPES
 from tiered_store.key import Key
 
 
-# Frozen: objects already stored carry these names.
-_EXTENSIONS = {
-    "image/jpeg": ".jpe",
-    "application/javascript": ".js",  # interpreters disagree about these four
-    "text/javascript": ".js",
-    "text/markdown": ".md",
-    "text/rtf": ".rtf",
-    "text/x-rst": ".rst",
-}
-_MIMETYPES = {
-    ".jpe": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".jpg": "image/jpeg",
-    ".js": "text/javascript",
-    ".md": "text/markdown",
-    ".rtf": "text/rtf",
-    ".rst": "text/x-rst",
-}
-_TABLES = mimetypes.MimeTypes()  # the interpreter's own, not the machine's
 _SIZED = re.compile(r"(-?\d+)x(-?\d+)(\..+)", re.ASCII).fullmatch
 
 
-@functools.cache
 def extension(mimetype: str) -> str:
     """
     Return the extension, with its dot, for *mimetype*.
 
-    One that no table knows is spelled out (``.application%2Fx-thing``), so that two
-    such types never share a name.
+    One that the table does not know is spelled out (``.application%2Fx-thing``), so
+    that no two types share a name but the two of JavaScript, which always did.
     """
-    known = _EXTENSIONS.get(mimetype) or _TABLES.guess_extension(mimetype, strict=False)
-    return known or "." + quote(mimetype, safe="+-_")
+    return EXTENSIONS.get(mimetype) or "." + quote(mimetype, safe="+-_")
 
 
 def mimetype_of(suffix: str) -> str | None:
     """Return the mimetype for the extension *suffix*, or None if none has it."""
-    if "%2F" in suffix:
-        return unquote(suffix[1:])
-    for table in (_MIMETYPES, _TABLES.types_map[True], _TABLES.types_map[False]):
-        if suffix in table:
-            return table[suffix]
-    return None
+    return unquote(suffix[1:]) if "%2F" in suffix else MIMETYPES.get(suffix)
 
 
 def path_name(key: Key) -> str:
