@@ -705,8 +705,8 @@ def test_checking_imports_no_sdk() -> None:
         version: 1
         default: a
         stores:
-          a: {type: cached, tiers: [{type: memory}], origin: b}
-          b: {type: memory, retry: {attempts: x}}
+          a: {type: cached, tiers: [{type: redis, url: "redis://x"}], origin: b}
+          b: {type: s3, bucket: images, retry: {attempts: x}}
         """
     )
     code = (
