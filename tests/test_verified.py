@@ -214,6 +214,17 @@ def test_nothing_stays_open(child: MemoryStore, use: Callable[[Body], object]) -
     assert faulty.open_readers == 0
 
 
+def test_closing_a_reader_closes_what_it_reads(child: MemoryStore) -> None:
+    """At once, also while somebody still holds it."""
+    faulty = FaultStore(child)
+    store = VerifiedStore(faulty)
+    store.put(KEY, Body.of(LARGE))
+    with store.get_file(*KEY) as file:
+        assert file.read(5) == LARGE[:5]
+        assert faulty.open_readers == 1
+    assert faulty.open_readers == 0
+
+
 def test_a_large_object_needs_memory_for_a_piece(tmp_path: Path) -> None:
     """Storing and reading go piece by piece."""
     import tracemalloc
