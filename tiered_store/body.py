@@ -13,10 +13,10 @@ from __future__ import annotations
 import io
 import os
 import stat
-import tempfile
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -103,15 +103,21 @@ class Body(ABC):
 
         Raises:
             TypeError: *file* cannot be read, or yields text.
+            InvalidError: It is non-blocking and had nothing to read.
             FullError: There is no room for the temporary file.
         """
+        return _regular(file) or Body.copy(file, spool_limit)
+
+    @staticmethod
+    def copy(file: Readable, spool_limit: int = SPOOL_LIMIT) -> Body:
+        """Do as :meth:`take` does, never in place: its owner may change *file*."""
         if not callable(getattr(file, "read", None)):
             raise TypeError(f"file must have a read() method: {file!r} has none")
         if isinstance(file, io.TextIOBase):
             raise TypeError("file must be opened in binary mode, not as text")
         if type(file) is io.BytesIO:
             return BytesBody(file.read())
-        return _regular(file) or _spooled(file, spool_limit)
+        return _spooled(file, spool_limit)
 
 
 class BytesBody(Body):
@@ -210,33 +216,34 @@ class StreamBody(Body):
 
 
 def _regular(file: Any) -> Body | None:
-    """Return a body that reads *file* in place, or None if it is no regular file."""
-    raw = file if isinstance(file, io.FileIO) else getattr(file, "raw", None)
+    """Return a body that reads *file* in place, or None if that cannot be."""
     if type(file) not in (io.FileIO, io.BufferedReader, io.BufferedRandom):
         return None  # a decompressor has a fileno() too, of other bytes
+    raw = file if type(file) is io.FileIO else file.raw
     if type(raw) is not io.FileIO or not raw.readable():
         return None
     if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
         return None
     file.flush()
     start = file.tell()
-    size = max(0, os.fstat(raw.fileno()).st_size - start)
-    body = FileBody(
-        Descriptor(os.dup(raw.fileno())), size, start=start, fail=InvalidError
-    )
-    file.seek(0, os.SEEK_END)  # consumed, as any other source would be
-    return body
+    size = os.fstat(raw.fileno()).st_size - start
+    if size <= 0:  # perhaps a file of /proc, which does not tell
+        return None
+    try:
+        descriptor = Descriptor(os.dup(raw.fileno()))
+    except OSError:  # there are too many
+        return None
+    file.seek(start + size)  # consumed, as any other source would be
+    return FileBody(descriptor, size, start=start, fail=InvalidError)
 
 
 def _spooled(file: Readable, limit: int) -> Body:
-    pieces: list[bytes] = []
-    size = 0
+    content = io.BytesIO()  # thousands of small pieces would cost many times their size
     for piece in _pieces(file):
-        pieces.append(piece)
-        size += len(piece)
-        if size > limit:
-            return _rolled(pieces, file)
-    return BytesBody(b"".join(pieces))
+        content.write(piece)
+        if content.tell() > limit:
+            return _rolled(content, file)
+    return BytesBody(content.getvalue())
 
 
 def _pieces(file: Readable) -> Iterator[bytes]:
@@ -248,27 +255,39 @@ def _pieces(file: Readable) -> Iterator[bytes]:
             raise InvalidError("the file is non-blocking and had nothing to read")
         if not piece:
             return
-        yield bytes(piece)
+        yield piece
 
 
-def _rolled(pieces: list[bytes], file: Readable) -> Body:
-    size = 0
-    with tempfile.TemporaryFile(buffering=0) as spool:
-        for source in (iter(pieces), _pieces(file)):
-            for piece in source:
-                _write(spool, piece)
-                size += len(piece)
-            pieces.clear()
-        return FileBody(Descriptor(os.dup(spool.fileno())), size, fail=CorruptError)
+def _rolled(start: io.BytesIO, file: Readable) -> Body:
+    import tempfile
+
+    with _spooling():
+        spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed below
+    with spool:
+        _write(spool, start.getvalue())
+        start.close()
+        for piece in _pieces(file):
+            _write(spool, piece)
+        with _spooling():
+            size = spool.tell()
+            return FileBody(Descriptor(os.dup(spool.fileno())), size)
 
 
 def _write(spool: Any, piece: bytes) -> None:
-    view = memoryview(piece)
-    try:
+    view = memoryview(piece).cast("B")
+    with _spooling():
         while view:
             view = view[spool.write(view) :]
+
+
+@contextmanager
+def _spooling() -> Iterator[None]:
+    import tempfile  # most programs never come here
+
+    try:
+        yield
     except OSError as error:
-        where = tempfile.gettempdir()
-        full = FullError(f"no room to spool the upload in {where}: {error.strerror}")
+        where, why = tempfile.tempdir or "no directory", error.strerror or error
+        full = FullError(f"an upload cannot be spooled to {where}: {why}")
         full.failover, full.local = False, True
         raise full from error

@@ -41,32 +41,44 @@ class Descriptor:
 class SeekableReader(io.RawIOBase):
     """
     A reader of *size* bytes that stands at *position*; a subclass fetches pieces.
+
+    After a read that failed it reads no more until it is moved: a buffer around it
+    has dropped bytes by then, and whoever tried again would get a hole.
     """
 
     def __init__(self, size: int, position: int) -> None:
         self._size = size
         self._position = position
+        self._lost = False
 
     def _piece(self, wanted: int) -> bytes:
         """Return 1 to *wanted* bytes from the position on, which the caller moves."""
         raise NotImplementedError
+
+    def _fetch(self, wanted: int) -> bytes:
+        if self._lost:
+            raise ValueError("the last read failed; seek before you read on")
+        try:
+            piece = self._piece(wanted)
+        except BaseException:
+            self._lost = True
+            raise
+        self._position += len(piece)
+        return piece
 
     def readinto(self, buffer: Any) -> int:
         view = memoryview(buffer).cast("B")
         wanted = self._wanted(len(view))
         if not wanted:
             return 0
-        piece = self._piece(wanted)
+        piece = self._fetch(wanted)
         view[: len(piece)] = piece
-        self._position += len(piece)
         return len(piece)
 
     def readall(self) -> bytes:
         pieces = []
         while wanted := self._wanted(self._size):
-            piece = self._piece(wanted)
-            self._position += len(piece)
-            pieces.append(piece)
+            pieces.append(self._fetch(wanted))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def readable(self) -> bool:
@@ -79,10 +91,13 @@ class SeekableReader(io.RawIOBase):
         return self._position
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        if whence not in (os.SEEK_SET, os.SEEK_CUR, os.SEEK_END):
+            raise ValueError(f"cannot seek from {whence!r}")
         base = (0, self._position, self._size)[whence]
         if base + offset < 0:
             raise ValueError(f"negative seek position {base + offset}")
         self._position = base + offset
+        self._lost = False
         return self._position
 
     def _wanted(self, size: int) -> int:
