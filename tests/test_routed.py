@@ -21,9 +21,10 @@ from tiered_store.errors import (
 )
 from tiered_store.events import Verb
 from tiered_store.key import Key
+from tiered_store.policies.routing import Rule
 from tiered_store.testing import FaultStore
 from tiered_store.wrapper import Wrapper
-from tiered_store.wrappers.routed import RoutedStore, Rule
+from tiered_store.wrappers.routed import RoutedStore
 
 
 PHOTO = Key("comics.cover", 1, 30, 40, "image/png")

@@ -22,14 +22,11 @@ only a put knows, costs a question more for each route that may have the object.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TypeVar
 
 from tiered_store.body import Body, Stat
 from tiered_store.combine import Answers
 from tiered_store.errors import (
-    ConfigError,
     ConflictError,
     NotFoundError,
     PartialWriteError,
@@ -39,50 +36,12 @@ from tiered_store.errors import (
 from tiered_store.events import Verb
 from tiered_store.foreign import as_store
 from tiered_store.key import Key
+from tiered_store.policies.routing import Routing, Rule
 from tiered_store.store import Store, union
-from tiered_store.units import Size
 
 
 Result = TypeVar("Result")
 _ROUNDS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
-    """
-    What goes *to* a route: objects that match everything given.
-
-    Attributes:
-        object_type: A pattern with ``*`` and ``?``, as is *mimetype*.
-        min_size: The fewest bytes, as *max_size* is the most.
-    """
-
-    to: str
-    object_type: str | None = None
-    mimetype: str | None = None
-    reproducible: bool | None = None
-    min_size: Size | None = None
-    max_size: Size | None = None
-
-    @property
-    def by_name(self) -> bool:
-        """Whether the object's name alone decides."""
-        return self.reproducible is self.min_size is self.max_size is None
-
-    def may_match(self, key: Key) -> bool:
-        """Whether an object called *key* can be meant."""
-        return fnmatchcase(key.object_type, self.object_type or "*") and fnmatchcase(
-            key.mimetype, self.mimetype or "*"
-        )
-
-    def matches(self, key: Key, size: int, reproducible: bool) -> bool:
-        """Whether this object is meant."""
-        return (
-            self.may_match(key)
-            and self.reproducible in (None, reproducible)
-            and (self.min_size is None or size >= self.min_size)
-            and (self.max_size is None or size <= self.max_size)
-        )
 
 
 class RoutedStore(Store):
@@ -118,11 +77,11 @@ class RoutedStore(Store):
         self.routes = {name: as_store(store) for name, store in routes.items()}
         self.rules = tuple(rules)
         self.default = default
-        self._check()
+        self._routing = Routing(self.rules, default, list(self.routes))
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
-        home = self._home(key, body.size, reproducible)
-        others = [name for name in self._places(key) if name != home]
+        home = self._routing.home(key, body.size, reproducible)
+        others = [name for name in self._routing.places(key) if name != home]
         for _ in range(_ROUNDS):
             self.routes[home].put(key, body, reproducible)
             if not others or self._settled(key, home, others):
@@ -138,10 +97,10 @@ class RoutedStore(Store):
 
     def _delete(self, key: Key) -> None:
         # what is read first goes last: what it hides must not appear
-        self._clear(key, self._places(key)[::-1], {})
+        self._clear(key, self._routing.places(key)[::-1], {})
 
     def _url(self, key: Key) -> str:
-        places = self._places(key)
+        places = self._routing.places(key)
         if len(places) > 1:
             raise UnsupportedError(f"it may be in any of {', '.join(places)}")
         return self.routes[places[0]].url(key)
@@ -150,7 +109,7 @@ class RoutedStore(Store):
         seen: set[Key] = set()  # of those that may be in several routes
         for name, route in self.routes.items():
             for key in route.keys(prefix):
-                places = self._places(key)
+                places = self._routing.places(key)
                 if name in places and key not in seen:
                     if len(places) > 1:
                         seen.add(key)
@@ -165,32 +124,10 @@ class RoutedStore(Store):
         able = union(iter(routes))
         if not all("keys" in route.capabilities() for route in routes):
             able -= {"keys"}
-        undecided = any(
-            not rule.by_name and rule.object_type is rule.mimetype is None
-            for rule in self.rules
-        )
-        return able - {"url"} if undecided else able
-
-    def _home(self, key: Key, size: int, reproducible: bool) -> str:
-        for rule in self.rules:
-            if rule.matches(key, size, reproducible):
-                return rule.to
-        return self.default
-
-    def _places(self, key: Key) -> list[str]:
-        """Return where an object called *key* may be, first what is asked first."""
-        places = []
-        for rule in self.rules:
-            if rule.may_match(key):
-                places.append(rule.to)
-                if rule.by_name:
-                    break
-        else:
-            places.append(self.default)
-        return list(dict.fromkeys(places))
+        return able if self._routing.by_name else able - {"url"}
 
     def _ask(self, key: Key, ask: Callable[[Store], Result]) -> Result:
-        places = self._places(key)
+        places = self._routing.places(key)
         for look in range(2):  # between two questions it may have moved past us
             answers = Answers()
             for name in places:
@@ -231,15 +168,3 @@ class RoutedStore(Store):
                 outcomes[place] = error
                 raise PartialWriteError("not gone everywhere", outcomes) from error
             outcomes[place] = None
-
-    def _check(self) -> None:
-        for name in (self.default, *(rule.to for rule in self.rules)):
-            if name not in self.routes:
-                known = ", ".join(self.routes)
-                raise ConfigError(f"rules: no route {name!r}; there are {known}")
-        for rule in self.rules:
-            if rule.by_name and rule.object_type is rule.mimetype is None:
-                raise ConfigError(
-                    f"rules: the one to {rule.to!r} matches everything; "
-                    "say default instead"
-                )
