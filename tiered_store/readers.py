@@ -49,19 +49,19 @@ class SeekableReader(io.RawIOBase):
     def __init__(self, size: int, position: int) -> None:
         self._size = size
         self._position = position
-        self._lost = False
+        self._adrift = False
 
     def _piece(self, wanted: int) -> bytes:
         """Return 1 to *wanted* bytes from the position on, which the caller moves."""
         raise NotImplementedError
 
-    def _fetch(self, wanted: int) -> bytes:
-        if self._lost:
+    def _next_piece(self, wanted: int) -> bytes:
+        if self._adrift:
             raise ValueError("the last read failed; seek before you read on")
         try:
             piece = self._piece(wanted)
         except BaseException:
-            self._lost = True
+            self._adrift = True
             raise
         self._position += len(piece)
         return piece
@@ -71,14 +71,14 @@ class SeekableReader(io.RawIOBase):
         wanted = self._wanted(len(view))
         if not wanted:
             return 0
-        piece = self._fetch(wanted)
+        piece = self._next_piece(wanted)
         view[: len(piece)] = piece
         return len(piece)
 
     def readall(self) -> bytes:
         pieces = []
         while wanted := self._wanted(self._size):
-            pieces.append(self._fetch(wanted))
+            pieces.append(self._next_piece(wanted))
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def readable(self) -> bool:
@@ -97,7 +97,7 @@ class SeekableReader(io.RawIOBase):
         if base + offset < 0:
             raise ValueError(f"negative seek position {base + offset}")
         self._position = base + offset
-        self._lost = False
+        self._adrift = False
         return self._position
 
     def _wanted(self, size: int) -> int:
