@@ -838,8 +838,9 @@ def test_after_a_failure_there_is_no_reading_on(
         with pytest.raises(UnavailableError):
             read(file)
         for _ in range(2):
-            with pytest.raises(ValueError, match="the last read failed; seek"):
+            with pytest.raises(UnavailableError, match="earlier read") as caught:
                 read(file)
+            assert not caught.value.retryable
         file.seek(10)
         assert file.read() == CONTENT[10:]
     assert server.all_closed()

@@ -57,7 +57,7 @@ class SeekableReader(io.RawIOBase):
 
     def _next_piece(self, wanted: int) -> bytes:
         if self._adrift:
-            raise ValueError("the last read failed; seek before you read on")
+            raise UnavailableError("an earlier read failed; seek to go on").final()
         try:
             piece = self._piece(wanted)
         except BaseException:
