@@ -76,10 +76,13 @@ class SeekableReader(io.RawIOBase):
         return len(piece)
 
     def readall(self) -> bytes:
-        pieces = []
+        whole = io.BytesIO()  # grows in place; joining pieces would need twice the room
         while wanted := self._wanted(self._size):
-            pieces.append(self._next_piece(wanted))
-        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            piece = self._next_piece(wanted)
+            if len(piece) == wanted and not whole.tell():
+                return piece
+            whole.write(piece)
+        return whole.getvalue()
 
     def readable(self) -> bool:
         return True
