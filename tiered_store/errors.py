@@ -80,7 +80,10 @@ class StoreError(OSError):
         return ": ".join(parts)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (type(self), self.message, self.__dict__)
+        return _restore, (type(self), self.message, self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        return {**self.__dict__, "errno": self.errno}  # which is kept elsewhere
 
     def at(self: _Self, store: str, verb: str, key: object = None) -> _Self:
         """Say where it happened, unless somebody nearer already has."""
@@ -95,7 +98,7 @@ class StoreError(OSError):
 
     def copy(self: _Self) -> _Self:
         """Return one of one's own to raise, for errors that several callers share."""
-        twin = _restore(type(self), self.message, dict(self.__dict__))
+        twin = _restore(type(self), self.message, self._facts())
         twin.__cause__ = self.__cause__
         return twin
 
@@ -103,9 +106,8 @@ class StoreError(OSError):
 def _restore(kind: type[_Self], message: str, facts: dict[str, Any]) -> _Self:
     error = kind.__new__(kind, message)
     OSError.__init__(error, message)
-    if error._errno is not None:
-        error.errno = error._errno
-    error.__dict__.update(facts)
+    for name, value in facts.items():
+        setattr(error, name, value)
     return error
 
 
@@ -147,6 +149,7 @@ class _SeveralError(StoreError):
 
     Attributes:
         outcomes: By name, the error of each store, or None for one that succeeded.
+            Another attempt is worth it if it is for one of them.
     """
 
     outcomes: Mapping[str, StoreError | None]
@@ -157,11 +160,11 @@ class _SeveralError(StoreError):
         outcomes: Mapping[str, StoreError | None] | None = None,
         **facts: Any,
     ) -> None:
-        super().__init__(message, **facts)
         self.outcomes = dict(outcomes or {})
         self.retryable = any(
             error is not None and error.retryable for error in self.outcomes.values()
         )
+        super().__init__(message, **facts)
 
     def __str__(self) -> str:
         listed = "; ".join(
