@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -409,39 +409,65 @@ def test_a_deadline_shortens_every_wait(own: RedisServer) -> None:
     assert not error.retryable
 
 
+def test_nothing_is_tried_twice() -> None:
+    """A command that may have worked is not for us to repeat."""
+    with _stub_server(lambda connection: connection.close()) as (port, questions):
+        with RedisStore(f"redis://127.0.0.1:{port}/?protocol=2") as store:
+            error = _raised(UnavailableError, store.put, KEY, BODY)
+
+        assert error.ambiguous
+        assert len(questions) == 1
+
+
 @pytest.mark.timeout(15)
 def test_a_deadline_bounds_a_body_that_trickles() -> None:
     """Each byte in time does not make the whole in time."""
-    with _trickling_server() as port:
-        url = f"redis://127.0.0.1:{port}/?protocol=2"
-        with RedisStore(url, timeout=60) as store, deadline(0.2):
+    ended = threading.Event()
+
+    def trickle(connection: socket.socket) -> None:
+        connection.sendall(b"$1000000\r\n")
+        while not ended.wait(0.01):
+            connection.sendall(b"x")
+
+    with (
+        _stub_server(trickle) as (port, _),
+        RedisStore(f"redis://127.0.0.1:{port}/?protocol=2", timeout=60) as store,
+    ):
+        with deadline(0.2):
             _raised(DeadlineError, store.get, KEY)
+        ended.set()
 
 
 @contextlib.contextmanager
-def _trickling_server() -> Iterator[int]:
-    """A server that answers GET with a byte of a large body each 10 ms, for ever."""
+def _stub_server(
+    answer: Callable[[socket.socket], None],
+) -> Iterator[tuple[int, list[bytes]]]:
+    """A server that answers SET and GET as told; yield its port and what was asked."""
 
     def serve() -> None:
-        connection, _ = listening.accept()
-        with connection, contextlib.suppress(OSError):
-            while words := connection.recv(10_000):
-                if b"GET" not in words:
-                    connection.sendall(b"+OK\r\n" * words.count(b"CLIENT"))
-                    continue
-                connection.sendall(b"$1000000\r\n")
-                while not ended.wait(0.01):
-                    connection.sendall(b"x")
+        with contextlib.suppress(OSError):  # closed by the end of the test
+            while True:
+                with listening.accept()[0] as connection, contextlib.suppress(OSError):
+                    greet(connection)
 
-    ended = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=serve)
-        thread.start()
+    def greet(connection: socket.socket) -> None:
+        while words := connection.recv(10_000):
+            if b"CLIENT" in words:
+                connection.sendall(b"+OK\r\n" * words.count(b"CLIENT"))
+                continue
+            questions.append(words)
+            answer(connection)
+
+    questions: list[bytes] = []
+    with (
+        ThreadPoolExecutor(1) as threads,
+        socket.create_server(("127.0.0.1", 0)) as listening,
+    ):
+        threads.submit(serve)
         try:
-            yield listening.getsockname()[1]
+            yield listening.getsockname()[1], questions
         finally:
-            ended.set()
-            thread.join()
+            listening.shutdown(socket.SHUT_RDWR)
 
 
 def test_the_deadline_of_one_call_does_not_outlive_it(own: RedisServer) -> None:
@@ -831,6 +857,26 @@ def test_a_cluster_serves_what_its_other_nodes_have(
             store.delete(key)
 
 
+def test_a_cluster_serves_the_slots_that_are_covered(
+    redis_servers: RedisServers,
+) -> None:
+    """What is not covered is an outage of those objects, for as long as it lasts."""
+    node = redis_servers(
+        *("--cluster-enabled", "yes"), *("--cluster-require-full-coverage", "no")
+    )
+    node.ask("CLUSTER", "ADDSLOTSRANGE", 0, 13_999)
+    _until(lambda: b"cluster_state:ok" in _text(node, "CLUSTER", "INFO"))
+    with RedisStore(node.url, mode="cluster") as store:
+        outcomes = {key: _outcome(lambda key=key: store.put(key, BODY)) for key in KEYS}
+        client = store._link._client
+        node.ask("CLUSTER", "ADDSLOTSRANGE", 14_000, 16_383)
+
+        assert set(outcomes.values()) == {"ok", "UnavailableError"}
+        for key in KEYS:
+            _until(lambda key=key: _outcome(lambda: store.put(key, BODY)) == "ok")
+        assert store._link._client is client  # others may be using it
+
+
 def test_a_cluster_out_of_reach_is_an_outage() -> None:
     """Though redis-py has one class for that and for a wrong configuration."""
     nodes = ["127.0.0.1:2", "127.0.0.1:3"]
@@ -882,6 +928,7 @@ def test_many_threads_wait_together_and_not_in_a_row() -> None:
         answer.set()
         for call in (first, *others):
             call.result()
+        assert len(calls) < 6  # who waited has nothing left to do
         answer.clear()
         asked.clear()
         slow = threads.submit(hasty)
@@ -951,11 +998,11 @@ sys.exit(os.waitstatus_to_exitcode(status))
 def test_a_fork_does_not_wait_for_a_lock_of_its_parent(fake: FakeRedisStore) -> None:
     """Another thread may have been connecting in that very moment."""
     link = fake._link
-    link._lock.acquire()
+    with link._lock:
+        link.after_fork()
 
-    link.after_fork()
+        fake.put(KEY, BODY)
 
-    fake.put(KEY, BODY)
     assert fake.get(KEY).read() == BODY.read()
 
 
@@ -1007,21 +1054,42 @@ def test_a_closed_link_makes_no_connection() -> None:
 
 
 def test_closing_leaves_no_connection(own: RedisServer) -> None:
-    """Neither in use nor idle."""
+    """Neither in use nor idle, whoever still holds the client."""
     store = RedisStore(own.url)
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(lambda key: store.put(key, BODY), KEYS))
+    client = store._link._client
     assert _connections(own) > 1
 
     store.close()
 
     _until(lambda: _connections(own) == 1)
+    del client
+
+
+def test_closing_leaves_no_connection_to_a_sentinel_either(
+    own_sentinel_setup: SentinelSetup,
+) -> None:
+    """They are asked over connections of the same client."""
+    store = _sentinel_store(own_sentinel_setup)
+    store.put(KEY, BODY)
+    client = store._link._client
+    asked = own_sentinel_setup.sentinels
+    before = sum(_connections(sentinel) for sentinel in asked)
+
+    store.close()
+
+    _until(lambda: sum(_connections(sentinel) for sentinel in asked) < before)
+    del client
 
 
 def _connections(server: RedisServer) -> int:
-    """Count those that are open, the one that asks included."""
+    """Count those of redis-py that are open, the one that asks included."""
     with server.client() as client:
-        return len(client.client_list())
+        return sum(
+            connection.get("lib-name") == "redis-py"
+            for connection in client.client_list()
+        )
 
 
 # -- options -------------------------------------------------------------------

@@ -191,6 +191,7 @@ def test_ambiguous_means_that_it_was_sent(error: Exception, ambiguous: bool) -> 
     [
         MaxConnectionsError("Too many connections"),
         LostError("No connection available."),
+        LostError("Too many connections"),
         LostError("Error 24 connecting to h:1. Too many open files."),
         ChildDeadlockedError(),
     ],

@@ -65,9 +65,11 @@ class RedisStore(Store):
     lose it, and absence is then what it knows.
 
     An object is in memory whole, up to three times over while it is stored.  The
-    servers are waited for as long as *timeout* and *connect_timeout* say and not
-    longer than the caller's deadline; only names and TLS handshakes have no such
-    bound.  Nothing is retried here.
+    servers are waited for as long as *timeout* and *connect_timeout* say (sentinels,
+    and the nodes of a Cluster that is out of reach, one after the other) and not
+    longer than the caller's deadline.  That does not bound the resolution of names, a
+    TLS handshake, and the quarter of a second that redis-py gives a Cluster which
+    says it is down.  Nothing is retried here.
 
     Args:
         url: ``redis://user:password@host:6379/0``, ``rediss://`` with TLS, or

@@ -95,7 +95,10 @@ class Link:
             client = self._made()
             return client.execute_command(*words, **options)
         except Exception as error:
-            if "RedisClusterException" in family(error):
+            names = family(error)
+            if "SlotNotCoveredError" in names:  # which the SDK believes for ever
+                _refresh(client)
+            elif "RedisClusterException" in names:
                 self._forget(client)
             failure = translate(error)
             if failure is None:
@@ -133,6 +136,11 @@ class Link:
 
 
 _LATE = "the caller's time is up"
+
+
+def _refresh(cluster: Any) -> None:
+    with contextlib.suppress(Exception):  # there is an error to raise already
+        cluster.nodes_manager.initialize()
 
 
 def _demoted(error: Exception) -> bool:

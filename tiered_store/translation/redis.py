@@ -110,6 +110,7 @@ _BY_TEXT: Mapping[str, _Meaning] = {
     "exceeds maximum allowed size": (TooLargeError, _PLAIN),
     "invalid expire": (InvalidError, _PLAIN),
     "No connection available": (UnavailableError, _LOCAL),
+    "Too many connections": (UnavailableError, _LOCAL),  # redis-py 6 has no class
     **{
         f"Error {number} connecting to": (UnavailableError, _LOCAL)
         for number in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS)
