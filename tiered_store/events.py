@@ -150,4 +150,25 @@ class CircuitChanged(Event):
     reason: str
 
 
+ShadowOutcome = Literal[
+    "copied", "deleted", "same", "different", "missing", "surplus", "failed", "dropped"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shadowed(Event):
+    """
+    A shadow was brought up to date, or compared, behind a caller's back.
+
+    Attributes:
+        outcome: What was done (copied, deleted), what a comparison found (the same,
+            different bytes, an object that the shadow lacks or should not have), or
+            that neither could be done (failed) or was tried (dropped).
+    """
+
+    key: Key
+    outcome: ShadowOutcome
+    error: StoreError | None = None
+
+
 Listener = Callable[[Event], None]
