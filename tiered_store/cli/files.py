@@ -1,0 +1,86 @@
+"""
+Files that a command reads and writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import stat
+import sys
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, BinaryIO
+
+from tiered_store.body import Body
+from tiered_store.cli.failure import WRONG, CommandError
+
+
+_SHOWN = 1024 * 1024  # bytes that anybody would read on a terminal
+_PLAIN = frozenset("\n\r\t")
+
+
+@contextmanager
+def source(name: str) -> Iterator[BinaryIO]:
+    """
+    Open the file *name* for reading, standard input for ``-``.
+
+    Raises:
+        CommandError: It cannot be opened.
+    """
+    if name == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = open(name, "rb")  # noqa: SIM115 - what fails within is not ours
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise CommandError(f"cannot read {name!r}: {why}", WRONG) from None
+    with file:
+        yield file
+
+
+@contextmanager
+def destination(path: Path) -> Iterator[IO[bytes]]:
+    """
+    Open *path* for writing; a regular file is replaced whole or not at all.
+    """
+    target = path.resolve()  # what a link leads to, not the link
+    if target.exists() and not target.is_file():
+        with target.open("wb") as file:  # a device or a pipe is no file to replace
+            yield file
+        return
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    try:
+        with temporary.open("xb") as file:
+            if target.exists():
+                os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
+            yield file
+        temporary.replace(target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def check_printable(body: Body) -> None:
+    """
+    Refuse to print on a terminal what would upset it.
+
+    Raises:
+        CommandError: It is not text, or very long.
+    """
+    advice = "name a file with -o, or send it through a pipe"
+    if body.size > _SHOWN:
+        raise CommandError(
+            f"{body.size} bytes are too many for a terminal; {advice}", WRONG
+        )
+    try:
+        text = body.read().decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if not all(character.isprintable() or character in _PLAIN for character in text):
+        raise CommandError(f"this is no text to print on a terminal; {advice}", WRONG)

@@ -1,0 +1,47 @@
+"""
+Options that several commands share.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tiered_store.store import Store
+
+
+DEFAULT = Path("tiered-store.yaml")
+_VARIABLE = "TIERED_STORE_CONFIG"
+
+Config = Annotated[
+    Path,
+    typer.Option("--config", "-c", envvar=_VARIABLE, help="The configuration."),
+]
+ConfigArgument = Annotated[
+    Path,
+    typer.Argument(
+        envvar=_VARIABLE, help="The configuration, a YAML file.", metavar="CONFIG"
+    ),
+]
+StoreName = Annotated[
+    str | None,
+    typer.Option(
+        "--store", "-s", metavar="NAME", help="Another store than the default one."
+    ),
+]
+Mimetype = Annotated[
+    str | None,
+    typer.Option(
+        "--mimetype", metavar="TYPE", help="What the extension in the key cannot say."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
+
+
+def opened(config: Path, name: str | None) -> Store:
+    """Return the store that *config* calls *name*; use it as a context manager."""
+    from tiered_store.config import load  # pydantic takes its time
+
+    return load(config, name)

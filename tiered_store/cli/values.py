@@ -1,0 +1,132 @@
+"""
+Options of a store, read back from its attributes as a configuration spells them.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+from collections.abc import Iterator, Mapping
+from dataclasses import is_dataclass
+from typing import Any, get_args, get_type_hints
+
+from tiered_store.journals.journal import Journal
+from tiered_store.store import Store
+from tiered_store.tiers.tier import Tier
+from tiered_store.units import GIB, KIB, MIB, Secret, Unit
+
+
+_USERINFO = re.compile(r"(://)[^/\s@]+@")
+_SIZES = {"GiB": GIB, "MiB": MIB, "KiB": KIB}
+_DURATIONS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+_UNKNOWN = object()
+_SCALARS = (str, int, float, bool, Secret, type(None))
+
+
+def options_of(thing: object) -> dict[str, str]:
+    """
+    Return the options of *thing* that are not as by default, and nothing secret.
+
+    Parts that are drawn by themselves (stores, tiers, a journal) are left out.
+    """
+    return dict(_options(thing))
+
+
+def parts_of(thing: object) -> dict[str, Tier | Journal]:
+    """Return the tiers and journals that *thing* was given, by role."""
+    found: dict[str, Tier | Journal] = {}
+    for parameter in _parameters(thing):
+        value = getattr(thing, parameter.name, None)
+        if isinstance(value, Tier | Journal):
+            found[parameter.name] = value
+        elif isinstance(value, list | tuple):
+            for number, item in enumerate(value):
+                if isinstance(item, Tier | Journal):
+                    found[f"{parameter.name}.{number}"] = item
+    return found
+
+
+def _options(thing: object) -> Iterator[tuple[str, str]]:
+    units = _units(type(thing))
+    for parameter in _parameters(thing):
+        value = _value(thing, parameter.name)
+        if value == parameter.default or not _is_plain(value):
+            continue
+        if is_dataclass(value):
+            for name, shown in _options(value):
+                yield f"{parameter.name}.{name}", shown
+        else:
+            yield parameter.name, _spelled(value, units.get(parameter.name))
+
+
+def _parameters(thing: object) -> list[inspect.Parameter]:
+    return list(inspect.signature(type(thing)).parameters.values())
+
+
+def _value(thing: object, name: str) -> Any:
+    value = getattr(thing, name, _UNKNOWN)
+    if callable(value):  # one of the verbs; such an option is kept under another name
+        return getattr(thing, f"server_{name}", _UNKNOWN)
+    return value
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return all(_is_plain(item) for item in value.values()) and bool(value)
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(_is_plain(item) for item in value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return not isinstance(value, Store | Tier | Journal)
+    return isinstance(value, _SCALARS)
+
+
+def _units(made: type) -> dict[str, Unit]:
+    annotated: Any = made
+    if not is_dataclass(made):
+        annotated = made.__init__  # type: ignore[misc] # of this very class
+    try:
+        hints = get_type_hints(annotated, include_extras=True)
+    except NameError:  # of somebody's own class, imported for the type checker only
+        return {}
+    return {
+        name: mark
+        for name, hint in hints.items()
+        for mark in _marks(hint)
+        if isinstance(mark, Unit)
+    }
+
+
+def _marks(hint: Any) -> Iterator[object]:
+    for argument in get_args(hint):
+        yield argument
+        yield from _marks(argument)
+
+
+def _spelled(value: Any, unit: Unit | None) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, int | float):
+        return _measured(value, unit)
+    if isinstance(value, Mapping):
+        pairs = (f"{key}: {_spelled(item, unit)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple | set | frozenset):
+        return f"[{', '.join(_spelled(item, unit) for item in value)}]"
+    return _USERINFO.sub(r"\1****@", str(value))
+
+
+def _measured(value: float, unit: Unit | None) -> str:
+    if unit is None or not value:
+        return str(value)
+    if unit.name == "size":
+        for word, size in _SIZES.items():
+            if value % size == 0:
+                return f"{value // size}{word}"
+        return str(value)
+    for word, seconds in _DURATIONS.items():
+        if value % seconds == 0:
+            return f"{value // seconds:g}{word}"
+    return f"{value:g}s" if value > 1 else f"{value * 1000:g}ms"
