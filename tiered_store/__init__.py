@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from tiered_store.journals.sqlite import SQLiteJournal
     from tiered_store.key import Key
     from tiered_store.policies.breaker import BreakerPolicy
+    from tiered_store.policies.routing import Rule
     from tiered_store.store import Store
     from tiered_store.tiers.memory import MemoryTier
     from tiered_store.tiers.store import StoreTier
@@ -52,13 +53,19 @@ if TYPE_CHECKING:
     from tiered_store.wrapper import Wrapper
     from tiered_store.wrappers.breaker import BreakerStore
     from tiered_store.wrappers.cached import CachedStore
+    from tiered_store.wrappers.compressed import CompressedStore
+    from tiered_store.wrappers.encrypted import EncryptedStore
     from tiered_store.wrappers.fallback import FallbackStore
     from tiered_store.wrappers.limit import LimitStore
+    from tiered_store.wrappers.migrating import MigratingStore
     from tiered_store.wrappers.overlay import OverlayStore
     from tiered_store.wrappers.prefixed import PrefixedStore
     from tiered_store.wrappers.readonly import ReadOnlyStore
     from tiered_store.wrappers.replicated import ReplicatedStore
     from tiered_store.wrappers.retry import RetryStore
+    from tiered_store.wrappers.routed import RoutedStore
+    from tiered_store.wrappers.shadow import ShadowStore
+    from tiered_store.wrappers.sharded import ShardedStore
     from tiered_store.wrappers.timeout import TimeoutStore
     from tiered_store.wrappers.verified import VerifiedStore
 
@@ -84,12 +91,19 @@ __all__ = [
     "PrefixedStore",
     "ReadOnlyStore",
     "VerifiedStore",
+    "EncryptedStore",
+    "CompressedStore",
+    "RoutedStore",
+    "ShardedStore",
+    "MigratingStore",
+    "ShadowStore",
     # what they are made with
     "MemoryTier",
     "StoreTier",
     "SQLiteJournal",
     "MemoryJournal",
     "BreakerPolicy",
+    "Rule",
     # around any of them
     "as_store",
     "deadline",
@@ -140,11 +154,18 @@ _ELSEWHERE = {
     "PrefixedStore": "wrappers.prefixed",
     "ReadOnlyStore": "wrappers.readonly",
     "VerifiedStore": "wrappers.verified",
+    "EncryptedStore": "wrappers.encrypted",
+    "CompressedStore": "wrappers.compressed",
+    "RoutedStore": "wrappers.routed",
+    "ShardedStore": "wrappers.sharded",
+    "MigratingStore": "wrappers.migrating",
+    "ShadowStore": "wrappers.shadow",
     "MemoryTier": "tiers.memory",
     "StoreTier": "tiers.store",
     "SQLiteJournal": "journals.sqlite",
     "MemoryJournal": "journals.memory",
     "BreakerPolicy": "policies.breaker",
+    "Rule": "policies.routing",
     "as_store": "foreign",
     "deadline": "deadlines",
     "label": "tree",
