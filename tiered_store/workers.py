@@ -46,35 +46,41 @@ class Workers:
         self._idle = 0
 
     def start(self, work: Callable[[], Result]) -> Future[Result]:
-        """Return the future of *work*, already done if no thread was free for it."""
+        """
+        Return the future of *work*, already done if no thread was free for it.
+
+        It cannot be cancelled once it has begun.
+        """
         future: Future[Result] = Future()
         context = contextvars.copy_context()
 
         def run() -> None:
+            if not future.set_running_or_notify_cancel():
+                return
             try:
                 future.set_result(context.run(work))
             except BaseException as error:  # noqa: BLE001 - the future carries it
                 future.set_exception(error)
 
-        if self._claim_thread():
-            self._work.put(run)
-        else:
+        if not self._hand_over(run):
             run()
         return future
 
-    def _claim_thread(self) -> bool:
+    def _hand_over(self, work: Callable[[], None]) -> bool:
         with self._lock:
             if self._closed:
                 return False
             if self._idle:
                 self._idle -= 1
+                self._work.put(work)  # with the lock, so that close() comes after it
                 return True
             if self._threads >= self.limit:
                 return False
             self._threads += 1
             number = self._threads
+        first = [work]  # taken out, as a thread keeps its arguments
         thread = threading.Thread(
-            target=self._serve, name=f"{self.name}-{number}", daemon=True
+            target=self._serve, args=(first,), name=f"{self.name}-{number}", daemon=True
         )
         try:
             thread.start()
@@ -84,23 +90,25 @@ class Workers:
             return False
         return True
 
-    def _serve(self) -> None:
+    def _serve(self, first: list[Callable[[], None]]) -> None:
+        work: Callable[[], None] | None = first.pop()
+        while work is not None:
+            work()
+            work = None  # a waiting thread must not keep a body open
+            work = self._next()
+
+    def _next(self) -> Callable[[], None] | None:
+        with self._lock:
+            self._idle += 1
         while True:
             try:
-                work = self._work.get(timeout=_IDLE_SECONDS)
+                return self._work.get(timeout=_IDLE_SECONDS)
             except queue.Empty:
                 with self._lock:
-                    if not self._idle:  # claimed this very moment
-                        continue
-                    self._idle -= 1
-                    self._threads -= 1
-                return
-            if work is None:
-                return
-            work()
-            del work  # a waiting thread must not keep a body open
-            with self._lock:
-                self._idle += 1
+                    if self._idle:  # else claimed this very moment
+                        self._idle -= 1
+                        self._threads -= 1
+                        return None
 
     def close(self) -> None:
         """Let the idle threads go; what is running finishes, new work runs inline."""
