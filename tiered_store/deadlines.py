@@ -77,4 +77,6 @@ def share(parts: int) -> Iterator[None]:
             yield
     except DeadlineError as error:
         check()
-        raise UnavailableError("its share of the caller's time is up") from error
+        late = UnavailableError("its share of the caller's time is up")
+        late.store, late.verb, late.key = error.store, error.verb, error.key
+        raise late from error

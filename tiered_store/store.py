@@ -21,7 +21,12 @@ from typing import NoReturn, Protocol, TypeVar
 
 from tiered_store import deadlines
 from tiered_store.body import Body, Readable, Stat
-from tiered_store.errors import NotFoundError, StoreError, UnsupportedError
+from tiered_store.errors import (
+    MisconfiguredError,
+    NotFoundError,
+    StoreError,
+    UnsupportedError,
+)
 from tiered_store.events import VERBS, Event, Listener, Operation, Verb
 from tiered_store.key import ImageLike, Key
 from tiered_store.translation import translate
@@ -134,6 +139,7 @@ class Store(ABC):
         """Store *body* under *key*."""
         started = self._begin()
         try:
+            deadlines.check()
             self._put(key, body, reproducible)
         except Exception as error:
             self._fail(error, "put", key, started)
@@ -144,6 +150,7 @@ class Store(ABC):
         """Return the body of *key*."""
         started = self._begin()
         try:
+            deadlines.check()
             body = self._get(key)
         except Exception as error:
             self._fail(error, "get", key, started)
@@ -155,6 +162,7 @@ class Store(ABC):
         """Return the URL of *key*."""
         started = self._begin()
         try:
+            deadlines.check()
             url = self._url(key)
         except Exception as error:
             self._fail(error, "url", key, started)
@@ -167,11 +175,11 @@ class Store(ABC):
         key = Key.of(key)
         started = self._begin()
         try:
+            deadlines.check()
             self._delete(key)
-        except FileNotFoundError:  # which is what was wanted
-            pass
         except Exception as error:
-            self._fail(error, "delete", key, started)
+            if not isinstance(translate(error), NotFoundError):  # which was wanted
+                self._fail(error, "delete", key, started)
         if self.listeners:
             self._answered("delete", key, started)
 
@@ -179,6 +187,7 @@ class Store(ABC):
         """Return size, version and time of *key* without reading it, if possible."""
         started = self._begin()
         try:
+            deadlines.check()
             found = self._stat(key)
         except Exception as error:
             self._fail(error, "stat", key, started)
@@ -194,6 +203,7 @@ class Store(ABC):
         """
         started = self._begin()
         try:
+            deadlines.check()
             yield from self._keys(prefix)
         except Exception as error:
             self._fail(error, "keys", None, started)
@@ -281,7 +291,6 @@ class Store(ABC):
     def _begin(self) -> float:
         if self.closed:
             raise ValueError(f"{self} is closed")
-        deadlines.check()
         return time.perf_counter() if self.listeners else 0.0
 
     def _answered(
@@ -304,6 +313,8 @@ class Store(ABC):
         self, error: Exception, verb: Verb, key: Key | None, started: float
     ) -> NoReturn:
         failure: Exception = translate(error) or error
+        if verb == "put" and failure is not error:
+            failure = _not_absence(failure)
         if isinstance(failure, StoreError):
             failure.at(str(self), verb, key)
         if self.listeners and not self.transparent:
@@ -329,6 +340,15 @@ def union(stores: Iterator[Store]) -> frozenset[Verb]:
 def kind_of(store_class: type[Store]) -> str:
     """Return the word that names *store_class* in YAML."""
     return store_class.__name__.removesuffix("Store").lower()
+
+
+def _not_absence(failure: Exception) -> Exception:
+    """Return what it means that something was missing to put an object into."""
+    if not isinstance(failure, NotFoundError):
+        return failure
+    nowhere = MisconfiguredError(f"nowhere to put it: {failure.message}")
+    nowhere.__cause__ = failure.__cause__
+    return nowhere
 
 
 def _report_listener(listener: Listener, event: Event) -> None:
