@@ -14,19 +14,34 @@ import pytest
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.foreign import ForeignStore
+from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.store import Store
 from tiered_store.testing.conformance import StoreConformance
 from tiered_store.testing.faults import FaultStore
 from tiered_store.tiers.memory import MemoryTier
 from tiered_store.tiers.store import StoreTier
 from tiered_store.tree import label
+from tiered_store.units import Secret
 from tiered_store.wrappers.breaker import BreakerStore
 from tiered_store.wrappers.cached import CachedStore
+from tiered_store.wrappers.compressed import CompressedStore
+from tiered_store.wrappers.encrypted import EncryptedStore
 from tiered_store.wrappers.fallback import FallbackStore
 from tiered_store.wrappers.limit import LimitStore
+from tiered_store.wrappers.migrating import MigratingStore
 from tiered_store.wrappers.overlay import OverlayStore
 from tiered_store.wrappers.prefixed import PrefixedStore
+from tiered_store.wrappers.readonly import ReadOnlyStore
+from tiered_store.wrappers.replicated import ReplicatedStore
 from tiered_store.wrappers.retry import RetryStore
+from tiered_store.wrappers.routed import RoutedStore, Rule
+from tiered_store.wrappers.shadow import ShadowStore
+from tiered_store.wrappers.sharded import ShardedStore
+from tiered_store.wrappers.timeout import TimeoutStore
+from tiered_store.wrappers.verified import VerifiedStore
+
+
+SECRET = Secret("YW4gZXhhbXBsZTsgbWFrZSBvbmUgb2YgeW91ciBvd24=")
 
 
 def memory() -> Store:
@@ -61,9 +76,36 @@ TABLE: dict[str, Callable[[Path], Store]] = {
     "overlay": lambda path: OverlayStore(memory(), directory(path)),
     "prefixed": lambda path: PrefixedStore(memory(), "prefix."),
     "retry": lambda path: RetryStore(directory(path)),
+    "compressed": lambda path: CompressedStore(directory(path)),
+    "encrypted": lambda path: EncryptedStore(directory(path), SECRET),
+    "migrating": lambda path: MigratingStore(memory(), directory(path)),
+    "readonly": lambda path: ReadOnlyStore(memory()),
+    "replicated of one": lambda path: ReplicatedStore({"only": directory(path)}),
+    "replicated of two": lambda path: ReplicatedStore(
+        {"us": memory(), "eu": directory(path)},
+        journal=SQLiteJournal(str(path / "journal.db")),
+    ),
+    "routed": lambda path: RoutedStore(
+        {"png": memory(), "rest": directory(path)},
+        rules=[Rule(to="png", mimetype="image/png")],
+        default="rest",
+    ),
+    "shadow": lambda path: ShadowStore(memory(), directory(path)),
+    "sharded": lambda path: ShardedStore({"a": memory(), "b": directory(path)}),
+    "timeout": lambda path: TimeoutStore(directory(path), 30),
+    "verified": lambda path: VerifiedStore(directory(path)),
     "a deep stack": lambda path: RetryStore(
         CachedStore(
-            FallbackStore({"us": directory(path), "local": memory()}), [MemoryTier()]
+            FallbackStore(
+                {
+                    "regions": ReplicatedStore(
+                        {"us": directory(path), "eu": VerifiedStore(memory())},
+                        journal=SQLiteJournal(str(path / "journal.db")),
+                    ),
+                    "local": memory(),
+                }
+            ),
+            [MemoryTier()],
         )
     ),
 }

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
 from tiered_store.errors import NotFoundError, StoreError
+from tiered_store.journals.memory import MemoryJournal
 from tiered_store.key import Key
 from tiered_store.store import Store
 from tiered_store.testing.clock import FakeClock
@@ -28,6 +29,7 @@ from tiered_store.wrappers.breaker import BreakerStore
 from tiered_store.wrappers.cached import CachedStore
 from tiered_store.wrappers.fallback import FallbackStore
 from tiered_store.wrappers.overlay import OverlayStore
+from tiered_store.wrappers.replicated import ReplicatedStore
 from tiered_store.wrappers.retry import RetryStore
 
 
@@ -71,7 +73,19 @@ def everything(leaf: Leaf, clock: FakeClock) -> Store:
     )
 
 
-STACKS = [cached, retried, fallback, overlay, everything]
+def replicated(leaf: Leaf, clock: FakeClock) -> Store:
+    return ReplicatedStore(
+        {"us": leaf(), "eu": leaf()}, journal=MemoryJournal(), breaker=None, clock=clock
+    )
+
+
+def replicated_alone(leaf: Leaf, clock: FakeClock) -> Store:
+    return ReplicatedStore({"only": leaf()}, breaker=None, clock=clock)
+
+
+STACKS = [
+    cached, retried, fallback, overlay, everything, replicated, replicated_alone,
+]  # fmt: skip
 
 operations = st.lists(
     st.tuples(

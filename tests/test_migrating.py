@@ -19,8 +19,8 @@ class Move:
     """An old store with one object, a new one without."""
 
     def __init__(self) -> None:
-        self.old = FaultStore(MemoryStore())
-        self.new = FaultStore(MemoryStore())
+        self.old = FaultStore(MemoryStore(base_url="https://old/"))
+        self.new = FaultStore(MemoryStore(base_url="https://new/"))
         self.old.child.put(KEY, Body.of(b"old"))
         self.store = MigratingStore(self.old, self.new)
 
@@ -89,3 +89,15 @@ def test_a_delete_that_fails_at_once_has_done_nothing() -> None:
         move.store.delete(KEY)
 
     assert move.store.get(KEY).read() == b"new"
+
+
+def test_urls_cost_nothing_or_are_right() -> None:
+    """By default they name the new store; look: true asks it."""
+    move = Move()
+    looking = MigratingStore(move.old, move.new, look=True)
+
+    assert move.store.url(KEY).startswith("https://new/")
+    assert move.new.calls["stat"] == 0
+    assert looking.url(KEY).startswith("https://old/")
+    move.store.put(KEY, Body.of(b"new"))
+    assert looking.url(KEY).startswith("https://new/")

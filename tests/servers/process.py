@@ -4,6 +4,7 @@ One server process of a test's own, that it may freeze, kill and start again.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import socket
@@ -19,14 +20,17 @@ def free_port() -> int:
     while True:
         with socket.socket() as first, socket.socket() as second:
             first.bind(("127.0.0.1", 0))
-            port = first.getsockname()[1]
-            if port >= 32768 - 10000 and port + 10000 > 65535:
-                port -= 20000
+            port = int(first.getsockname()[1])
+            if port + 10000 > 65535:
+                continue
             try:
                 second.bind(("127.0.0.1", port + 10000))
             except OSError:
                 continue
-            return int(port)
+            return port
+
+
+_PR_SET_PDEATHSIG = 1
 
 
 class ServerProcess:
@@ -64,6 +68,7 @@ class ServerProcess:
                 stdin=subprocess.DEVNULL,
                 cwd=self.folder,
                 env=self._environment,
+                preexec_fn=_end_with_parent,
             )
         ends = time.monotonic() + self._seconds
         while not self._ready():
@@ -91,6 +96,11 @@ class ServerProcess:
     def _signal(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process when the tests end, however they do."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def listening(port: int) -> bool:

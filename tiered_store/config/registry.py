@@ -40,7 +40,6 @@ STORES: Types = {
     "breaker": "tiered_store.wrappers.breaker:BreakerStore",
     "timeout": "tiered_store.wrappers.timeout:TimeoutStore",
     "limit": "tiered_store.wrappers.limit:LimitStore",
-    "hedged": "tiered_store.wrappers.hedged:HedgedStore",
     "readonly": "tiered_store.wrappers.readonly:ReadOnlyStore",
     "prefixed": "tiered_store.wrappers.prefixed:PrefixedStore",
     "verified": "tiered_store.wrappers.verified:VerifiedStore",

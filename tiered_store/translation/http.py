@@ -4,6 +4,7 @@ What an HTTP status, or the failure to get one, means for a store.
 
 from __future__ import annotations
 
+import io
 import re
 import time
 
@@ -135,6 +136,8 @@ def translate(error: Any, family: frozenset[str]) -> StoreError:
     """Return what an error of urllib, urllib3, requests or httpx means."""
     message = shown(str(error) or type(error).__name__)
     status = _status(error)
+    if isinstance(getattr(error, "fp", None), io.IOBase):
+        error.close()  # urllib's is also the open response, which nobody will read
     if status is not None:
         return by_status(status, message, _headers(error))
     names: frozenset[str] = family.union(*(names_of(why) for why in reasons(error)))

@@ -31,11 +31,16 @@ class MigratingStore(Store):
     Nothing is put into *old*.  Only the word of *new* that it has no object leads to
     *old*: in an outage of *new* it may have a later one, so that is told.  A delete
     goes to *old* first, so that one which fails half way never uncovers an old object.
+
+    Args:
+        look: Ask *new* which URL to give, one request each.  Without it URLs cost
+            nothing and name the object in *new*, whether it has been copied or not.
     """
 
-    def __init__(self, old: Store, new: Store) -> None:
+    def __init__(self, old: Store, new: Store, *, look: bool = False) -> None:
         self.old = as_store(old)
         self.new = as_store(new)
+        self.look = look
 
     def children(self) -> Mapping[str, Store]:
         return {"old": self.old, "new": self.new}
@@ -65,8 +70,13 @@ class MigratingStore(Store):
         self.new.delete(key)
 
     def _url(self, key: Key) -> str:
-        able = "url" in self.new.capabilities()
-        return (self.new if able else self.old).url(key)
+        new = "url" in self.new.capabilities()
+        if new and self.look:
+            try:
+                self.new.stat(key)
+            except NotFoundError:
+                new = False
+        return (self.new if new else self.old).url(key)
 
     def _keys(self, prefix: str) -> Iterator[Key]:
         moved = set()
