@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -225,6 +226,7 @@ def test_what_can_be_computed_again_may_be_kept_cheaper(
     ("options", "problem"),
     [
         ({"bucket": ""}, "bucket"),
+        ({"bucket": "images/pre"}, "bucket"),
         ({"access_key": "a"}, "secret_key"),
         ({"secret_key": Secret("s")}, "access_key"),
         ({"session_token": Secret("t")}, "session_token"),
@@ -601,6 +603,65 @@ def test_a_part_that_fails_takes_the_others_with_it(
     assert eventually(lambda: uploads(seaweed_server, bucket) == [])
 
 
+@pytest.mark.parametrize(
+    ("checksums", "told"), [("when_supported", "CRC32"), ("when_required", None)]
+)
+def test_parts_carry_checksums_unless_the_server_knows_none(
+    closing: Closing, checksums: Any, told: str | None
+) -> None:
+    """And S3 compares them with what it has before it puts the parts together."""
+    part = Answer(200, b"", {"ETag": "x", "x-amz-checksum-crc32": "AAAAAA=="})
+    begun = Answer(200, b"<X><UploadId>one</UploadId></X>")
+    stub, store = stub_store(
+        closing,
+        {"POST": [begun], "PUT": [part]},
+        checksums=checksums,
+        multipart_threshold=0,
+    )
+
+    store.put(KEY, Body.of(b"x"))
+
+    begin, send, _ = [headers for _, _, headers in stub.requests]
+    assert begin.get("x-amz-checksum-algorithm") == told
+    assert ("x-amz-checksum-crc32" in send) == (told is not None)
+
+
+def test_parts_on_their_way_are_awaited_before_they_are_dropped(
+    closing: Closing,
+) -> None:
+    """A part that arrives after the abort would stay, and be paid for."""
+    slow = Answer(200, b"", {"ETag": "x"}, seconds=0.3)
+    begun = Answer(200, b"<X><UploadId>one</UploadId></X>")
+    stub, store = stub_store(
+        closing,
+        {"POST": [begun], "PUT": [slow], "DELETE": [Answer(204)]},
+        part_size=5 * MIB,
+    )
+
+    with pytest.raises(CorruptError):
+        store.put(KEY, BrokenBody(20 * MIB, 6 * MIB, CorruptError("bad")))
+
+    assert stub.answered == ["POST", "PUT", "DELETE"]
+
+
+def test_a_file_is_sent_without_being_held_in_memory(
+    moto_server: S3Server, closing: Closing, tmp_path: Path
+) -> None:
+    """Nor does it take parts for that."""
+    store = closing(moto_server.store(moto_server.make_bucket(), timeout=30))
+    store.delete(KEY)  # so that the client is made, which costs memory of its own
+    path = tmp_path / "picture"
+    path.write_bytes(bytes(15 * MIB))
+
+    with path.open("rb") as file:
+        tracemalloc.start()
+        store.put_file(file, *KEY, False)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+
+    assert peak < 5 * MIB
+
+
 def test_a_large_upload_costs_bounded_memory(
     moto_server: S3Server, closing: Closing, tmp_path: Path
 ) -> None:
@@ -712,6 +773,31 @@ def test_a_server_that_hangs_costs_no_more_than_the_callers_time(
         assert raised.value.ambiguous
 
 
+def test_a_large_body_may_take_its_time_to_leave(closing: Closing) -> None:
+    """What the SDK calls sent may wait in the kernel for a slow line."""
+    late = Answer(200, b"", {"ETag": "x"}, seconds=0.6)
+    _, store = stub_store(closing, {"*": [late]}, timeout=0.2)
+
+    store.put(KEY, Body.of(bytes(MIB)))
+    with pytest.raises(UnavailableError):
+        store.put(KEY, Body.of(b"x"))
+
+
+def test_only_a_large_body_of_a_patient_caller_asks_if_it_is_welcome(
+    closing: Closing,
+) -> None:
+    """It is a round trip, and a second if the server hangs, whatever the deadline."""
+    stub, store = stub_store(closing, {"*": [Answer(200, b"", {"ETag": "x"})]})
+
+    store.put(KEY, Body.of(bytes(100_000)))
+    store.put(KEY, Body.of(bytes(2 * MIB)))
+    with deadline(10):
+        store.put(KEY, Body.of(bytes(2 * MIB)))
+
+    asked = [headers.get("Expect") for _, _, headers in stub.requests]
+    assert asked == [None, "100-continue", None]
+
+
 def test_an_outage_is_met_once(closing: Closing) -> None:
     """One request is one attempt; whoever retries stands outside."""
     body = b"<Error><Code>SlowDown</Code><Message>Slow down</Message></Error>"
@@ -755,9 +841,19 @@ def test_a_body_that_breaks_off_goes_on_where_it_stopped(
 
     assert far.get(KEY).read() == content
 
-    head = proxy.requests[-1].decode()
-    assert "Range: bytes=" in head
-    assert f"If-Match: {etag}" in head
+    asked = re.search(rb"Range: bytes=(\d+)-", proxy.requests[-1])
+    assert asked is not None
+    assert MIB - 2000 < int(asked[1]) < MIB  # so much for the head
+    assert f"If-Match: {etag}".encode() in proxy.requests[-1]
+
+
+def test_a_connection_that_is_reset_costs_no_byte(far: S3Store, proxy: Proxy) -> None:
+    """What was under way is lost, and asked for again."""
+    content = os.urandom(3 * MIB)
+    far.put(KEY, Body.of(content))
+    proxy.cut_answer, proxy.harsh = MIB, True
+
+    assert far.get(KEY).read() == content
     assert proxy.cut_answer is None
 
 
@@ -883,18 +979,34 @@ def test_bytes_that_drip_are_bounded_by_the_callers_time(
 
 
 @pytest.mark.timeout(30)
-def test_a_deadline_does_not_outlive_its_block(far: S3Store, proxy: Proxy) -> None:
-    """A body fetched in a hurry may be read at leisure."""
+def test_a_body_fetched_in_a_hurry_may_be_read_at_leisure(
+    far: S3Store, proxy: Proxy
+) -> None:
+    """The deadline it was fetched under is not left on its connection."""
     far.put(KEY, Body.of(bytes(MIB)))
-    proxy.drip = (65536, 0.15)
-
-    with deadline(1):
+    with deadline(0.3):
         body = far.get(KEY)
-        with body.open() as file:
-            file.read(1)
-    proxy.drip = (65536, 0.1)
-    with body.open() as file:
-        assert len(file.read()) == MIB
+    proxy.drip = (400 * 1024, 0.5)
+
+    assert len(body.read()) == MIB
+
+    assert len(proxy.requests) == 2
+
+
+@pytest.mark.timeout(30)
+def test_a_body_fetched_at_leisure_may_be_read_in_a_hurry(
+    seaweed_server: S3Server, proxy: Proxy, closing: Closing
+) -> None:
+    """The deadline it is read under counts, not the patience of the store."""
+    bucket = seaweed_server.make_bucket()
+    store = closing(seaweed_server.store(bucket, endpoint_url=proxy.url, timeout=60))
+    store.put(KEY, Body.of(bytes(MIB)))
+    proxy.drip = (100_000, 3600)
+
+    with store.get_file(*KEY) as file:
+        file.read(10)
+        with pytest.raises(DeadlineError), deadline(0.3):
+            file.read()
 
 
 # -- connections ---------------------------------------------------------------
@@ -922,11 +1034,39 @@ def test_a_body_that_was_abandoned_closes_its_connection(
     for _ in range(20):
         far.get(KEY)
         far.get_file(*KEY)
-        far.get_file(*KEY).close()
-        with far.get_file(*KEY) as file:
-            file.read(10)
+    assert eventually(lambda: proxy.open <= 1)
+
+    files = [far.get_file(*KEY) for _ in range(20)]
+    for number, file in enumerate(files):
+        file.read(10 * number)
+        file.close()
+    assert eventually(lambda: proxy.open <= 1)
+
+
+def test_closing_a_download_closes_its_connection(far: S3Store, proxy: Proxy) -> None:
+    """At once, and not when somebody collects the garbage."""
+    far.put(KEY, Body.of(bytes(MIB)))
+    body = far.get(KEY)
+    downloads = [body._ask(number) for number in range(3)]  # type: ignore[attr-defined]
+    assert proxy.open >= 3
+
+    for download in downloads:
+        download.read(10)
+        download.close()
 
     assert eventually(lambda: proxy.open <= 1)
+
+
+def test_a_closed_store_is_not_asked_by_its_bodies(far: S3Store) -> None:
+    """What was not read before is not read any more: a bug, and no outage."""
+    far.put(KEY, Body.of(b"x"))
+    body = far.get(KEY)
+    assert body.read() == b"x"
+
+    far.close()
+
+    with pytest.raises(ValueError, match="closed"):
+        body.read()
 
 
 def test_closing_a_store_closes_its_connections(far: S3Store, proxy: Proxy) -> None:
@@ -954,6 +1094,7 @@ store = S3Store(sys.argv[1], sys.argv[2], sys.argv[3], endpoint_url=sys.argv[4])
 store.put(key, Body.of(content))
 file = store.get_file(*key)
 start = file.read(1000)
+store.stat(key)  # over a second connection, which waits for its next use
 child = os.fork()
 whole = start + file.read() == content and store.get(key).read() == content
 store.close()
@@ -975,7 +1116,27 @@ sys.exit(not whole or status)
     )
 
     assert (done.returncode, done.stderr) == (0, b"")
-    assert proxy.connections == 2
+    assert proxy.connections == 3  # the child has one of its own
+
+
+def test_a_fork_at_the_wrong_moment_does_not_hang_the_child() -> None:
+    """Another thread may be making a client just then."""
+    script = """
+import os
+from tiered_store.backends.s3 import S3Store, client
+from tiered_store.key import Key
+
+store = S3Store("images", "known", "secret")
+with client._sdk._lock, store._client._lock:
+    child = os.fork()
+    if not child:
+        store.url(Key("testing", 1, 2, 3, "image/png"))
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+    command = [sys.executable, "-c", script]
+
+    subprocess.run(command, cwd=ROOT, timeout=30, check=True)
 
 
 def test_tls_is_spoken_and_checked(

@@ -19,11 +19,12 @@ class Proxy:
     Forwards connections to *port*; what is set on it holds from the next byte on.
 
     Attributes:
-        cut_answer: Bytes of answers to let through before their connection is reset.
-        cut_request: The same for requests.
+        cut_answer: Bytes of answers to let through before their connection ends.
+        cut_request: The same for requests; their connection is reset.
+        harsh: Answers are cut by a reset too, and what was under way is lost.
         flip_answer: Bytes of answers to let through before a bit of one is flipped.
-        drip: The size of the pieces that answers are handed on in, and the seconds
-            between them.
+        drip: After how many bytes of an answer there is a pause, and of how many
+            seconds.
         requests: The heads of requests, as far as they came in one piece.
         connections: How many there have been.
         open: How many there are.
@@ -32,6 +33,7 @@ class Proxy:
     def __init__(self, port: int, tls: ssl.SSLContext | None = None) -> None:
         self.cut_answer: int | None = None
         self.cut_request: int | None = None
+        self.harsh = False
         self.flip_answer: int | None = None
         self.drip: tuple[int, float] | None = None
         self.requests: list[bytes] = []
@@ -119,6 +121,7 @@ class Proxy:
             server.shutdown(socket.SHUT_RDWR)
 
     def _answers(self, server: socket.socket, client: socket.socket) -> None:
+        handed = 0
         with contextlib.suppress(OSError):
             while piece := server.recv(65536):
                 if self.flip_answer is not None:
@@ -131,20 +134,25 @@ class Proxy:
                     if self.cut_answer < len(piece):
                         client.sendall(piece[: self.cut_answer])
                         self.cut_answer = None
-                        _reset(client)
-                        return
+                        if self.harsh:
+                            _reset(client)
+                            return
+                        break
                     self.cut_answer -= len(piece)
-                self._hand_on(piece, client)
+                handed = self._hand_on(piece, client, handed)
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_RDWR)
 
-    def _hand_on(self, piece: bytes, client: socket.socket) -> None:
-        while piece and self.drip is not None:
+    def _hand_on(self, piece: bytes, client: socket.socket, handed: int) -> int:
+        """Return how many bytes have been handed on since the last pause."""
+        while self.drip is not None and handed + len(piece) >= self.drip[0]:
             size, pause = self.drip
-            client.sendall(piece[:size])
-            piece = piece[size:]
+            now = max(0, size - handed)
+            client.sendall(piece[:now])
+            piece, handed = piece[now:], 0
             self._closing.wait(pause)
         client.sendall(piece)
+        return handed + len(piece)
 
 
 def _reset(one: socket.socket) -> None:

@@ -5,6 +5,7 @@ A server that answers as it was told to.
 from __future__ import annotations
 
 import threading
+import time
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,11 +15,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, a body and headers."""
+    """A status, a body and headers, after some *seconds*."""
 
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 class StubServer:
@@ -27,12 +29,15 @@ class StubServer:
 
     Attributes:
         requests: Method and path of each, query and all, and its headers.
+        answered: The methods of those that were answered, in that order.
     """
 
     def __init__(self, answers: Mapping[str, list[Answer]]) -> None:
         self.requests: list[tuple[str, str, Mapping[str, str]]] = []
         waiting = {method: list(given) for method, given in answers.items()}
         requests = self.requests
+        answered: list[str] = []
+        self.answered = answered
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -42,6 +47,8 @@ class StubServer:
                 requests.append((self.command, self.path, dict(self.headers.items())))
                 given = waiting.get(self.command) or waiting["*"]
                 answer = given.pop(0) if len(given) > 1 else given[0]
+                time.sleep(answer.seconds)
+                answered.append(self.command)
                 self.send_response(answer.status)
                 headers = {"Content-Length": str(len(answer.body)), **answer.headers}
                 for name, value in headers.items():

@@ -137,6 +137,8 @@ def _of_codeless_absence(operation: str, text: str) -> StoreError:
     """Tell what is missing where nobody said: the object, its bucket, or S3 itself."""
     if operation in {"HeadObject", "GetObject"}:
         return InconclusiveError(f"no such object, or no such bucket: {text}")
+    if operation == "HeadBucket":
+        return MisconfiguredError(f"no such bucket: {text} (HTTP 404)")
     return MisconfiguredError(f"nothing there to {operation}: {text} (HTTP 404)")
 
 

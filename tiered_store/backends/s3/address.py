@@ -4,9 +4,14 @@ Where a bucket is, as a browser sees it.
 
 from __future__ import annotations
 
+import re
+
 from urllib.parse import quote, urlsplit
 
 from tiered_store.urls import join_url
+
+
+_BUCKET = re.compile(r"[A-Za-z0-9._-]{1,255}|arn:\S+", re.ASCII).fullmatch
 
 
 def bucket_url(bucket: str, endpoint_url: str | None, region: str | None) -> str:
@@ -19,6 +24,11 @@ def bucket_url(bucket: str, endpoint_url: str | None, region: str | None) -> str
     if "." in bucket:  # which no certificate of AWS's covers as a host
         return f"https://{host}/{quote(bucket)}"
     return f"https://{quote(bucket)}.{host}"
+
+
+def is_bucket(name: str) -> bool:
+    """Say whether *name* may be a bucket's, or the ARN of an access point."""
+    return _BUCKET(name) is not None
 
 
 def is_http(url: str) -> bool:

@@ -53,8 +53,8 @@ class Download:
     """
     An answer to ``get_object``, read once from its start to its end.
 
-    A read returns what has arrived and waits for more only if that is nothing, so
-    a reader sees its deadline however slowly the bytes drip.  The connection goes
+    Under a deadline a read returns what has arrived, and waits only if that is nothing:
+    so a reader sees its deadline however slowly the bytes drip.  The connection goes
     back to the pool with the last byte, and is closed if that is never read.
 
     Args:
@@ -78,8 +78,9 @@ class Download:
         whole: bool = True,
     ) -> None:
         self._stream = answer["Body"]
-        # urllib3's response: the SDK's own read() waits until it has all it was asked
+        # urllib3's response, since the SDK's has no read1()
         self._raw = self._stream.__enter__()
+        self._read_soon = getattr(self._raw, "read1", self._raw.read)  # from 2.2 on
         self._left = length
         self._timeout = timeout
         self._waits: float | None = None
@@ -96,8 +97,7 @@ class Download:
         if not self._left:
             return b""
         try:
-            self._bound()
-            piece: bytes = self._raw.read1(min(size, self._left, _PIECE))
+            piece = self._next(min(size, self._left, _PIECE))
             self._left -= len(piece)
             if self._hash is not None:
                 self._hash.update(piece)
@@ -114,15 +114,21 @@ class Download:
         """Close the connection, unless all was read and it is back in the pool."""
         self._stream.close()
 
-    def _bound(self) -> None:
+    def _next(self, size: int) -> bytes:
         """Wait no longer than the caller's deadline, as it is now."""
-        seconds = max(deadlines.bounded(self._timeout), _AT_ONCE)
+        left = deadlines.remaining()
+        seconds = self._timeout if left is None else min(self._timeout, left)
         if seconds != self._waits:
-            self._stream.set_socket_timeout(seconds)
+            self._stream.set_socket_timeout(max(seconds, _AT_ONCE))
             self._waits = seconds
+        if left is None:  # which spares the work of many small pieces
+            piece: bytes = self._raw.read(size)
+        else:
+            piece = self._read_soon(size)
+        return piece
 
     def _finish(self) -> None:
-        self._raw.read1(1)  # the end, which gives the connection back
+        self._raw.read(1)  # the end, which gives the connection back
         if self._hash is not None and self._hash.digest() != self._expected:
             raise CorruptError("the bytes do not fit their checksum")
 

@@ -10,7 +10,7 @@ import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tiered_store.backends.s3.address import bucket_url, is_http
+from tiered_store.backends.s3.address import bucket_url, is_bucket, is_http
 from tiered_store.backends.s3.client import Checksums, Client, Connection
 from tiered_store.backends.s3.download import Download, etag_of, stat_of
 from tiered_store.backends.s3.upload import upload
@@ -142,8 +142,8 @@ class S3Store(Store):
         )
 
     def _problems(self) -> Iterator[str]:
-        if not self.bucket:
-            yield "bucket: must not be empty"
+        if not is_bucket(self.bucket):
+            yield f"bucket: not the name of one: {self.bucket!r}"
         if (self.access_key is None) != (self.secret_key is None):
             yield "access_key: needs a secret_key, and the other way round"
         if self.session_token is not None and self.access_key is None:
