@@ -517,6 +517,21 @@ class TestSQLiteJournal(JournalContract):
         assert len(list(journal.pending("child"))) == 50
         assert len(list(journal.pending("parent"))) == 50
 
+    def test_a_child_leaves_its_parents_connections_alone(self, journal) -> None:
+        """It opens its own, waits for no lock, and does not close what it inherited."""
+        database = journal._database
+        with database.reading() as parents:
+            pass
+        database._writing.acquire()
+
+        database.after_fork()
+
+        write(journal, failed=("eu",))
+        with database.reading() as childs:
+            assert childs is not parents
+        assert parents.execute("SELECT count(*) FROM pending").fetchone() == (1,)
+        parents.close()
+
     def test_processes_share_a_file(self, make, tmp_path) -> None:
         """Several may make it at once, and none loses a row."""
         program = """

@@ -1,0 +1,48 @@
+"""
+What was done to an object, and what a read of it may therefore answer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+
+@dataclasses.dataclass
+class Change:
+    """A write, from when it began to when it was over."""
+
+    value: bytes | None
+    began: float
+    over: float = math.inf
+    acknowledged: bool = False
+
+
+class History:
+    """The writes of one object, which is absent at first."""
+
+    def __init__(self) -> None:
+        self.changes = [Change(None, -math.inf, -math.inf, acknowledged=True)]
+
+    def begin(self, value: bytes | None, now: float) -> Change:
+        """Return the change to *value*, None for a delete, that begins *now*."""
+        self.changes.append(Change(value, now))
+        return self.changes[-1]
+
+    def check(self, value: bytes | None, began: float, now: float) -> None:
+        """
+        Raise unless a read from *began* to *now* may have found *value*.
+
+        That is the value of any write that had begun, unless one that was acknowledged
+        before the read had begun after that write was over.
+        """
+        done = [change for change in self.changes if change.acknowledged]
+        legal = {
+            change.value
+            for change in self.changes
+            if change.began < now
+            and not any(
+                later.began > change.over and later.over < began for later in done
+            )
+        }
+        assert value in legal, f"{value!r} is none of {legal}: {self.changes}"
