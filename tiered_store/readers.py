@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from tiered_store import deadlines
-from tiered_store.errors import StoreError, UnavailableError
+from tiered_store.errors import CorruptError, StoreError, UnavailableError
+from tiered_store.translation import system
 
 
 _RESUMES = 2  # in a row, without a byte in between
@@ -128,6 +129,8 @@ class _Positioned(SeekableReader):
         try:
             piece = os.pread(self._descriptor.number, wanted, position)
         except OSError as error:
+            if self._fail is CorruptError:  # an object's own file, not an upload
+                raise system.translate(error) from error
             raise self._fail(f"cannot be read: {error.strerror}") from error
         if not piece:
             raise self._fail(f"ends after {self._position} of {self._size} bytes")

@@ -273,6 +273,8 @@ class Store(ABC):
         self.close()
 
     def __str__(self) -> str:
+        if self.transparent and not self.label:
+            return str(next(iter(self.children().values())))
         return self.label or kind_of(type(self))
 
     def __repr__(self) -> str:

@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from tiered_store.body import Body, FileBody, Stat
 from tiered_store.errors import (
-    InvalidError,
+    CorruptError,
     MisconfiguredError,
     NotFoundError,
     UnsupportedError,
@@ -35,7 +35,7 @@ from tiered_store.store import Store
 from tiered_store.urls import join_url
 
 
-_READ = os.O_RDONLY | os.O_CLOEXEC
+_READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not hold us up
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -103,20 +103,22 @@ class FileSystemStore(Store):
             self._check_root(create=self.create)
             folder = self._root
             for segment in path_name(key).split("/")[:-1]:
-                folder = os.path.join(folder, segment)
+                above, folder = folder, os.path.join(folder, segment)
                 with contextlib.suppress(FileExistsError):  # another writer's
                     os.mkdir(folder)
+                    if self.fsync:
+                        _sync_folder(above)
             return os.open(path, _WRITE, 0o666)
 
     def _get(self, key: Key) -> Body:
         try:
             descriptor = os.open(self._path(key), _READ)
         except (FileNotFoundError, NotADirectoryError):
-            raise self._absent() from None
+            raise self._absent(key) from None
         held = Descriptor(descriptor)
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
-            raise InvalidError("something that is no file has the object's name")
+            raise CorruptError("something that is no file has the object's name")
         return FileBody(
             held, found.st_size, version=_version(found), modified=found.st_mtime
         )
@@ -125,7 +127,7 @@ class FileSystemStore(Store):
         try:
             found = os.stat(self._path(key))
         except (FileNotFoundError, NotADirectoryError):
-            raise self._absent() from None
+            raise self._absent(key) from None
         return Stat(found.st_size, _version(found), found.st_mtime)
 
     def _url(self, key: Key) -> str:
@@ -138,7 +140,7 @@ class FileSystemStore(Store):
         try:
             os.unlink(path)
         except (FileNotFoundError, NotADirectoryError):
-            raise self._absent() from None
+            raise self._absent(key) from None
         if self.fsync:
             _sync_folder(os.path.dirname(path))
 
@@ -158,8 +160,16 @@ class FileSystemStore(Store):
         # a key has no segment that leads upwards, by construction
         return f"{self._root}/{path_name(key)}"
 
-    def _absent(self) -> NotFoundError:
+    def _absent(self, key: Key) -> NotFoundError:
+        """Return that there is no such object, once that is known."""
         self._check_root(create=self.create)
+        folder = self._root
+        for segment in path_name(key).split("/")[:-1]:
+            folder = os.path.join(folder, segment)
+            if os.path.islink(folder) and not os.path.exists(folder):
+                raise MisconfiguredError(
+                    f"{folder!r} leads nowhere; is what it links to mounted?"
+                )
         return NotFoundError("no such object")
 
     def _check_root(self, *, create: bool = False) -> None:

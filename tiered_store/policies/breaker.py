@@ -9,6 +9,7 @@ runs under its lock, and results of an earlier state are ignored.
 
 from __future__ import annotations
 
+import math
 import random
 import statistics
 import threading
@@ -23,6 +24,7 @@ from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import (
     ConfigError,
     DeadlineError,
+    DeniedError,
     NotFoundError,
     RefusedError,
     StoreError,
@@ -52,8 +54,9 @@ class BreakerPolicy:
         slow_ratio: Of the calls in the window, slow, that opens it.
         calls: In the window before either ratio counts.
         window: Seconds that are looked back on.
-        slow: Seconds from which a call is slow; by default four times the median of
-            the last calls, at least 0.25.
+        slow: Seconds from which a call is slow; by default, for reads, four times the
+            median of the last ones and at least 0.25.  How long a write takes depends
+            on its size, so by default none is slow.
         open: Seconds it stays open the first time; doubled at each further opening.
         open_limit: Seconds it stays open at most.
         probes: Successes in a row that close it.
@@ -93,7 +96,9 @@ def outcome_of(error: BaseException | None, *, slow: bool = False) -> Outcome:
     Return what *error* says about the health of the store that raised it.
 
     Absence is health; bad requests, conflicts and this process's own trouble say
-    nothing.  A caller's deadline says something only if the call was *slow*.
+    nothing.  A caller's deadline says something only if the call was *slow*.  Denied
+    may be one object only, so it counts like any failure; a place that is missing,
+    full or read-only refuses everybody.
     """
     if error is None or isinstance(error, NotFoundError):
         return "ok"
@@ -103,7 +108,7 @@ def outcome_of(error: BaseException | None, *, slow: bool = False) -> Outcome:
         return "failed" if slow else "neutral"
     if isinstance(error, ThrottledError):
         return "throttled"
-    if isinstance(error, UnavailableError):
+    if isinstance(error, UnavailableError | DeniedError):
         return "failed"
     return "refused" if isinstance(error, RefusedError) else "neutral"
 
@@ -135,6 +140,7 @@ class Circuit:
 
     Args:
         changed: Called with the new state and the reason, outside the lock.
+        sized: The calls take as long as their bodies, so none is slow by itself.
     """
 
     def __init__(
@@ -142,8 +148,11 @@ class Circuit:
         policy: BreakerPolicy,
         changed: Callable[[State, str], None],
         clock: Clock = SYSTEM,
+        *,
+        sized: bool = False,
     ) -> None:
         self.policy = policy
+        self.sized = sized
         self.state: State = "closed"
         self._changed = changed
         self._clock = clock
@@ -189,10 +198,17 @@ class Circuit:
             raise CircuitOpenError(f"not asked: {self._why(now)}")
         return permit
 
-    def settle(self, permit: Permit, error: BaseException | None) -> None:
-        """Report how the call that *permit* was for ended."""
+    def settle(
+        self, permit: Permit, error: BaseException | None, *, timed: bool = True
+    ) -> None:
+        """
+        Report how the call that *permit* was for ended.
+
+        Args:
+            timed: How long it took was up to the store alone.
+        """
         now = self._clock.monotonic()
-        seconds = now - permit.started
+        seconds = now - permit.started if timed else 0.0
         slow = seconds > self._slow_after()
         outcome = outcome_of(error, slow=slow)
         with self._lock:
@@ -206,10 +222,6 @@ class Circuit:
                 self._trickle_until = None
                 change = None
         self._tell(change)
-
-    def opens_again(self) -> float:
-        """Return the monotonic time from which it may be asked."""
-        return self._open_until if self.state == "open" else 0.0
 
     def _exception(self, now: float, trickle: bool) -> Permit | None:
         """Return a permit although the circuit is not closed, if there is reason."""
@@ -279,7 +291,9 @@ class Circuit:
         return self._buckets[-1]
 
     def _slow_after(self) -> float:
-        return self._slow_from if self.policy.slow is None else self.policy.slow
+        if self.policy.slow is not None:
+            return self.policy.slow
+        return math.inf if self.sized else self._slow_from
 
     def _open(self, reason: str, now: float) -> tuple[State, str]:
         if self.state == "closed" and now - self._closed_since > _FORGIVEN_AFTER:

@@ -4,8 +4,10 @@ Who may believe, and who may fill, a cached copy, within one process.
 A generation per key moves when a write begins.  A fill notes it before it fetches,
 unless a write is under way, when there is no filling; if it has moved since, the fill
 is doomed: it must not happen, what it left must go, and until then no copy is
-believed.  Readers of a cold key share one fetch, but never one from before a write.  (The rules are those of the
-leases of Nishtala et al., *Scaling Memcache at Facebook*, NSDI 2013, in one process.)
+believed.  Readers of a cold key share one fetch, but never one from before a write.
+
+The rules are those of the leases of Nishtala et al., *Scaling Memcache at Facebook*,
+NSDI 2013, in one process.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Guard(Wrapper):
         super().__init__(child)
         self.policy = policy
         self.reading = Circuit(policy, self._teller("read"), clock)
-        self.writing = Circuit(policy, self._teller("write"), clock)
+        self.writing = Circuit(policy, self._teller("write"), clock, sized=True)
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
         with _through(self.writing):
@@ -53,7 +53,7 @@ class Guard(Wrapper):
             return self.child.stat(key)
 
     def _keys(self, prefix: str) -> Iterator[Key]:
-        with _through(self.reading):
+        with _through(self.reading, timed=False):  # whoever lists takes their time
             yield from self.child.keys(prefix)
 
     def _teller(self, side: Literal["read", "write"]) -> Callable[[State, str], None]:
@@ -69,7 +69,7 @@ class Guard(Wrapper):
 
 
 @contextmanager
-def _through(circuit: Circuit) -> Iterator[None]:
+def _through(circuit: Circuit, *, timed: bool = True) -> Iterator[None]:
     permit = circuit.admit(trickle=_trickling.get())
     error: BaseException | None = None
     try:
@@ -78,7 +78,7 @@ def _through(circuit: Circuit) -> Iterator[None]:
         error = raised
         raise
     finally:
-        circuit.settle(permit, error)
+        circuit.settle(permit, error, timed=timed)
 
 
 @contextmanager

@@ -156,10 +156,8 @@ class MemoryTier(Tier):
     def _sweep(self) -> None:
         """Take forgotten places out of the queues before they outnumber the copies."""
         if len(self._small) + len(self._main) > 2 * len(self._copies) + _PLACES:
-            self._small = deque(
-                copy for copy in self._small if copy.content is not None
-            )
-            self._main = deque(copy for copy in self._main if copy.content is not None)
+            self._small = _alive(self._small)
+            self._main = _alive(self._main)
 
     def _make_room(self, size: int) -> None:
         while self._size + size > self.capacity:

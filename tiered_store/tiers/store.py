@@ -80,8 +80,9 @@ class StoreTier(Tier):
         lifecycle.survive_fork(self)
 
     def after_fork(self) -> None:
-        """Take a lock of one's own."""
+        """Take locks of one's own."""
         self._lock = threading.Lock()
+        self._learning = threading.Lock()
 
     def children(self) -> Mapping[str, Store]:
         """Return the store."""
@@ -124,24 +125,32 @@ class StoreTier(Tier):
         assert self.capacity is not None
         if size > self.capacity:
             return False
-        self._learn()
-        dropped = []
+        if self._sizes is None and not self._learn():
+            return False
         with self._lock:
             assert self._sizes is not None
             self._size += size - self._sizes.pop(key, 0)
             self._sizes[key] = size
-            while self._size > self.capacity:
-                oldest, freed = self._sizes.popitem(last=False)
-                self._size -= freed
-                dropped.append(oldest)
-        for oldest in dropped:
-            self.store.delete(oldest)
+        while self._size > self.capacity and (oldest := self._oldest()) is not None:
+            self.delete(oldest)  # only what is really gone counts as gone
         return True
 
-    def _learn(self) -> None:
-        """Find out, once, what an earlier process left."""
-        if self._sizes is not None:
-            return
+    def _oldest(self) -> Key | None:
+        with self._lock:
+            assert self._sizes is not None
+            return next(iter(self._sizes), None)
+
+    def _learn(self) -> bool:
+        """Find out what an earlier process left; nobody waits while one reader does."""
+        if not self._learning.acquire(blocking=False):
+            return False
+        try:
+            self._count_all()
+        finally:
+            self._learning.release()
+        return True
+
+    def _count_all(self) -> None:
         found: list[tuple[float, Key, int]] = []
         try:
             for key in self.store.keys(""):

@@ -32,8 +32,15 @@ _KINDS: Mapping[type[StoreError], tuple[str, ...]] = {
     ReadOnlyError: ("EROFS",),
     FullError: ("ENOSPC", "EDQUOT"),
     TooLargeError: ("EFBIG",),
-    InvalidError: ("ENAMETOOLONG", "EINVAL", "EISDIR", "ENOTDIR", "ELOOP"),
-    MisconfiguredError: ("EXDEV", "ENOSYS", "EOPNOTSUPP", "ENOTSUP"),
+    InvalidError: ("ENAMETOOLONG", "EINVAL"),
+    MisconfiguredError: (
+        *(
+            "EISDIR",
+            "ENOTDIR",
+            "ELOOP",
+        ),  # of this place
+        *("EXDEV", "ENOSYS", "EOPNOTSUPP", "ENOTSUP"),
+    ),
     CorruptError: ("EIO", "EBADMSG", "EUCLEAN", "EILSEQ"),
     UnavailableError: (
         *("EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EAGAIN"),

@@ -41,6 +41,7 @@ class BreakerStore(Guard):
         open: Duration = 1.0,
         open_limit: Duration = 60.0,
         probes: int = 3,
+        probe_lease: Duration = 10.0,
         clock: Clock = SYSTEM,
     ) -> None:
         policy = BreakerPolicy(
@@ -53,5 +54,6 @@ class BreakerStore(Guard):
             open=open,
             open_limit=open_limit,
             probes=probes,
+            probe_lease=probe_lease,
         )
         super().__init__(child, policy, clock=clock)
