@@ -873,13 +873,21 @@ def test_a_stored_file_that_is_shorter_than_it_says_is_corrupt(path: Path) -> No
     assert caught.value.failover
 
 
-def test_a_disk_that_fails_is_told_as_such_and_not_absent(tmp_path: Path) -> None:
-    """In the words of every other error of the system; that is kept as the cause."""
+def test_what_the_kernel_says_of_a_stored_file_is_translated(tmp_path: Path) -> None:
+    """As any other error of its store; it is never absence."""
     body = FileBody(Descriptor(os.open(tmp_path, os.O_RDONLY)), 5)
 
     with pytest.raises(MisconfiguredError, match="Is a directory") as caught:
         body.read()
     assert isinstance(caught.value.__cause__, IsADirectoryError)
+
+
+def test_what_the_kernel_says_of_an_upload_is_the_uploads(path: Path) -> None:
+    """No store is to blame for it, and none can help."""
+    body = FileBody(Descriptor(os.open(path, os.O_WRONLY)), 5, fail=InvalidError)
+
+    with pytest.raises(InvalidError, match="cannot be read: Bad file descriptor"):
+        body.read()
 
 
 def test_replacing_the_file_leaves_the_body_what_it_was(path: Path) -> None:

@@ -76,4 +76,4 @@ def test_what_no_key_could_name_is_not_ours() -> None:
     for kind in ("a", "a/b", "ab"):
         child.put(Key(kind, 1, 1, 1, "image/png"), Body.of(b"x"))
 
-    assert [key.object_type for key in PrefixedStore(child, "a").keys()] == ["b"]
+    assert [key.object_type for key in PrefixedStore(child, "a").keys("")] == ["b"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import gc
 import os
+import queue
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import weakref
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError, Future
+from typing import Any
 
 import pytest
 
@@ -254,26 +256,35 @@ def test_closed_it_does_what_comes_inline(pool: Workers) -> None:
     pool.close()
 
 
+class Hesitant(queue.SimpleQueue[Any]):
+    """Gives a closing pool its chance to be quicker than what is handed over."""
+
+    def __init__(self, closed: threading.Event) -> None:
+        self.about_to_put, self.closed = threading.Event(), closed
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        if item is not None:
+            self.about_to_put.set()
+            self.closed.wait(0.1)  # in vain, as closing has to wait for us
+        super().put(item)
+
+
 def test_what_is_brought_while_it_closes_is_done() -> None:
-    """By an idle thread before it goes, or by who brought it; never by nobody."""
-    for _ in range(200):
-        workers = Workers("closing", 4)
-        barrier = threading.Barrier(5)
-        for ready in [workers.start(barrier.wait) for _ in range(4)] + [barrier]:
-            if isinstance(ready, threading.Barrier):
-                ready.wait()
-        start = threading.Barrier(2)
+    """An idle thread that was claimed must not be told to go before it is told what."""
+    workers, closed = Workers("closing", 1), threading.Event()
+    hesitant = workers._work = Hesitant(closed)
+    workers.start(here).result(10)
+    eventually_idle(workers, 1)
 
-        def bring(
-            workers: Workers = workers, start: threading.Barrier = start
-        ) -> list[Future[str]]:
-            start.wait()
-            return [workers.start(here) for _ in range(4)]
-
-        bringing = Workers("bringing", 1).start(bring)
-        start.wait()
+    def close() -> None:
+        assert hesitant.about_to_put.wait(10)
         workers.close()
-        assert all(future.result(10) for future in bringing.result(10))
+        closed.set()
+
+    closing = threading.Thread(target=close)
+    closing.start()
+    assert workers.start(here).result(10) == "closing-1"
+    closing.join()
 
 
 def test_idle_threads_go_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:

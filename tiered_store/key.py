@@ -127,7 +127,7 @@ def _integer(name: str, value: SupportsIndex) -> int:
         raise TypeError(f"{name} must be an integer, not {value!r}") from None
     if number.bit_length() > _BITS:
         raise InvalidError(f"{name} is too large: {number.bit_length()} bits")
-    return int(number)
+    return number
 
 
 def _check_type(object_type: str) -> None:
