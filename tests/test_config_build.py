@@ -462,7 +462,7 @@ def test_wrong_attributes() -> None:
         "stores.a.retry.attempts: must be at least 1, not 0",
         "stores.a.breaker.failurs: unknown key 'failurs'; did you mean 'failures'? "
         "known are: failures, ratio, slow_ratio, calls, window, slow, open, "
-        "open_limit, probes",
+        "open_limit, probes, probe_lease",
     ]
     assert refused({"a": {**LEAF, "limit": None, "retry": [1]}}) == [
         "stores.a.limit: expected a whole number, got nothing",
@@ -718,3 +718,20 @@ def test_checking_imports_no_sdk() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert ran.stdout.split("\n")[:2] == ["1", "set()"]
+
+
+def test_two_mirrors_do_not_share_a_journal(tmp_path) -> None:
+    """Rows know replicas by name, so each would repair the other's objects."""
+    journal = {"type": "sqlite", "path": str(tmp_path / "journal.db")}
+    replicas = {"us": {"type": "memory"}, "eu": {"type": "memory"}}
+    mirror = {"type": "replicated", "replicas": replicas, "journal": journal}
+    top = {"type": "fallback", "stores": {"a": "a", "b": "b"}}
+    stores = {"top": top, "a": mirror, "b": mirror}
+
+    with pytest.raises(ConfigError) as raised:
+        build({"version": 1, "default": "top", "stores": stores})
+
+    [problem] = raised.value.problems
+    assert problem == (
+        "stores.b: its journal is that of stores.a already; give it its own"
+    )

@@ -542,3 +542,36 @@ def test_without_a_journal_nothing_is_pending() -> None:
     assert store.repair() == RepairReport()
     assert list(store.pending()) == []
     assert (store.status().rows, store.status().single_copies) == (0, 0)
+
+
+def test_a_source_that_breaks_is_not_the_targets_fault() -> None:
+    """Its circuit stays closed, and the row says who failed."""
+    us, eu = FaultStore(MemoryStore()), FaultStore(MemoryStore())
+    store = ReplicatedStore({"us": us, "eu": eu}, journal=MemoryJournal())
+    eu.fail("put")
+    store.put(KEY, Body.of(b"x" * 1000))
+    us.tear(0.5, times=None)
+
+    for _ in range(8):
+        assert store.repair().failed == 1
+
+    store.put(KEY, Body.of(b"y"))
+    assert eu.child.get(KEY).read() == b"y"
+
+
+def test_a_bug_of_one_object_does_not_stop_the_others() -> None:
+    """Its row keeps what was raised; what comes after it is repaired."""
+    us, eu = FaultStore(MemoryStore()), FaultStore(MemoryStore())
+    store = ReplicatedStore({"us": us, "eu": eu}, journal=MemoryJournal())
+    keys = [KEY._replace(object_id=number) for number in range(3)]
+    eu.down()
+    for key in keys:
+        store.put(key, Body.of(b"x"))
+    eu.heal()
+    us.fail("get", lambda: KeyError("a bug"), times=None, key=keys[0])
+
+    report = store.repair()
+
+    assert (report.repaired, report.failed) == (2, 1)
+    [row] = store.pending()
+    assert "a bug" in str(row.last_error)

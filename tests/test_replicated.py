@@ -4,6 +4,7 @@ Writes that are marked, reads that know, and what an outage does to neither.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import threading
@@ -41,6 +42,9 @@ from tiered_store.testing.conformance import StoreConformance
 from tiered_store.testing.faults import FaultStore
 from tiered_store.testing.recording import Recorder
 from tiered_store.tree import label, observe
+from tiered_store.wrapper import Wrapper
+from tiered_store.wrappers.breaker import BreakerStore
+from tiered_store.wrappers.migrating import MigratingStore
 from tiered_store.wrappers.replicated import ReplicatedStore
 
 
@@ -213,7 +217,7 @@ def test_a_put_that_nobody_took_is_in_doubt(pair) -> None:
     pair.us.fail("put")
     pair.eu.fail("put", "timeout", after_apply=True)
 
-    with pytest.raises(PartialWriteError, match="0 of 1"):
+    with pytest.raises(PartialWriteError, match=r"0 of 2 .*, 1 needed"):
         pair.store.put(KEY, NEW)
 
     assert pair.missed() == {"us": "in_doubt", "eu": "in_doubt"}
@@ -226,7 +230,7 @@ def test_a_delete_that_nobody_took_is_an_error_and_is_completed(pair) -> None:
     pair.us.down()
     pair.eu.down()
 
-    with pytest.raises(PartialWriteError, match="0 of 1"):
+    with pytest.raises(PartialWriteError, match="0 of 2"):
         pair.store.delete(KEY)
 
     assert pair.missed() == {"us": "delete", "eu": "delete"}
@@ -1020,3 +1024,68 @@ def test_every_combination_of_faults_is_answered_truly() -> None:
                 assert us == eu
                 assert us in possible
                 assert list(pair.journal.pending()) == []
+
+
+class Late(Wrapper):
+    """Reads what it is to store when it is told to, whoever still waits."""
+
+    def __init__(self) -> None:
+        super().__init__(MemoryStore())
+        self.told = threading.Event()
+        self.read: list[bytes] = []
+
+    def _put(self, key: Key, body: Body, reproducible: bool) -> None:
+        self.told.wait(10)
+        self.read.append(body.read())
+
+
+def test_what_the_caller_writes_after_a_deadline_is_not_stored(tmp_path) -> None:
+    """A replica that is left behind gets no more of a file that is not ours."""
+    us, eu, journal = Late(), Late(), MemoryJournal()
+    store = ReplicatedStore({"us": us, "eu": eu}, journal=journal)
+    path = tmp_path / "upload"
+    path.write_bytes(b"mine")
+    with path.open("r+b") as file:
+        with deadline(0.1), pytest.raises(StoreError):
+            store.put_file(file, *KEY, False)
+        file.seek(0)
+        file.write(b"ELSE")
+        file.flush()
+        us.told.set()
+        eu.told.set()
+        assert journal.lease(KEY, 10) is not None  # all are back
+
+    assert us.read == eu.read == []
+
+
+def test_a_list_without_the_only_complete_replica_is_an_error() -> None:
+    """What can be computed again is kept in one place; without it nobody can tell."""
+    us, eu = FaultStore(MemoryStore()), MemoryStore()
+    store = ReplicatedStore(
+        {"us": us, "eu": eu},
+        journal=MemoryJournal(),
+        reproducible=Reproducible(replicas=["us"], quorum=1),
+    )
+    store.put(KEY, Body.of(b"thumbnail"), reproducible=True)
+    us.down()
+
+    with pytest.raises(UnavailableError):
+        list(store.keys())
+
+
+def test_half_a_write_behind_an_open_circuit_is_not_forgotten() -> None:
+    """A replica of several parts may have done something before one was not asked."""
+    old, new = FaultStore(MemoryStore()), FaultStore(MemoryStore())
+    parts = MigratingStore(old, BreakerStore(new, failures=1))
+    store = ReplicatedStore({"only": parts, "too": parts}, journal=MemoryJournal())
+    old.child.put(KEY, Body.of(b"old"))
+    new.child.put(KEY, Body.of(b"new"))
+    new.fail("delete", times=None)
+    with pytest.raises(StoreError):
+        parts.delete(KEY)
+    old.child.put(KEY, Body.of(b"old"))
+
+    with contextlib.suppress(StoreError):
+        store.delete(KEY)
+
+    assert list(store.pending())

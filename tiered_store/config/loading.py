@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiered_store.config.builder import Builder
+from tiered_store.config.conflicts import shared_journals
 from tiered_store.config.document import from_plain, read
 from tiered_store.config.lint import Finding, findings
 from tiered_store.config.node import Node
@@ -83,6 +84,7 @@ def examine(
     builder = Builder(outline.definitions, problems, registry)
     try:
         _build_all(builder, outline, registry)
+        _tell_conflicts(builder, problems)
         return problems.lines(), [] if problems else findings(builder, outline)
     finally:
         builder.close()
@@ -92,6 +94,11 @@ def _build_all(builder: Builder, outline: Outline, registry: Registry) -> None:
     for family in (registry.stores, registry.journals):
         for name in outline.definitions[family.noun]:
             builder.defined(family, name)
+
+
+def _tell_conflicts(builder: Builder, problems: Problems) -> None:
+    for node, message in shared_journals(builder):
+        problems.add(node.start, node.path, message)
 
 
 def _built(
@@ -110,6 +117,7 @@ def _built(
         _build_all(builder, outline, registry)  # for what else is wrong
     else:
         store = builder.defined(registry.stores, name)
+        _tell_conflicts(builder, problems)
         if isinstance(store, Store) and not problems:
             return label(store, name)
     builder.close()

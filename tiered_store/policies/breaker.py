@@ -86,9 +86,15 @@ class BreakerPolicy:
 
 
 class CircuitOpenError(UnavailableError):
-    """The store was not asked, because it kept failing."""
+    """
+    The store was not asked, because it kept failing.
+
+    Attributes:
+        asked: Only a part of the store was not; another part may have done something.
+    """
 
     retryable = False
+    asked: bool = False
 
 
 def outcome_of(error: BaseException | None, *, slow: bool = False) -> Outcome:

@@ -13,7 +13,12 @@ from tiered_store.body import Body, Stat
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.events import CircuitChanged
 from tiered_store.key import Key
-from tiered_store.policies.breaker import BreakerPolicy, Circuit, State
+from tiered_store.policies.breaker import (
+    BreakerPolicy,
+    Circuit,
+    CircuitOpenError,
+    State,
+)
 from tiered_store.store import Store
 from tiered_store.wrapper import Wrapper
 
@@ -76,6 +81,8 @@ def _through(circuit: Circuit, *, timed: bool = True) -> Iterator[None]:
         yield
     except BaseException as raised:
         error = raised
+        if isinstance(raised, CircuitOpenError):
+            raised.asked = True  # it was: this circuit is not the one that is open
         raise
     finally:
         circuit.settle(permit, error, timed=timed)

@@ -4,7 +4,7 @@ List what several replicas have together, without what each may have wrongly.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 
 from tiered_store.combine import Answers
 from tiered_store.errors import StoreError, UnsupportedError
@@ -15,18 +15,25 @@ from tiered_store.store import Store
 
 
 def list_keys(
-    replicas: Mapping[str, Store], journal: Journal, prefix: str
+    replicas: Mapping[str, Store],
+    complete: Container[str],
+    journal: Journal,
+    prefix: str,
 ) -> Iterator[Key]:
     """
     Yield each key once that a replica has which is not behind for it.
 
     What a replica that cannot be asked would have added is known from the journal, as
-    long as another one could list everything.
+    long as another one that keeps everything could be listed.
+
+    Args:
+        complete: Those that keep everything, not only what cannot be computed again.
 
     Raises:
         StoreError: The list is not complete.
     """
     answers = Answers()
+    refusal: UnsupportedError | None = None
     listed = False
     with Seen() as seen:
         for name, replica in replicas.items():
@@ -40,12 +47,12 @@ def list_keys(
             except StoreError as error:
                 answers.add(name, error)
             else:
-                listed = True
+                listed = listed or name in complete
         if answers.errors and not listed:
             raise answers.conclusion()
-        if not listed:
+        if refusal is not None and not listed:
             raise refusal
-        if answers.errors:
+        if answers.errors or refusal is not None:
             yield from (key for key in _elsewhere(journal, prefix) if seen.add(key))
 
 

@@ -176,10 +176,10 @@ class Repair:
 
     def _look(
         self, key: Key, rows: Mapping[str, Row]
-    ) -> tuple[dict[str, bytes | None], dict[str, StoreError]]:
+    ) -> tuple[dict[str, bytes | None], dict[str, Exception]]:
         """Return a digest or None for absence, and the errors, in order of trust."""
         found: dict[str, bytes | None] = {}
-        errors: dict[str, StoreError] = {}
+        errors: dict[str, Exception] = {}
         able = [name for name in self._replicas if not _is_behind(rows, name)]
         able.sort(key=lambda name: _wanted(rows.get(name)) == "drop")
         for name in able:
@@ -187,7 +187,7 @@ class Repair:
                 found[name] = _digest(self._replicas[name].get(key))
             except NotFoundError:
                 found[name] = None
-            except StoreError as error:
+            except Exception as error:  # noqa: BLE001 - noted in the row
                 errors[name] = error
         return found, errors
 
@@ -212,7 +212,7 @@ class Repair:
         except CircuitOpenError:
             self._down.add(row.replica)
             return RepairReport(down=1)
-        except StoreError as error:
+        except Exception as error:  # noqa: BLE001 - one object's bug is not the others'
             return self._blame([row], error)
         if not self._journal.clear(row):
             return RepairReport(busy=1)
@@ -231,13 +231,13 @@ class Repair:
             if name in behind:
                 continue
             try:
-                body = source.get(row.key)
+                copy = _copied(source.get(row.key))
             except NotFoundError:
                 asked = True
             except StoreError as error:
                 failure = error
             else:
-                target.put(row.key, body, row.reproducible)
+                target.put(row.key, copy, row.reproducible)
                 return "put"
         if failure is not None:
             raise UnavailableError(f"nothing to copy from: {failure}") from failure
@@ -251,14 +251,14 @@ class Repair:
             "no replica has the object that this one missed; it still has an older one"
         )
 
-    def _blame(self, rows: list[Row], error: StoreError) -> RepairReport:
+    def _blame(self, rows: list[Row], error: Exception) -> RepairReport:
         if isinstance(error, _NOT_ASKED) or isinstance(error.__cause__, _NOT_ASKED):
             return RepairReport(down=len(rows))
         now = self._clock.time()
         for row in rows:
             wait = min(_LAST_BACKOFF, _FIRST_BACKOFF * 2 ** min(row.attempts, 32))
             retry_at = now + wait * random.uniform(0.5, 1.0)
-            self._journal.blame(row, str(error), retry_at)
+            self._journal.blame(row, str(error) or repr(error), retry_at)
         return RepairReport(failed=len(rows))
 
 
@@ -277,6 +277,12 @@ def _wanted(row: Row | None) -> Intent:
 
 def _no_source() -> StoreError:
     return UnavailableError("no replica that is not behind is known here")
+
+
+def _copied(body: Body) -> Body:
+    """Return *body* read to its end, so that what fails from here on is the target."""
+    with body.open() as file:
+        return Body.take(file)
 
 
 def _digest(body: Body) -> bytes:

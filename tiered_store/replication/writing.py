@@ -118,5 +118,6 @@ def changed_nothing(outcomes: Outcomes) -> bool:
 
 
 def _is_harmless(outcome: BaseException | None) -> bool:
-    harmless = isinstance(outcome, InvalidError | CircuitOpenError)
-    return harmless and not getattr(outcome, "ambiguous", False)
+    if isinstance(outcome, CircuitOpenError):
+        return not outcome.asked
+    return isinstance(outcome, InvalidError) and not outcome.ambiguous

@@ -25,7 +25,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
-from tiered_store.body import Body, Stat
+from tiered_store.body import Body, BytesBody, Stat
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import InvalidError, PartialWriteError, StoreError
 from tiered_store.events import Verb
@@ -34,6 +34,7 @@ from tiered_store.journals.journal import Journal
 from tiered_store.journals.none import NoJournal
 from tiered_store.journals.row import Intent, Row, Status
 from tiered_store.key import Key
+from tiered_store.lent import LentBody
 from tiered_store.policies.breaker import BreakerPolicy
 from tiered_store.policies.guard import guard
 from tiered_store.replication.health import last_resort
@@ -132,14 +133,19 @@ class ReplicatedStore(Store):
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
         intents, quorum = self._placement.of_put(reproducible)
+        lent = LentBody(body)
+        given = body if isinstance(body, BytesBody) else lent  # bytes never change
 
         def change(replica: Store, intent: Intent) -> None:
             if intent == "put":
-                replica.put(key, body, reproducible)
+                replica.put(key, given, reproducible)
             else:
                 replica.delete(key)
 
-        self._write(key, intents, change, quorum, reproducible)
+        try:
+            self._write(key, intents, change, quorum, reproducible)
+        finally:
+            lent.taken_back = True  # a call that is not back gets no more of it
 
     def _delete(self, key: Key) -> None:
         intents, quorum = self._placement.of_delete()
@@ -172,7 +178,8 @@ class ReplicatedStore(Store):
         done = sum(errors[name] is None for name in counted)
         needed = len(counted) if all_must else quorum
         if done < needed:
-            raise _failure(f"{done} of {needed} replicas acknowledged", errors)
+            count = f"{done} of {len(counted)} replicas acknowledged, {needed} needed"
+            raise _failure(count, errors)
 
     # -- reading -------------------------------------------------------------
 
@@ -186,7 +193,9 @@ class ReplicatedStore(Store):
         return self._reader.url(key)
 
     def _keys(self, prefix: str) -> Iterator[Key]:
-        return list_keys(self._ordered(), self._journal, prefix)
+        return list_keys(
+            self._ordered(), self._placement.complete, self._journal, prefix
+        )
 
     # -- repairing -----------------------------------------------------------
 

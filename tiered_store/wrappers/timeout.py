@@ -20,10 +20,10 @@ from concurrent.futures import Future
 from itertools import islice
 
 from tiered_store.body import Body, BytesBody, Stat
-from tiered_store.errors import DeadlineError, UnavailableError
+from tiered_store.errors import UnavailableError
 from tiered_store.key import Key
+from tiered_store.lent import InnerReader, LentBody
 from tiered_store.policies.patience import Patience
-from tiered_store.readers import SeekableReader
 from tiered_store.store import Store
 from tiered_store.units import Duration
 from tiered_store.wrapper import Wrapper
@@ -63,7 +63,7 @@ class TimeoutStore(Wrapper):
         self._patience = Patience(seconds, abandoned)
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
-        lent = _LentBody(body)
+        lent = LentBody(body)
         given = body if isinstance(body, BytesBody) else lent  # bytes never change
         try:
             self._patience.wait_for(
@@ -109,37 +109,7 @@ class _TimedBody(Body):
         return self._inner.stat()
 
 
-class _InnerReader(SeekableReader):
-    """Reads *body* through a reader of it, opened when first needed."""
-
-    def __init__(self, body: Body, position: int) -> None:
-        super().__init__(body.size, position)
-        self._body = body
-        self._file: io.BufferedIOBase | None = None
-
-    def _fetch(self, wanted: int) -> bytes:
-        if self._file is None:
-            self._file = self._body.open(self._position)
-        elif self._file.tell() != self._position:
-            self._file.seek(self._position)
-        piece = self._file.read1(wanted)
-        if not piece:
-            raise UnavailableError(
-                f"the body ended after {self._position} of {self._size} bytes"
-            )
-        return piece
-
-    def _release(self) -> None:
-        file, self._file = self._file, None
-        if file is not None:
-            file.close()
-
-    def close(self) -> None:
-        self._release()
-        super().close()
-
-
-class _TimedReader(_InnerReader):
+class _TimedReader(InnerReader):
     def __init__(self, body: Body, position: int, patience: Patience) -> None:
         super().__init__(body, position)
         self._patience = patience
@@ -155,36 +125,8 @@ class _TimedReader(_InnerReader):
 
     def _leave(self, reading: Future[bytes]) -> None:
         self._lost = True
-        reading.add_done_callback(lambda _: _InnerReader._release(self))
+        reading.add_done_callback(lambda _: InnerReader._release(self))
 
     def _release(self) -> None:
         if not self._lost:  # else it would wait for the thread that reads
             super()._release()
-
-
-class _LentBody(Body):
-    """A body that can be taken back, while somebody may still be reading it."""
-
-    def __init__(self, inner: Body) -> None:
-        self.size = inner.size
-        self.version = inner.version
-        self.taken_back = False
-        self._inner = inner
-
-    def open(self, offset: int = 0) -> io.BufferedReader:
-        return io.BufferedReader(_LentReader(self, self._inner, offset), _PIECE)
-
-    def stat(self) -> Stat:
-        return self._inner.stat()
-
-
-class _LentReader(_InnerReader):
-    def __init__(self, lent: _LentBody, body: Body, position: int) -> None:
-        super().__init__(body, position)
-        self._lent = lent
-
-    def _piece(self, wanted: int) -> bytes:
-        piece = self._fetch(wanted)
-        if self._lent.taken_back:  # looked at after reading: the file may have changed
-            raise DeadlineError("nobody waits for this any more")
-        return piece

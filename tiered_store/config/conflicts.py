@@ -1,0 +1,31 @@
+"""
+What two stores of one configuration must not share.
+"""
+
+from __future__ import annotations
+
+import os
+
+from collections.abc import Iterator
+
+from tiered_store.config.builder import Builder
+from tiered_store.config.node import Node
+
+
+def shared_journals(builder: Builder) -> Iterator[tuple[Node, str]]:
+    """
+    Yield each store whose journal is another store's already, and what to say of it.
+
+    Rows know replicas by name: two mirrors with one journal would repair, and delete,
+    each other's objects.
+    """
+    owners: dict[object, Node] = {}
+    for store, node in builder.stores():
+        journal = getattr(store, "journal", None)
+        if journal is None or not hasattr(store, "replicas"):
+            continue
+        path = getattr(journal, "path", None)
+        which = os.path.abspath(path) if isinstance(path, str) else id(journal)
+        owner = owners.setdefault(which, node)
+        if owner is not node:
+            yield node, f"its journal is that of {owner.path} already; give it its own"
