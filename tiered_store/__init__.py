@@ -46,10 +46,12 @@ if TYPE_CHECKING:
     from tiered_store.key import Key
     from tiered_store.policies.breaker import BreakerPolicy
     from tiered_store.policies.routing import Rule
+    from tiered_store.replication.placement import ReadPolicy, Reproducible
     from tiered_store.store import Store
     from tiered_store.tiers.memory import MemoryTier
     from tiered_store.tiers.store import StoreTier
     from tiered_store.tree import label, observe
+    from tiered_store.units import Secret
     from tiered_store.wrapper import Wrapper
     from tiered_store.wrappers.breaker import BreakerStore
     from tiered_store.wrappers.cached import CachedStore
@@ -103,7 +105,10 @@ __all__ = [
     "SQLiteJournal",
     "MemoryJournal",
     "BreakerPolicy",
+    "ReadPolicy",
+    "Reproducible",
     "Rule",
+    "Secret",
     # around any of them
     "as_store",
     "deadline",
@@ -165,7 +170,10 @@ _ELSEWHERE = {
     "SQLiteJournal": "journals.sqlite",
     "MemoryJournal": "journals.memory",
     "BreakerPolicy": "policies.breaker",
+    "ReadPolicy": "replication.placement",
+    "Reproducible": "replication.placement",
     "Rule": "policies.routing",
+    "Secret": "units",
     "as_store": "foreign",
     "deadline": "deadlines",
     "label": "tree",
