@@ -36,13 +36,17 @@ class History:
         That is the value of any write that had begun, unless one that was acknowledged
         before the read had begun after that write was over.
         """
-        done = [change for change in self.changes if change.acknowledged]
-        legal = {
-            change.value
-            for change in self.changes
-            if change.began < now
-            and not any(
-                later.began > change.over and later.over < began for later in done
-            )
-        }
+        legal = {change.value for change in self._possible(began) if change.began < now}
         assert value in legal, f"{value!r} is none of {legal}: {self.changes}"
+
+    def forget(self, now: float) -> None:
+        """Drop what no read from *now* on may find."""
+        self.changes = self._possible(now)
+
+    def _possible(self, began: float) -> list[Change]:
+        newest = max(
+            change.began
+            for change in self.changes
+            if change.acknowledged and change.over <= began
+        )
+        return [change for change in self.changes if change.over >= newest]

@@ -178,6 +178,7 @@ class Campaign:
             for key, history in zip(KEYS, self.histories, strict=True):
                 now = time.monotonic_ns()
                 history.check(content(store, key), now, time.monotonic_ns())
+                history.forget(now)
             store.journal.close()
 
     def repair(self) -> None:
