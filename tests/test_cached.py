@@ -16,6 +16,7 @@ from tiered_store.errors import (
     ConfigError,
     InconclusiveError,
     NotFoundError,
+    PartialWriteError,
     UnavailableError,
 )
 from tiered_store.events import (
@@ -26,6 +27,7 @@ from tiered_store.events import (
     FillRejected,
     TierBypassed,
 )
+from tiered_store.journals.memory import MemoryJournal
 from tiered_store.key import Key
 from tiered_store.store import Store
 from tiered_store.testing.clock import FakeClock
@@ -35,6 +37,8 @@ from tiered_store.tiers.memory import MemoryTier
 from tiered_store.tiers.store import StoreTier
 from tiered_store.tree import observe
 from tiered_store.wrappers.cached import CachedStore
+from tiered_store.wrappers.fallback import FallbackStore
+from tiered_store.wrappers.replicated import ReplicatedStore
 
 
 KEY = Key("testing", 1, 2, 3, "image/png")
@@ -46,10 +50,16 @@ class Stack:
     def __init__(self, *tiers: Store | MemoryTier | StoreTier) -> None:
         self.origin = FaultStore(MemoryStore())
         self.tier = FaultStore(MemoryStore())
+        self.asked = 0
         chosen = tiers or (StoreTier(self.tier, breaker=None),)
         self.store = CachedStore(self.origin, list(chosen))
         self.recorder = Recorder()
         observe(self.store, self.recorder)
+
+    def once(self) -> bool:
+        """Return whether this is the first time of asking."""
+        self.asked += 1
+        return self.asked == 1
 
     def put(self, content: bytes) -> None:
         self.store.put(KEY, Body.of(content))
@@ -412,8 +422,8 @@ def test_a_far_hit_overtaken_by_a_put_is_not_promoted(threads) -> None:
     assert stack.get() == b"new"
 
 
-def test_a_fill_that_timed_out_is_not_believed_when_it_lands() -> None:
-    """It may land after a write has purged, so for a while nobody looks there."""
+def test_a_fill_that_timed_out_is_not_believed_whenever_it_lands() -> None:
+    """It may land long after a write has purged; its copy says when it was fetched."""
     clock = FakeClock()
     origin, tier = MemoryStore(), FaultStore(MemoryStore())
     store = CachedStore(origin, [StoreTier(tier, breaker=None)], clock=clock)
@@ -422,14 +432,82 @@ def test_a_fill_that_timed_out_is_not_believed_when_it_lands() -> None:
     tier.fail("put", lambda: timed_out.copy(), after_apply=True)
     store.get(KEY)
     late = tier.child.get(KEY)
+    clock.advance(1)
     store.put(KEY, Body.of(b"new"))
+    clock.advance(3600)
     tier.child.put(KEY, late)
 
     assert store.get(KEY).read() == b"new"
-    clock.advance(6)
-    assert store.get(KEY).read() == b"new"
     assert store.get(KEY).read() == b"new"
     assert tier.child.get(KEY).read().endswith(b"new")
+
+
+def test_an_answer_of_the_last_resort_is_not_kept_for_ever() -> None:
+    """A region that is behind must not be remembered when the first one is back."""
+    us, eu = FaultStore(MemoryStore()), MemoryStore()
+    fallback = FallbackStore({"us": us, "eu": eu}, breaker=None)
+    clock = FakeClock()
+    forever = CachedStore(fallback, [MemoryTier()], clock=clock)
+    bounded = CachedStore(fallback, [MemoryTier(ttl=10, clock=clock)], clock=clock)
+    us.child.put(KEY, Body.of(b"new"))
+    eu.put(KEY, Body.of(b"behind"))
+    us.down()
+    for store in (forever, bounded):
+        assert store.get(KEY).read() == b"behind"
+    us.up()
+
+    assert forever.get(KEY).read() == b"new"
+    assert bounded.get(KEY).read() == b"behind"
+    clock.advance(10)
+    assert bounded.get(KEY).read() == b"new"
+
+
+def test_an_answer_in_doubt_is_not_kept() -> None:
+    """Repair may settle on the other one."""
+    us, eu = FaultStore(MemoryStore()), FaultStore(MemoryStore())
+    regions = ReplicatedStore({"us": us, "eu": eu}, journal=MemoryJournal())
+    store = CachedStore(regions, [MemoryTier()])
+    store.put(KEY, Body.of(b"old"))
+    eu.fail("put", after_apply=True)
+    us.fail("put")
+    with pytest.raises(PartialWriteError):
+        store.put(KEY, Body.of(b"new"))
+    us.fail("get")
+    assert store.get(KEY).read() == b"new"
+    regions.repair()
+
+    assert store.get(KEY).read() == regions.get(KEY).read() == b"old"
+
+
+def test_a_listener_may_ask_for_what_is_being_fetched() -> None:
+    """It is not made to wait for itself."""
+    stack = Stack(MemoryTier())
+    stack.put(b"new")
+
+    def ask(event: object) -> None:
+        if isinstance(event, CacheMissed) and stack.once():
+            heard.append(stack.get())
+
+    heard: list[bytes] = []
+    observe(stack.store, ask)
+
+    assert stack.get() == b"new"
+    assert heard == [b"new"]
+
+
+def test_what_is_remembered_of_a_broken_tier_is_bounded() -> None:
+    """Beyond ten thousand objects, nothing that was fetched before is believed."""
+    stack = Stack()
+    stack.put(b"old")
+    stack.get()
+    stack.tier.down()
+    for number in range(10_050):
+        stack.store.put(KEY._replace(object_id=10 + number), Body.of(b"x"))
+    stack.put(b"new")
+    stack.tier.up()
+
+    assert stack.get() == b"new"
+    assert len(stack.store._coherence._states) <= 10_001
 
 
 def test_copies_expire_with_jitter() -> None:

@@ -219,3 +219,14 @@ def test_the_context_is_restored_where_it_was_changed() -> None:
 
     assert context.run(inner) <= 60
     assert context.run(remaining) is None
+
+
+def test_a_deadline_may_be_endless() -> None:
+    """Whoever waits for a lock under it does not overflow."""
+    with deadline(float("inf")):
+        left = remaining()
+        assert left is not None
+        assert threading.Event().wait(min(left, 0)) is False
+        assert left <= threading.TIMEOUT_MAX
+    with pytest.raises(ValueError, match="number"), deadline(float("nan")):
+        pass

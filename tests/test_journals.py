@@ -5,6 +5,7 @@ What every journal promises, and what the SQLite file does besides.
 from __future__ import annotations
 
 import dataclasses
+import os
 import sqlite3
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tiered_store.deadlines import deadline
 from tiered_store.errors import (
     ConfigError,
     FullError,
@@ -710,3 +712,50 @@ def test_a_row_tells_whether_its_replica_is_behind() -> None:
     assert not dataclasses.replace(row, verb="in_doubt").behind
     assert not dataclasses.replace(row, verb="in_doubt", prior="in_doubt").behind
     assert dataclasses.replace(row, verb="in_doubt", prior="drop").behind
+
+
+def test_a_fork_in_the_middle_of_a_transaction_leaves_the_child_able(tmp_path) -> None:
+    """The child would inherit a lock that nobody in it can release."""
+    journal = SQLiteJournal(str(tmp_path / "journal.db"))
+    journal.begin(KEY, {"us": "put"})
+    stop = threading.Event()
+
+    def write_on() -> None:
+        while not stop.is_set():
+            journal.begin(KEY, {"us": "put"})
+
+    writer = threading.Thread(target=write_on)
+    writer.start()
+    try:
+        for _ in range(5):
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    with deadline(5):
+                        journal.begin(KEY, {"us": "put"})
+                    status = 0
+                finally:
+                    os._exit(status)
+            assert os.waitpid(child, 0)[1] == 0
+    finally:
+        stop.set()
+        writer.join()
+    journal.close()
+
+
+def test_a_deadline_holds_while_others_write(tmp_path) -> None:
+    """Also when the wait is for SQLite's own lock."""
+    path = str(tmp_path / "journal.db")
+    journal = SQLiteJournal(path)
+    journal.begin(KEY, {"us": "put"})
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    try:
+        with deadline(0.2), pytest.raises(StoreError):
+            journal.begin(KEY, {"us": "put"})
+    finally:
+        other.execute("ROLLBACK")
+        other.close()
+    journal.begin(KEY, {"us": "put"})
+    journal.close()

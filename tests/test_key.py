@@ -202,3 +202,10 @@ def test_whatever_is_accepted_stays_below_where_it_is_put(
     assert key.mimetype.isprintable()
     assert " " not in key.mimetype
     assert Key(*key) == key
+
+
+def test_two_names_of_one_type_are_one_key() -> None:
+    """They share a stored name, so a cache or a journal must not tell them apart."""
+    script = Key("page", 1, 2, 3, "application/javascript")
+
+    assert script == Key("page", 1, 2, 3, "text/javascript")

@@ -6,7 +6,7 @@ import pytest
 
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
-from tiered_store.errors import NotFoundError, UnavailableError
+from tiered_store.errors import InvalidError, NotFoundError, UnavailableError
 from tiered_store.key import Key
 from tiered_store.testing.faults import FaultStore
 from tiered_store.wrappers.overlay import OverlayStore
@@ -150,3 +150,14 @@ def test_urls_can_be_looked_up() -> None:
 
     assert again.url(KEY).startswith("https://below/")
     assert again.url(OTHER).startswith("https://above/")
+
+
+def test_nobody_can_write_a_mark() -> None:
+    """Whoever chooses the mimetype must not be able to hide another object."""
+    sandbox = Sandbox()
+    mark = KEY._replace(mimetype="application/x-deleted+image/jpeg")
+
+    with pytest.raises(InvalidError):
+        sandbox.store.put(mark, Body.of(b""))
+
+    assert sandbox.store.get(KEY).read() == b"production"

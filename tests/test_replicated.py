@@ -1089,3 +1089,13 @@ def test_half_a_write_behind_an_open_circuit_is_not_forgotten() -> None:
         store.delete(KEY)
 
     assert list(store.pending())
+
+
+def test_a_deadline_holds_when_every_thread_is_taken() -> None:
+    """A replica that hangs takes the threads, not the caller."""
+    us = FaultStore(MemoryStore())
+    store = ReplicatedStore({"us": us, "eu": MemoryStore()}, workers=2)
+    with us.hang("put"):
+        for number in range(4):
+            with deadline(0.1), pytest.raises(StoreError):
+                store.put(KEY._replace(object_id=number), OLD)

@@ -20,8 +20,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from tiered_store.errors import CorruptError, FullError, InvalidError
-from tiered_store.readers import Descriptor, Source, positioned_reader, stream_reader
+from tiered_store.errors import CorruptError, FullError, InvalidError, StoreError
+from tiered_store.readers import (
+    Descriptor,
+    Failure,
+    Source,
+    positioned_reader,
+    stream_reader,
+)
+from tiered_store.translation import system
 
 
 SPOOL_LIMIT = 8 * 1024 * 1024
@@ -58,10 +65,14 @@ class Body(ABC):
         size: Bytes.
         version: An opaque name; two bodies of one key and one store that carry the
             same version have the same bytes.
+        provisional: It may not be the last word: it comes from a store that is asked
+            only in an outage, or from a write that has not ended.  A cache does not
+            keep it for longer than a ttl says.
     """
 
     size: int
     version: str | None = None
+    provisional: bool = False
 
     @abstractmethod
     def open(self, offset: int = 0) -> io.BufferedIOBase:
@@ -140,11 +151,19 @@ class BytesBody(Body):
         return self._content
 
 
+def stored_failure(why: str | OSError) -> StoreError:
+    """Return what it means that a file of our own cannot be read."""
+    return CorruptError(why) if isinstance(why, str) else system.translate(why)
+
+
 class FileBody(Body):
     """
     A body in an open file, read by position, so that readers do not disturb each other.
 
     Replacing the file by renaming leaves the body what it was.
+
+    Args:
+        fail: Makes the error to raise when it cannot be read, from why.
     """
 
     __slots__ = ("_descriptor", "_fail", "_start", "modified", "size", "version")
@@ -157,7 +176,7 @@ class FileBody(Body):
         start: int = 0,
         version: str | None = None,
         modified: float | None = None,
-        fail: Callable[[str], Exception] = CorruptError,
+        fail: Failure = stored_failure,
     ) -> None:
         self._descriptor = descriptor
         self._start = start
@@ -215,6 +234,12 @@ class StreamBody(Body):
             first.close()
 
 
+def _upload_failure(why: str | OSError) -> StoreError:
+    if isinstance(why, OSError):
+        why = f"cannot be read: {why.strerror}"
+    return InvalidError(f"the file {why}")
+
+
 def _regular(file: Any) -> Body | None:
     """Return a body that reads *file* in place, or None if that cannot be."""
     if type(file) not in (io.FileIO, io.BufferedReader, io.BufferedRandom):
@@ -234,7 +259,7 @@ def _regular(file: Any) -> Body | None:
     except OSError:  # there are too many
         return None
     file.seek(start + size)  # consumed, as any other source would be
-    return FileBody(descriptor, size, start=start, fail=InvalidError)
+    return FileBody(descriptor, size, start=start, fail=_upload_failure)
 
 
 def _spooled(file: Readable, limit: int) -> Body:

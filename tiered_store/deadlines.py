@@ -12,6 +12,8 @@ It travels in a context variable, so it holds in the threads that stores use
 
 from __future__ import annotations
 
+import math
+import threading
 import time
 
 from collections.abc import Iterator
@@ -32,7 +34,10 @@ def deadline(seconds: float) -> Iterator[None]:
     Raises:
         DeadlineError: From any store inside, once the time is up.
     """
-    ends = time.monotonic() + seconds
+    if math.isnan(seconds):
+        raise ValueError("a deadline is a number of seconds")
+    # an endless one is as long as a lock can wait, some hundreds of years
+    ends = time.monotonic() + min(seconds, threading.TIMEOUT_MAX / 2)
     outer = _ends.get()
     token = _ends.set(ends if outer is None else min(ends, outer))
     try:

@@ -19,6 +19,10 @@ _SMALL = 1 << 128  # as UUID integers are
 _BITS = 12_000  # the interpreter refuses to print integers of 4,300 digits
 
 
+# two names of one type share a stored name, so they must be one key
+_SYNONYMS = {"application/javascript": "text/javascript"}
+
+
 class ImageLike(Protocol):
     """Whatever carries the five values, such as an image of the original library."""
 
@@ -78,6 +82,7 @@ class Key(_Values):
                 _check_type(object_type)
             if type(mimetype) is not str or not _PLAIN_MIMETYPE(mimetype):
                 mimetype = _lower_case(mimetype)
+            mimetype = _SYNONYMS.get(mimetype, mimetype)
         except TypeError:
             raise TypeError(
                 "object_type and mimetype must be strings, "

@@ -29,6 +29,16 @@ class Forkable(Protocol):
         """Forget it, in the child, without waiting for any lock."""
 
 
+class Resting(Protocol):
+    """Has something that must not be under way at the moment of a fork."""
+
+    def before_fork(self) -> None:
+        """Wait until nothing is, and let nothing begin."""
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+
+
 class Drainable(Protocol):
     """Has work that should be finished before the process ends."""
 
@@ -37,6 +47,7 @@ class Drainable(Protocol):
 
 
 _forkable: weakref.WeakSet[Forkable] = weakref.WeakSet()
+_resting: weakref.WeakSet[Resting] = weakref.WeakSet()
 _drainable: weakref.WeakSet[Drainable] = weakref.WeakSet()
 
 
@@ -45,23 +56,47 @@ def survive_fork(thing: Forkable) -> None:
     _forkable.add(thing)
 
 
+def rest_at_fork(thing: Resting) -> None:
+    """Call the two methods of *thing* before and after every fork."""
+    _resting.add(thing)
+
+
 def drain_at_exit(thing: Drainable) -> None:
     """Call ``thing.drain()`` when the interpreter ends."""
     _drainable.add(thing)
 
 
+def _before() -> None:
+    for thing in list(_resting):
+        thing.before_fork()
+
+
+def _in_parent() -> None:
+    for thing in list(_resting):
+        thing.after_fork_in_parent()
+
+
 def _in_child() -> None:
     for thing in list(_forkable):
-        thing.after_fork()
+        try:
+            thing.after_fork()
+        except Exception:  # noqa: BLE001 - the others must forget all the same
+            _log.exception("%r did not survive a fork", thing)
 
 
 def _at_exit() -> None:
     ends = time.monotonic() + EXIT_SECONDS
     for thing in list(_drainable):
-        left = thing.drain(max(0.0, ends - time.monotonic()))
-        if left is not None:
-            _log.error("exiting with work left: %s", left)
+        try:
+            left = thing.drain(max(0.0, ends - time.monotonic()))
+        except Exception:  # noqa: BLE001 - the others must finish all the same
+            _log.exception("%r could not be drained", thing)
+        else:
+            if left is not None:
+                _log.error("exiting with work left: %s", left)
 
 
-os.register_at_fork(after_in_child=_in_child)
+os.register_at_fork(
+    before=_before, after_in_parent=_in_parent, after_in_child=_in_child
+)
 atexit.register(_at_exit)

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from tiered_store import deadlines
-from tiered_store.errors import CorruptError, StoreError, UnavailableError
-from tiered_store.translation import system
+from tiered_store.errors import StoreError, UnavailableError
 
 
+Failure = Callable[[str | OSError], StoreError]
 _RESUMES = 2  # in a row, without a byte in between
 
 
@@ -115,7 +115,7 @@ class _Positioned(SeekableReader):
         start: int,
         size: int,
         position: int,
-        fail: Callable[[str], Exception],
+        fail: Failure,
     ) -> None:
         super().__init__(size, position)
         self._descriptor: Descriptor | None = descriptor
@@ -129,9 +129,7 @@ class _Positioned(SeekableReader):
         try:
             piece = os.pread(self._descriptor.number, wanted, position)
         except OSError as error:
-            if self._fail is CorruptError:  # an object's own file, not an upload
-                raise system.translate(error) from error
-            raise self._fail(f"cannot be read: {error.strerror}") from error
+            raise self._fail(error) from error
         if not piece:
             raise self._fail(f"ends after {self._position} of {self._size} bytes")
         return piece
@@ -198,7 +196,7 @@ def positioned_reader(
     start: int,
     size: int,
     offset: int,
-    fail: Callable[[str], Exception],
+    fail: Failure,
 ) -> io.BufferedReader:
     """Return a reader of the *size* bytes after *start*, standing at *offset*."""
     return io.BufferedReader(_Positioned(descriptor, start, size, offset, fail))

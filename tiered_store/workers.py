@@ -66,6 +66,11 @@ class Workers:
             run()
         return future
 
+    def offer(self, work: Callable[[], None]) -> bool:
+        """Have *work* done in a thread, or return False if none is free for it."""
+        context = contextvars.copy_context()
+        return self._hand_over(lambda: context.run(work))
+
     def _hand_over(self, work: Callable[[], None]) -> bool:
         with self._lock:
             if self._closed:

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tiered_store import lifecycle
+from tiered_store import deadlines, lifecycle
 from tiered_store.errors import (
     FullError,
     MisconfiguredError,
@@ -23,6 +23,7 @@ from tiered_store.errors import (
 
 _APPLICATION = 0x74696572  # "tier", so that nobody's other database is mistaken for one
 _SCHEMA = 1
+_LONGEST = 60.0  # seconds that a thread waits for the transactions of others
 _TABLES = (
     """
     CREATE TABLE state (
@@ -63,8 +64,10 @@ class Database:
         self._busy = busy
         self._flush = flush
         self._file: tuple[int, int] | None = None
+        self._held = False
         self.after_fork()
         lifecycle.survive_fork(self)
+        lifecycle.rest_at_fork(self)
 
     def after_fork(self) -> None:
         """Open anew: a connection must not even be closed in another process."""
@@ -97,17 +100,49 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Lend a connection in a transaction, committed unless something is raised."""
+        writing = self._writing
         # threads wait here in turn, SQLite would let them sleep and try again
-        with self._writing, self.reading() as connection:
-            self._check_file()
+        if not writing.acquire(timeout=deadlines.bounded(_LONGEST)):
+            deadlines.check()
+            raise UnavailableError("the journal is busy")
+        try:
+            with self.reading() as connection:
+                self._check_file()
+                self._begin(connection)
+                try:
+                    yield connection
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+        finally:
+            writing.release()
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Wait for the transactions of other processes, within the caller's time."""
+        left = deadlines.remaining()
+        if left is None or left >= self._busy:
             connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-                connection.execute("COMMIT")
-            except BaseException:
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
+            return
+        connection.execute(f"PRAGMA busy_timeout = {int(1000 * left)}")
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            deadlines.check()
+            raise
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {int(1000 * self._busy)}")
+
+    def before_fork(self) -> None:
+        """Let no transaction be open at a fork: the child would inherit its lock."""
+        self._held = self._writing.acquire(timeout=_LONGEST)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if self._held:
+            self._held = False
+            self._writing.release()
 
     def check_folder(self) -> None:
         """

@@ -18,21 +18,20 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import NamedTuple
+from contextvars import ContextVar
 
 from tiered_store import deadlines, lifecycle
 from tiered_store.body import Body
-from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import DeadlineError, StoreError
 from tiered_store.key import Key
 
 
-_QUARANTINE = 5.0  # seconds in which a request that timed out may still land
+_MOST = 10_000  # keys with something going on around them
 
 
-class _Poison(NamedTuple):
-    mark: int
-    until: float
+_leading: ContextVar[frozenset[tuple[int, Key]]] = ContextVar(
+    "tiered_store_leading", default=frozenset()
+)
 
 
 class _State:
@@ -45,7 +44,7 @@ class _State:
         self.writers = 0
         self.fills: list[int] = []  # the generations they noted
         self.flight: Future[Body] | None = None
-        self.poisoned: dict[int, _Poison] = {}  # tiers that may keep an old copy
+        self.poisoned: dict[int, int] = {}  # tiers that may keep an old copy
 
     def idle(self) -> bool:
         return not (self.writers or self.fills or self.flight or self.poisoned)
@@ -69,8 +68,7 @@ class Fill:
 class Coherence:
     """The states of all keys that something is going on around."""
 
-    def __init__(self, clock: Clock = SYSTEM) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._states: dict[Key, _State] = {}
         self._marks = itertools.count()
         self.after_fork()
@@ -101,33 +99,29 @@ class Coherence:
                 and all(noted == state.generation for noted in state.fills)
             )
 
-    def poisoned(self, key: Key) -> Mapping[int, _Poison]:
-        """Return, by tier, why its copy of *key* is not to be believed."""
+    def poisoned(self, key: Key) -> Mapping[int, int]:
+        """Return the tiers whose copy of *key* is not to be believed, with a mark."""
         state = self._states.get(key)
         return {} if state is None else dict(state.poisoned)
 
-    def poison(self, key: Key, tier: int, *, may_land: bool) -> None:
+    def poison(self, key: Key, tier: int) -> bool:
         """
         Remember that *tier* may keep a copy that should be gone.
 
-        Args:
-            may_land: A request that timed out may still take effect, so a copy
-                dropped too soon may come back.
+        Returns False, remembering nothing, if too much is remembered already.
         """
-        until = self._clock.monotonic() + (_QUARANTINE if may_land else 0.0)
+        if len(self._states) > _MOST:
+            return False
         with self._state(key) as state:
-            known = state.poisoned.get(tier)
-            if known is not None:
-                until = max(until, known.until)
-            state.poisoned[tier] = _Poison(next(self._marks), until)
+            state.poisoned[tier] = next(self._marks)
+        return True
 
-    def cure(self, key: Key, tier: int, poison: _Poison | None) -> None:
-        """Believe *tier* again: its copy was dropped since *poison* was looked up."""
-        if poison is None or self._clock.monotonic() < poison.until:
-            return
-        with self._state(key) as state:
-            if state.poisoned.get(tier) == poison:
-                del state.poisoned[tier]
+    def cure(self, key: Key, tier: int, mark: int | None) -> None:
+        """Believe *tier* again, unless it was poisoned anew since *mark* was read."""
+        if mark is not None:
+            with self._state(key) as state:
+                if state.poisoned.get(tier) == mark:
+                    del state.poisoned[tier]
 
     @contextmanager
     def writing(self, key: Key) -> Iterator[None]:
@@ -149,6 +143,8 @@ class Coherence:
         Absence and outages are shared by those who wait, not by who comes later; one
         whose leader ran out of its own time fetches itself.
         """
+        if (id(self), key) in _leading.get():  # a listener asks while it is fetched
+            return fetch(Fill(self, key, None))
         while True:
             with self._state(key) as state:
                 flight = state.flight
@@ -177,6 +173,7 @@ class Coherence:
         noted: int | None,
         fetch: Callable[[Fill], Body],
     ) -> Body:
+        token = _leading.set(_leading.get() | {(id(self), key)})
         try:
             body = fetch(Fill(self, key, noted))
         except StoreError as error:
@@ -187,6 +184,8 @@ class Coherence:
             self._land(key, flight, noted)
             flight.set_exception(DeadlineError("whoever fetched it went away"))
             raise
+        finally:
+            _leading.reset(token)
         self._land(key, flight, noted)
         flight.set_result(body)
         return body

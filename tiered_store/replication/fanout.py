@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 
 from tiered_store import deadlines
-from tiered_store.errors import DeadlineError
+from tiered_store.errors import DeadlineError, UnavailableError
 from tiered_store.workers import Workers
 
 
@@ -39,13 +39,15 @@ def fan_out(
     flight = _Flight(ended)
     first, *others = calls
     try:
-        for name in others:
-            workers.start(flight.passenger(name, calls[name]))
-        own = flight.passenger(first, calls[first])
         if deadlines.remaining() is None:
-            own()  # a thread less, while there is nothing to wait for but the calls
+            for name in others:
+                workers.start(flight.passenger(name, calls[name]))
+            # a thread less, while there is nothing to wait for but the calls
+            flight.passenger(first, calls[first])()
         else:
-            workers.start(own)
+            for name in calls:
+                if not workers.offer(flight.passenger(name, calls[name])):
+                    flight.stay(name)  # whoever has a deadline must not do it himself
         flight.wait()
     finally:
         outcomes = flight.outcomes(calls)
@@ -77,6 +79,12 @@ class _Flight:
             error = raised
         with self._changed:
             self._back[name] = error
+        self.leave()
+
+    def stay(self, name: str) -> None:
+        """Note that the passenger *name* did not come along."""
+        with self._changed:
+            self._back[name] = UnavailableError("no thread was free", local=True)
         self.leave()
 
     def leave(self) -> None:

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from tiered_store import deadlines
+from tiered_store.body import Body
 from tiered_store.combine import Answers
 from tiered_store.errors import NotFoundError, StoreError, UnsupportedError
 from tiered_store.events import Verb
@@ -70,7 +71,12 @@ class Reader:
             raise answers.conclusion("every replica is behind")
         if answers.errors and not rows:
             self._note_lacking(key, answers)
-        return found[0]
+        (answer,) = found
+        if isinstance(answer, Body) and any(
+            row.verb == "in_doubt" for row in rows.values()
+        ):
+            answer.provisional = True  # repair may settle on another one
+        return answer
 
     def url(self, key: Key) -> str:
         """

@@ -31,9 +31,11 @@ class Tier(ABC):
 
     Attributes:
         max_object: Bytes of the largest object it takes.
+        ttl: Seconds that a copy is believed, None for as long as it is kept.
     """
 
     max_object: int
+    ttl: float | None = None
 
     @abstractmethod
     def get(self, key: Key) -> Entry | None:

@@ -35,6 +35,7 @@ from tiered_store.events import (
 from tiered_store.foreign import as_store
 from tiered_store.key import Key
 from tiered_store.policies.coherence import Coherence, Fill
+from tiered_store.policies.floors import Floors
 from tiered_store.store import Store
 from tiered_store.tiers.store import StoreTier
 from tiered_store.tiers.tier import Entry, Tier
@@ -71,7 +72,8 @@ class CachedStore(Store):
         self.on_invalidate_error = on_invalidate_error
         self._clock = clock
         self._largest = max(tier.max_object for tier in self.tiers)
-        self._coherence = Coherence(clock)
+        self._floors = [Floors() for _ in self.tiers]
+        self._coherence = Coherence()
 
     def children(self) -> Mapping[str, Store]:
         stores = {
@@ -108,7 +110,9 @@ class CachedStore(Store):
         if body.size > self._largest:
             return body
         content = body.read()
-        self._fill(key, content, since, len(self.tiers), fill)
+        self._fill(
+            key, content, since, len(self.tiers), fill, provisional=body.provisional
+        )
         return BytesBody(content, body.version)
 
     def _look(self, number: int, key: Key) -> Entry | None:
@@ -121,13 +125,22 @@ class CachedStore(Store):
         except StoreError as error:
             self._bypassed(number, key, error)
             return None
-        if entry is not None and self.listeners:
+        if entry is None or self._floors[number].is_below(key, entry.since):
+            return None
+        if self.listeners:
             age = self._clock.time() - entry.since
             self.emit(CacheHit(store=str(self), key=key, tier=_name(number), age=age))
         return entry
 
     def _fill(
-        self, key: Key, content: bytes, since: float, below: int, fill: Fill
+        self,
+        key: Key,
+        content: bytes,
+        since: float,
+        below: int,
+        fill: Fill,
+        *,
+        provisional: bool = False,
     ) -> None:
         """Offer *content* to the tiers nearer than *below*; a tier may fail."""
         for number in range(below - 1, -1, -1):
@@ -135,11 +148,13 @@ class CachedStore(Store):
                 break
             if number in self._coherence.poisoned(key):
                 continue
+            if provisional and self.tiers[number].ttl is None:
+                continue  # nothing would ever end it
             try:
                 kept = self.tiers[number].put(key, content, since)
             except StoreError as error:
                 if error.ambiguous:  # it may land after a later write has purged
-                    self._coherence.poison(key, number, may_land=True)
+                    self._floors[number].raise_to(key, since)
                 self._bypassed(number, key, error)
                 continue
             if kept and self.listeners:
@@ -186,7 +201,8 @@ class CachedStore(Store):
         try:
             self.tiers[number].delete(key)
         except StoreError as error:
-            self._coherence.poison(key, number, may_land=False)
+            if not self._coherence.poison(key, number):
+                self._floors[number].raise_all_to(self._clock.time())
             if self.listeners:
                 event = CachePoisoned(
                     store=str(self), key=key, tier=_name(number), error=error

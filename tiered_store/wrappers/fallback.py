@@ -89,12 +89,17 @@ class FallbackStore(Store):
                 primary.put(key, body, reproducible)
 
     def _get(self, key: Key) -> Body:
-        return self._first("get", key, lambda store: store.get(key))
+        body, certain = self._first("get", key, lambda store: store.get(key))
+        body.provisional = body.provisional or not certain
+        return body
 
     def _stat(self, key: Key) -> Stat:
-        return self._first("stat", key, lambda store: store.stat(key))
+        return self._first("stat", key, lambda store: store.stat(key))[0]
 
-    def _first(self, verb: Verb, key: Key, ask: Callable[[Store], Result]) -> Result:
+    def _first(
+        self, verb: Verb, key: Key, ask: Callable[[Store], Result]
+    ) -> tuple[Result, bool]:
+        """Return the first hit, and whether every store before it knew of none."""
         answers = Answers()
         found = self._ask_all(verb, key, ask, answers)
         if not found and _nobody_was_asked(answers):
@@ -102,7 +107,8 @@ class FallbackStore(Store):
                 found = self._ask_all(verb, key, ask, answers)
         if not found:
             raise answers.conclusion()
-        return found[0]
+        errors = answers.errors.values()
+        return found[0], all(isinstance(error, NotFoundError) for error in errors)
 
     def _ask_all(
         self, verb: Verb, key: Key, ask: Callable[[Store], Result], answers: Answers

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from tiered_store.body import Body, Stat
-from tiered_store.errors import NotFoundError, UnsupportedError
+from tiered_store.errors import InvalidError, NotFoundError, UnsupportedError
 from tiered_store.events import Verb
 from tiered_store.foreign import as_store
 from tiered_store.key import Key
@@ -59,6 +59,7 @@ class OverlayStore(Store):
         return able - ({"put", "delete"} - self.above.capabilities())
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
+        _mark(key)  # which is refused where the key itself looks like one
         self.above.put(key, body, reproducible)
         self._know(key)
 
@@ -125,4 +126,6 @@ class OverlayStore(Store):
 
 
 def _mark(key: Key) -> Key:
+    if key.mimetype.startswith(_MARK):
+        raise InvalidError(f"mimetypes that begin with {_MARK!r} are for marks")
     return key._replace(mimetype=_MARK + key.mimetype)
