@@ -446,6 +446,27 @@ def test_a_slow_replica_leaves_time_for_the_next(pair) -> None:
         assert pair.store.get(KEY).read() == b"new, and longer"
 
 
+def test_a_deadline_does_not_keep_a_write_from_being_settled(tmp_path) -> None:
+    """What was acknowledged in time is, though the journal was busy just then."""
+    journal = SQLiteJournal(str(tmp_path / "journal.db"))
+    pair = Pair(journal=journal)
+
+    def put() -> None:
+        with deadline(0.3):
+            pair.store.put(KEY, NEW)
+
+    with pair.eu.pause("put") as pause, ThreadPoolExecutor(1) as thread:
+        written = thread.submit(put)
+        pause.wait()
+        busy = journal._database._writing
+        busy.acquire()
+        threading.Timer(0.6, busy.release).start()  # well after the deadline
+        written.result()
+        assert [row.verb for row in journal.rows(KEY).values()] == ["put"]
+        pause.release()
+    journal.close()
+
+
 # -- reading -----------------------------------------------------------------
 
 

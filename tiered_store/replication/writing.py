@@ -4,6 +4,7 @@ Change an object on several replicas, marked in the journal before and settled a
 
 from __future__ import annotations
 
+import contextvars
 import functools
 
 from collections.abc import Callable, Mapping
@@ -100,11 +101,12 @@ class Writer:
 
 
 def _settle(journal: Journal, mark: Mark, outcomes: Outcomes) -> None:
+    timeless = contextvars.Context()  # a deadline that is over must not leave doubt
     try:
         if changed_nothing(outcomes):
-            journal.withdraw(mark)
+            timeless.run(journal.withdraw, mark)
         else:
-            journal.settle(mark, outcomes)
+            timeless.run(journal.settle, mark, outcomes)
     except StoreError as error:
         if any(outcome is not None for outcome in outcomes.values()):
             error.ambiguous = True
