@@ -1120,3 +1120,9 @@ def test_a_deadline_holds_when_every_thread_is_taken() -> None:
         for number in range(4):
             with deadline(0.1), pytest.raises(StoreError):
                 store.put(KEY._replace(object_id=number), OLD)
+
+
+def test_without_threads_no_deadline_could_be_kept() -> None:
+    """Told when it is configured."""
+    with pytest.raises(ConfigError, match="workers"):
+        ReplicatedStore({"us": MemoryStore()}, workers=0)

@@ -91,6 +91,8 @@ class ReplicatedStore(Store):
         workers: int = 32,
         clock: Clock = SYSTEM,
     ) -> None:
+        if workers < 1:
+            raise ConfigError(f"workers: must be at least 1, not {workers}")
         self._placement = Placement(
             replicas,
             quorum=quorum,
