@@ -994,7 +994,7 @@ def test_options_can_be_read_back(pair) -> None:
 
 def test_few_threads_are_enough(pair) -> None:
     """Replicas are written one after the other then."""
-    store = pair.reopen(workers=0)
+    store = pair.reopen(workers=1)
 
     store.put(KEY, NEW)
 

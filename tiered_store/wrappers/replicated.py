@@ -27,7 +27,12 @@ from typing import Literal
 
 from tiered_store.body import Body, BytesBody, Stat
 from tiered_store.clock import SYSTEM, Clock
-from tiered_store.errors import InvalidError, PartialWriteError, StoreError
+from tiered_store.errors import (
+    ConfigError,
+    InvalidError,
+    PartialWriteError,
+    StoreError,
+)
 from tiered_store.events import Verb
 from tiered_store.foreign import as_store
 from tiered_store.journals.journal import Journal
