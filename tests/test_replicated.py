@@ -994,7 +994,7 @@ def test_options_can_be_read_back(pair) -> None:
 
 def test_few_threads_are_enough(pair) -> None:
     """Replicas are written one after the other then."""
-    store = pair.reopen(workers=1)
+    store = pair.reopen(workers=0)
 
     store.put(KEY, NEW)
 
@@ -1122,7 +1122,17 @@ def test_a_deadline_holds_when_every_thread_is_taken() -> None:
                 store.put(KEY._replace(object_id=number), OLD)
 
 
-def test_without_threads_no_deadline_could_be_kept() -> None:
+def test_threads_cannot_be_negative() -> None:
     """Told when it is configured."""
     with pytest.raises(ConfigError, match="workers"):
-        ReplicatedStore({"us": MemoryStore()}, workers=0)
+        ReplicatedStore({"us": MemoryStore()}, workers=-1)
+
+
+def test_without_threads_a_write_is_made_under_a_deadline_too() -> None:
+    """One replica after the other; each has to keep the deadline itself."""
+    us, eu = MemoryStore(), MemoryStore()
+    store = ReplicatedStore({"us": us, "eu": eu}, workers=0)
+    with deadline(10):
+        store.put(KEY, NEW)
+
+    assert us.get(KEY).read() == eu.get(KEY).read() == NEW.read()

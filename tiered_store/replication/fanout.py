@@ -39,7 +39,7 @@ def fan_out(
     flight = _Flight(ended)
     first, *others = calls
     try:
-        if deadlines.remaining() is None:
+        if deadlines.remaining() is None or not workers.limit:
             for name in others:
                 workers.start(flight.passenger(name, calls[name]))
             # a thread less, while there is nothing to wait for but the calls

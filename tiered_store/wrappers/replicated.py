@@ -77,7 +77,9 @@ class ReplicatedStore(Store):
             something is known to be pending for the object, and every replica is
             believed.
         breaker: When to stop asking a replica; None for never.
-        workers: Threads; beyond them replicas are written one after the other.
+        workers: Threads; beyond them replicas are written one after the other, except
+            under a deadline, when one that finds no thread has failed.  With none at
+            all a deadline is only kept as far as each replica keeps it.
 
     Raises:
         ConfigError: Names that are unknown, or a quorum that cannot be.
@@ -96,8 +98,8 @@ class ReplicatedStore(Store):
         workers: int = 32,
         clock: Clock = SYSTEM,
     ) -> None:
-        if workers < 1:
-            raise ConfigError(f"workers: must be at least 1, not {workers}")
+        if workers < 0:
+            raise ConfigError(f"workers: must not be negative, is {workers}")
         self._placement = Placement(
             replicas,
             quorum=quorum,
