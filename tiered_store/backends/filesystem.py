@@ -17,10 +17,11 @@ import contextlib
 import os
 import secrets
 import stat
+import time
 
 from collections.abc import Iterator
 
-from tiered_store.body import Body, FileBody, Stat
+from tiered_store.body import Body, FileBody, Stat, stored_failure
 from tiered_store.errors import (
     CorruptError,
     MisconfiguredError,
@@ -84,6 +85,7 @@ class FileSystemStore(Store):
             try:
                 for piece in body.chunks():
                     _write_all(descriptor, piece)
+                _stamp(descriptor)
                 if self.fsync:
                     os.fsync(descriptor)
             finally:
@@ -116,16 +118,18 @@ class FileSystemStore(Store):
         except (FileNotFoundError, NotADirectoryError):
             raise self._absent(key) from None
         held = Descriptor(descriptor)
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):
-            raise CorruptError("something that is no file has the object's name")
+        found = _checked(os.fstat(descriptor))
         return FileBody(
-            held, found.st_size, version=_version(found), modified=found.st_mtime
+            held,
+            found.st_size,
+            version=_version(found),
+            modified=found.st_mtime,
+            fail=lambda why: stored_failure(why).at(str(self), "get", key),
         )
 
     def _stat(self, key: Key) -> Stat:
         try:
-            found = os.stat(self._path(key))
+            found = _checked(os.stat(self._path(key)))
         except (FileNotFoundError, NotADirectoryError):
             raise self._absent(key) from None
         return Stat(found.st_size, _version(found), found.st_mtime)
@@ -136,6 +140,8 @@ class FileSystemStore(Store):
         return join_url(self.base_url, path_name(key))
 
     def _delete(self, key: Key) -> None:
+        if self.marker is not None:
+            self._check_root()
         path = self._path(key)
         try:
             os.unlink(path)
@@ -167,14 +173,13 @@ class FileSystemStore(Store):
         for segment in path_name(key).split("/")[:-1]:
             folder = os.path.join(folder, segment)
             if os.path.islink(folder) and not os.path.exists(folder):
-                raise MisconfiguredError(
-                    f"{folder!r} leads nowhere; is what it links to mounted?"
-                )
+                raise _leads_nowhere(folder)
         return NotFoundError("no such object")
 
     def _check_root(self, *, create: bool = False) -> None:
         if create and not self._seen:
-            os.makedirs(self._root, exist_ok=True)
+            with contextlib.suppress(FileExistsError):  # perhaps no directory
+                os.makedirs(self._root, exist_ok=True)
         if not os.path.isdir(self._root):
             advice = "" if self.create else "; make it, or say create: true"
             raise MisconfiguredError(f"no such directory: {self.path!r}{advice}")
@@ -189,6 +194,23 @@ class FileSystemStore(Store):
 
 def _version(found: os.stat_result) -> str:
     return f"{found.st_mtime_ns:x}-{found.st_size:x}-{found.st_ino:x}"
+
+
+def _checked(found: os.stat_result) -> os.stat_result:
+    if not stat.S_ISREG(found.st_mode):
+        raise CorruptError("something that is no file has the object's name")
+    return found
+
+
+def _stamp(descriptor: int) -> None:
+    """
+    Set the time of the last change, of which the version is made.
+
+    The kernel's own may be 4 ms old, and a file may get the number of one that was
+    replaced meanwhile: two objects of one size would have one version.
+    """
+    now = time.time_ns()
+    os.utime(descriptor, ns=(now, now))
 
 
 def _write_all(descriptor: int, piece: bytes) -> None:
@@ -215,8 +237,28 @@ def _names(root: str, below: str, prefix: str) -> Iterator[str]:
         return  # a folder that went away meanwhile
     for entry in entries:
         name = f"{below}/{entry.name}" if below else entry.name
+        if not (name.startswith(prefix) or prefix.startswith(name)):
+            continue
         if entry.is_dir():
-            if name.startswith(prefix) or prefix.startswith(name) or "/" in name:
+            if not (entry.is_symlink() and _leads_back(root, name)):
                 yield from _names(root, name, prefix)
+        elif entry.is_symlink() and not os.path.exists(entry.path):
+            if key_of_path(name) is None and not entry.name.startswith("."):
+                raise _leads_nowhere(entry.path)
         elif below:
             yield name
+
+
+def _leads_nowhere(folder: str) -> MisconfiguredError:
+    return MisconfiguredError(f"{folder!r} leads nowhere; is what it links to mounted?")
+
+
+def _leads_back(root: str, link: str) -> bool:
+    """Tell whether *link* is a folder that it lies in itself."""
+    target = os.stat(os.path.join(root, link))
+    above = link
+    while above:
+        above = os.path.dirname(above)
+        if os.path.samestat(os.stat(os.path.join(root, above)), target):
+            return True
+    return False

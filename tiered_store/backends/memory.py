@@ -21,6 +21,7 @@ from collections.abc import Iterator
 from tiered_store import lifecycle
 from tiered_store.body import Body, BytesBody, Stat
 from tiered_store.errors import (
+    ConfigError,
     FullError,
     NotFoundError,
     TooLargeError,
@@ -45,15 +46,17 @@ class MemoryStore(Store):
     Raises:
         FullError: A put that would exceed *capacity*; the old object stays.
         TooLargeError: A body that exceeds it alone.
+        ConfigError: *capacity* is negative.
     """
 
     def __init__(
         self, *, capacity: Size = 256 * MIB, base_url: str | None = None
     ) -> None:
+        if capacity < 0:
+            raise ConfigError(f"capacity: must not be negative, not {capacity!r}")
         self.capacity = capacity
         self.base_url = base_url
         self._objects: dict[Key, tuple[bytes, str, float]] = {}
-        self._size = 0
         self._versions = itertools.count(1)
         self.after_fork()
         lifecycle.survive_fork(self)
@@ -61,6 +64,8 @@ class MemoryStore(Store):
     def after_fork(self) -> None:
         """Take a lock of one's own; the objects are the child's copies."""
         self._lock = threading.Lock()
+        # another thread may have been about to write it down
+        self._size = sum(len(content) for content, _, _ in self._objects.values())
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
         if body.size > self.capacity:
