@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import os
 import subprocess
@@ -287,6 +288,7 @@ def test_a_version_changes_with_every_put(store) -> None:
 def test_no_descriptor_is_left_open(store) -> None:
     """Not by readers that are closed, nor by those that are dropped."""
     store.put(KEY, Body.of(b"x" * 10_000))
+    gc.collect()  # what other tests have left behind is not ours
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(50):
         store.get(KEY)
@@ -296,4 +298,4 @@ def test_no_descriptor_is_left_open(store) -> None:
         with pytest.raises(NotFoundError):
             store.get(KEY._replace(object_id=1))
 
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
