@@ -11,8 +11,10 @@ from email.message import Message
 import pytest
 
 from botocore.exceptions import ClientError, EndpointConnectionError
+from redis.exceptions import AuthenticationError, OutOfMemoryError, ReadOnlyError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from tiered_store import errors
 from tiered_store.body import Body
 from tiered_store.errors import (
     DeniedError,
@@ -21,6 +23,7 @@ from tiered_store.errors import (
     NotFoundError,
     StoreError,
     UnavailableError,
+    UnsupportedError,
 )
 from tiered_store.foreign import ForeignStore, as_store
 from tiered_store.key import Key
@@ -70,6 +73,10 @@ class TestForeign(StoreConformance):
         return as_store(Theirs())
 
 
+class OwnError(OSError):
+    """An author's own; without a number nothing is known of it."""
+
+
 def http(status: int) -> urllib.error.HTTPError:
     return urllib.error.HTTPError("https://theirs/", status, "said so", Message(), None)
 
@@ -96,12 +103,23 @@ def client(code: str, status: int = 400) -> ClientError:
         (client("InternalError", 500), UnavailableError),
         (EndpointConnectionError(endpoint_url="https://theirs/"), UnavailableError),
         (RedisConnectionError("refused"), UnavailableError),
+        (AuthenticationError("who?"), DeniedError),
+        (OutOfMemoryError("OOM command not allowed"), FullError),
+        (
+            ReadOnlyError("You can't write against a read only replica."),
+            errors.ReadOnlyError,
+        ),
         (http(403), DeniedError),
         (http(500), UnavailableError),
         (urllib.error.URLError("no route"), UnavailableError),
         (OSError(errno.ENOSPC, "full"), FullError),
         (PermissionError(errno.EACCES, "no"), DeniedError),
         (TimeoutError("timed out"), UnavailableError),
+        (TimeoutError(), UnavailableError),
+        (ConnectionError(), UnavailableError),
+        (OwnError("broken"), UnavailableError),
+        (OwnError(errno.ENOENT, "gone"), NotFoundError),
+        (io.UnsupportedOperation("read"), UnavailableError),
         (ConnectionResetError(errno.ECONNRESET, "reset"), UnavailableError),
     ],
     ids=lambda value: getattr(value, "__name__", str(value))[:40],
@@ -162,3 +180,154 @@ def test_their_file_is_closed() -> None:
 
     assert as_store(theirs).get(KEY).read() == b"content"
     assert opened[0].closed
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        FileNotFoundError(errno.ENOENT, "no such file"),
+        OSError(errno.ENOENT, "no such file"),
+        OwnError(errno.ENOENT, "gone"),
+        http(404),
+        http(410),
+        client("NoSuchKey", 404),
+    ],
+    ids=repr,
+)
+def test_absence_ends_a_delete_in_silence_and_a_put_in_an_error(error) -> None:
+    """It is what a delete wants; a put that finds nothing has nowhere to go."""
+    store = ForeignStore(Theirs(error))
+
+    store.delete(KEY)
+    with pytest.raises(MisconfiguredError, match="nowhere to put it") as raised:
+        store.put(KEY, Body.of(b"x"))
+
+    assert raised.value.__cause__ is error
+    assert raised.value.failover
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError("something went wrong"),
+        PermissionError(errno.EACCES, "no"),
+        OSError(errno.EIO, "bad sector"),
+        http(403),
+        http(500),
+        client("AccessDenied", 403),
+        RedisConnectionError("refused"),
+    ],
+    ids=repr,
+)
+def test_a_delete_that_failed_is_told(error) -> None:
+    """The object goes on being served."""
+    with pytest.raises(StoreError) as raised:
+        ForeignStore(Theirs(error)).delete(KEY)
+
+    assert raised.value.__cause__ is error
+    assert not isinstance(raised.value, NotFoundError)
+
+
+class Given(Theirs):
+    """Returns *file*, whatever it is."""
+
+    def __init__(self, file: object) -> None:
+        super().__init__()
+        self.file = file
+
+    def get_file(self, *values):
+        return self.file
+
+
+@pytest.mark.parametrize("file", [None, b"bytes", io.StringIO("text"), object()])
+def test_what_is_no_file_is_a_bug_of_theirs(file) -> None:
+    """No outage, and least of all an empty object."""
+    with pytest.raises(TypeError, match="file must"):
+        as_store(Given(file)).get(KEY)
+
+
+def test_a_file_that_fails_while_it_is_read_is_no_absence() -> None:
+    """Somebody began to answer; their file is closed all the same."""
+
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            raise OSError("no more")
+
+    file = Failing(b"content")
+
+    with pytest.raises(UnavailableError, match="no more"):
+        as_store(Given(file)).get(KEY)
+
+    assert file.closed
+
+
+def test_their_file_may_change_once_it_was_returned(tmp_path) -> None:
+    """A store that writes in place must not change what a reader has."""
+    path = tmp_path / "file"
+    path.write_bytes(b"old" * 1000)
+    body = as_store(Given(path.open("rb"))).get(KEY)
+    path.write_bytes(b"new" * 1000)
+
+    assert body.read() == b"old" * 1000
+
+
+def test_it_is_told_whether_an_object_can_be_made_again() -> None:
+    """And reads the bytes from their beginning, each time it is asked."""
+    told = []
+
+    class Noting(Theirs):
+        def put_file(self, file, *values) -> None:
+            told.append((file.read(), *values))
+
+    store = as_store(Noting())
+    for reproducible in (True, False):
+        store.put(KEY, Body.of(b"x"), reproducible)
+
+    assert told == [(b"x", *KEY, True), (b"x", *KEY, False)]
+
+
+def test_a_store_without_urls_says_so() -> None:
+    """As the original asks of those that have none."""
+    with pytest.raises(UnsupportedError, match="it has no URLs"):
+        as_store(Theirs(NotImplementedError())).url(KEY)
+
+
+def test_it_is_closed_if_it_can_be() -> None:
+    """The contract knows nothing of it."""
+
+    class Closing(Theirs):
+        closed = 0
+
+        def close(self) -> None:
+            self.closed += 1
+
+    theirs = Closing()
+    store = as_store(theirs)
+    store.close()
+    store.close()
+    as_store(Theirs()).close()
+
+    assert theirs.closed == 1
+
+
+def test_a_store_of_ours_is_what_it_is() -> None:
+    """Two parents of one store share it."""
+    store = as_store(Theirs())
+
+    assert as_store(store) is store
+
+
+@pytest.mark.parametrize("kind", [Theirs, ForeignStore])
+def test_a_class_is_no_store(kind) -> None:
+    """It has the methods, and nobody to call them on."""
+    with pytest.raises(TypeError, match="is a class"):
+        as_store(kind)
+
+
+def test_what_it_cannot_do_it_does_not_claim() -> None:
+    """The contract has no listing; a size can be had by reading."""
+    store = as_store(Theirs())
+    store.put(KEY, Body.of(b"four"))
+
+    assert store.capabilities() == {"put", "get", "url", "delete", "stat"}
+    assert store.stat(KEY).size == 4

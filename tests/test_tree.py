@@ -88,3 +88,70 @@ def test_a_listener_that_raises_breaks_nothing(caplog) -> None:
 
     assert len(recorder.of(Operation)) == 1
     assert "listener" in caplog.text
+
+
+def test_parents_are_walked_first() -> None:
+    """In the order of their roles."""
+    us, eu = MemoryStore(), MemoryStore()
+    retry = RetryStore(FallbackStore({"us": us, "eu": eu}))
+    stack = label(CachedStore(retry, [MemoryTier()]), "a")
+
+    walked = [str(store) for store in walk(stack) if not store.transparent]
+    assert walked == ["a", "a.origin", "a.origin.child", *map(str, (us, eu))]
+
+
+def test_a_stack_can_be_named_again() -> None:
+    """As part of another one."""
+    leaf = MemoryStore()
+    inner = label(RetryStore(leaf), "images")
+    label(CachedStore(inner, [MemoryTier()]), "site")
+
+    assert str(leaf) == "site.origin.child"
+
+
+def test_who_listens_twice_stops_twice() -> None:
+    """One must not silence the other; stopping again does nothing."""
+    recorder = Recorder()
+    store = MemoryStore()
+    first, second = observe(store, recorder), observe(store, recorder)
+
+    for stop, heard in ((first, 2), (first, 1), (second, 1), (second, 0)):
+        recorder.clear()
+        store.put(KEY, Body.of(b"x"))
+        assert len(recorder.of(Operation)) == heard
+        stop()
+    assert store.listeners == ()
+
+
+def test_whoever_stops_while_being_told_is_told_no_more() -> None:
+    """And the others are told all the same."""
+    recorder = Recorder()
+    store = MemoryStore()
+    heard = []
+
+    def once(event: object) -> None:
+        heard.append(event)
+        stop()
+
+    stop = observe(store, once)
+    observe(store, recorder)
+    for _ in range(3):
+        store.put(KEY, Body.of(b"x"))
+
+    assert len(heard) == 1
+    assert len(recorder.of(Operation)) == 3
+
+
+def test_a_shared_store_tells_each_listener_of_its_stacks() -> None:
+    """Each once an operation, whichever stack it came from."""
+    shared = MemoryStore()
+    one, other = RetryStore(shared), RetryStore(shared)
+    here, there = Recorder(), Recorder()
+    stop = observe(one, here)
+    observe(other, there)
+    one.put(KEY, Body.of(b"x"))
+    stop()
+    one.put(KEY, Body.of(b"y"))
+
+    assert len(here.of(Operation)) == 2  # the wrapper and the store
+    assert len(there.of(Operation)) == 2  # the store, twice

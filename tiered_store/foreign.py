@@ -80,6 +80,8 @@ def as_store(thing: Store | StoreLike) -> Store:
     """
     if isinstance(thing, Store):
         return thing
+    if isinstance(thing, type):
+        raise TypeError(f"{thing!r} is a class; make a store of it first")
     missing = [name for name in _CONTRACT if not callable(getattr(thing, name, None))]
     if missing:
         raise TypeError(f"{thing!r} is no store: it lacks {', '.join(missing)}")

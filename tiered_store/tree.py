@@ -52,15 +52,25 @@ def observe(root: Store, listener: Listener) -> Callable[[], None]:
     """
     Hand every event of *root* and the stores underneath to *listener*.
 
-    Returns a function that stops it.  With no listener the cost is one test.
+    Returns a function that stops it; whoever observes twice stops twice.  With no
+    listener the cost is one test.
     """
     observed = list(walk(root))
     for store in observed:
         store.listeners = (*store.listeners, listener)
 
     def stop() -> None:
-        for store in observed:
-            kept = [known for known in store.listeners if known is not listener]
-            store.listeners = tuple(kept)
+        while observed:
+            store = observed.pop()
+            store.listeners = _without(listener, store.listeners)
 
     return stop
+
+
+def _without(
+    listener: Listener, listeners: tuple[Listener, ...]
+) -> tuple[Listener, ...]:
+    for place, known in enumerate(listeners):
+        if known is listener:
+            return listeners[:place] + listeners[place + 1 :]
+    return listeners
