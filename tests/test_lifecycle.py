@@ -2,12 +2,47 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import subprocess
 import sys
 import textwrap
 import threading
+import traceback
+import warnings
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
+
+from tiered_store import lifecycle
+from tiered_store.backends.filesystem import FileSystemStore
+from tiered_store.backends.memory import MemoryStore
+from tiered_store.body import Body
+from tiered_store.deadlines import deadline
+from tiered_store.errors import NotFoundError
+from tiered_store.journals.memory import MemoryJournal
+from tiered_store.journals.sqlite import SQLiteJournal
+from tiered_store.key import Key
+from tiered_store.store import Store
+from tiered_store.testing import FaultStore
+from tiered_store.tiers.memory import MemoryTier
+from tiered_store.tiers.store import StoreTier
+from tiered_store.wrappers.breaker import BreakerStore
+from tiered_store.wrappers.cached import CachedStore
+from tiered_store.wrappers.fallback import FallbackStore
+from tiered_store.wrappers.limit import LimitStore
+from tiered_store.wrappers.overlay import OverlayStore
+from tiered_store.wrappers.replicated import ReplicatedStore
+from tiered_store.wrappers.retry import RetryStore
+from tiered_store.wrappers.timeout import TimeoutStore
+
+
+KEY = Key("testing", 1, 2, 3, "image/png")
+OTHER = Key("testing", 2, 2, 3, "image/png")
 
 
 def run(program: str, *, seconds: float = 30) -> subprocess.CompletedProcess[str]:
@@ -129,3 +164,199 @@ def test_nothing_starts_a_thread_by_itself(program) -> None:
 
     assert (done.stdout.strip(), done.stderr) == ("1", "")
     assert threading.active_count() >= 1
+
+
+# -- forks while a lock is held ------------------------------------------------------
+
+STACKS: dict[str, Callable[[Path], Store]] = {
+    "memory": lambda _: MemoryStore(),
+    "filesystem": lambda path: FileSystemStore(str(path)),
+    "fault": lambda _: FaultStore(MemoryStore()),
+    "breaker": lambda _: BreakerStore(MemoryStore()),
+    "retry": lambda _: RetryStore(FaultStore(MemoryStore())),
+    "limit": lambda _: LimitStore(MemoryStore(), 2),
+    "timeout": lambda _: TimeoutStore(MemoryStore(), 10),
+    "overlay": lambda _: OverlayStore(below=MemoryStore(), above=MemoryStore()),
+    "fallback": lambda _: FallbackStore({"a": MemoryStore(), "b": MemoryStore()}),
+    "cached": lambda path: CachedStore(
+        MemoryStore(), [MemoryTier(), StoreTier(FileSystemStore(str(path)))]
+    ),
+    "replicated": lambda _: ReplicatedStore(
+        {"a": MemoryStore(), "b": MemoryStore()}, journal=MemoryJournal()
+    ),
+    "sqlite": lambda path: ReplicatedStore(
+        {"a": MemoryStore(), "b": MemoryStore()},
+        journal=SQLiteJournal(str(path / "journal.db")),
+    ),
+}
+LOCKS = (type(threading.Lock()), type(threading.RLock()), threading.Condition)
+
+
+def locks_of(thing: object) -> list[Any]:
+    """Return the locks that *thing* itself holds as attributes."""
+    values = [
+        getattr(thing, name, None)
+        for kind in type(thing).__mro__
+        for name in getattr(kind, "__slots__", ())
+    ]
+    values += vars(thing).values() if hasattr(thing, "__dict__") else ()
+    return [value for value in values if isinstance(value, LOCKS)]
+
+
+@contextmanager
+def held_elsewhere(locks: list[Any]) -> Iterator[None]:
+    """Hold *locks* in another thread, as one in the middle of something does."""
+    taken, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with ExitStack() as held:
+            for lock in locks:
+                held.enter_context(lock)
+            taken.set()
+            let_go.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert taken.wait(10)
+    try:
+        yield
+    finally:
+        let_go.set()
+        holder.join()
+
+
+def in_a_child(work: Callable[[], None]) -> None:
+    """Do *work* in a forked process; it must end well, and soon."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of threads
+        child = os.fork()
+    if child == 0:
+        watchdog = threading.Timer(20, os._exit, (99,))
+        watchdog.daemon = True
+        watchdog.start()
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status == 0, "it waited for a lock for ever" if status == 99 else "it failed"
+
+
+@pytest.mark.parametrize("kind", STACKS)
+def test_a_child_waits_for_no_lock_of_its_parent(tmp_path: Path, kind: str) -> None:
+    """The thread that holds one at the fork does not exist in the child."""
+    gc.collect()
+    before = set(map(id, lifecycle._forkable))
+    store = STACKS[kind](tmp_path)
+    with deadline(10):
+        store.put(KEY, Body.of(b"parent"))
+        assert store.get(KEY).read() == b"parent"
+    locks = [
+        lock
+        for thing in lifecycle._forkable
+        if id(thing) not in before and not hasattr(thing, "before_fork")
+        for lock in locks_of(thing)
+    ]
+    assert locks or kind == "filesystem"
+
+    def work() -> None:
+        with deadline(10):
+            assert store.get(KEY).read() == b"parent"
+            store.put(OTHER, Body.of(b"child"))
+            assert store.get(OTHER).read() == b"child"
+            store.delete(KEY)
+            with pytest.raises(NotFoundError):
+                store.get(KEY)
+
+    with held_elsewhere(locks):
+        in_a_child(work)
+    store.close()
+
+
+def test_everybody_is_told_of_a_fork_whoever_fails() -> None:
+    """In the child alone; a stranger's failure is not a lock that hangs."""
+    done = run(
+        """
+        import os, sys
+        from tiered_store import lifecycle
+        class Forked:
+            told = 0
+            def __init__(self, number): self.number = number
+            def after_fork(self):
+                self.told += 1
+                if self.number % 2: raise ValueError(f"bad {self.number}")
+        things = [Forked(number) for number in range(20)]
+        for thing in things: lifecycle.survive_fork(thing)
+        child = os.fork()
+        if child == 0:
+            os._exit([thing.told for thing in things] != [1] * 20)
+        assert os.waitpid(child, 0)[1] == 0
+        assert [thing.told for thing in things] == [0] * 20
+        """
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("did not survive a fork") == 10
+
+
+def test_what_is_gone_is_not_kept_for_a_fork_or_an_exit() -> None:
+    """A program that makes many stores does not keep them all."""
+    gc.collect()
+    before = len(lifecycle._forkable), len(lifecycle._drainable)
+    stores = [CachedStore(MemoryStore(), [MemoryTier()]) for _ in range(20)]
+    assert len(lifecycle._forkable) > before[0]
+
+    del stores
+    gc.collect()
+    assert (len(lifecycle._forkable), len(lifecycle._drainable)) == before
+
+
+# -- exits -----------------------------------------------------------------------------
+
+
+def test_an_exit_waits_for_all_together_no_longer_than_it_may() -> None:
+    """Who comes last gets what is left, and one that has finished says nothing."""
+    done = run(
+        """
+        import threading, time
+        from tiered_store import lifecycle
+        lifecycle.EXIT_SECONDS = 0.3
+        given = []
+        class Slow:
+            def __init__(self, name): self.name = name
+            def drain(self, seconds):
+                given.append(seconds)
+                threading.Event().wait(seconds)
+                return f"work of {self.name}"
+        class Done:
+            def drain(self, seconds): return None
+        kept = [Slow("one"), Slow("two"), Slow("three"), Done()]
+        for thing in kept: lifecycle.drain_at_exit(thing)
+        import atexit
+        lifecycle.atexit.unregister(lifecycle._at_exit)
+        atexit.register(lambda: print(sum(given) <= 0.3, min(given) == 0.0))
+        atexit.register(lifecycle._at_exit)
+        """
+    )
+
+    assert (done.returncode, done.stdout) == (0, "True True\n")
+    for name in ("one", "two", "three"):
+        assert f"exiting with work left: work of {name}" in done.stderr
+    assert done.stderr.count("work left") == 3
+
+
+def test_an_exit_without_work_is_silent() -> None:
+    """As nearly every exit is."""
+    done = run(
+        """
+        from tiered_store import *
+        store = RetryStore(CachedStore(MemoryStore(), [MemoryTier()]))
+        store.put(Key("testing", 1, 1, 1, "image/png"), Body.of(b"x"))
+        """
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
