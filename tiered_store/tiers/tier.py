@@ -5,22 +5,80 @@ A place near the reader that keeps copies.
 from __future__ import annotations
 
 import random
+import secrets
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from tiered_store.body import Body
 from tiered_store.key import Key
 from tiered_store.store import Store
 
 
+FOREVER = float("inf")
+
+
+def new_identity() -> int:
+    """Return a name that no other copy has: 64 random bits, never zero."""
+    return secrets.randbits(63) + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """
+    What is known of a copy without its bytes.
+
+    Attributes:
+        since: When the fetch began that brought it, in seconds since the epoch.
+        fresh_until: Until when it is believed, the same; for as long as it is kept by
+            default.
+        size: Bytes; None says that there was no such object.
+        version: The origin's name of the bytes, if it has such names.
+        cost: Seconds that the fetch took.
+        identity: A random name of this copy, the same in every tier it reached.  Where
+            a shared tier tells which copy is the current one, it does by this name.
+    """
+
+    since: float
+    fresh_until: float = FOREVER
+    size: int | None
+    version: str | None = None
+    cost: float = 0.0
+    identity: int = field(default_factory=new_identity)
+
+    @property
+    def absent(self) -> bool:
+        """Whether it says that there was no such object."""
+        return self.size is None
+
+    def fresh(self, now: float) -> bool:
+        """Say whether it is to be believed at *now*, in seconds since the epoch."""
+        return now < self.fresh_until
+
+
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A copy, and since when it is one, in seconds since the epoch."""
+    """
+    A copy of an object, or of its absence.
 
-    body: Body
-    since: float
+    Attributes:
+        body: None if the object is absent, or if only the record is here and the bytes
+            are in another tier.
+    """
+
+    record: Record
+    body: Body | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether it is an answer: the bytes, or that there are none."""
+        return self.body is not None or self.record.absent
+
+
+def always() -> bool:
+    """Return True."""
+    return True
 
 
 class Tier(ABC):
@@ -32,26 +90,56 @@ class Tier(ABC):
     Attributes:
         max_object: Bytes of the largest object it takes.
         ttl: Seconds that a copy is believed, None for as long as it is kept.
+        jitter: Share of *ttl* that is left to chance.
+        grace: Seconds that a copy is kept when it is no longer fresh, in case the
+            origin cannot be asked; whoever uses the tier sets it.
     """
 
     max_object: int
     ttl: float | None = None
+    jitter: float = 0.0
+    grace: float = 0.0
 
     @abstractmethod
     def get(self, key: Key) -> Entry | None:
-        """Return the copy of *key*, None if there is none that can be believed."""
+        """
+        Return the copy of *key*, whole and checked, None if there is none.
+
+        It may be past its freshness, by *grace* at most.
+        """
 
     @abstractmethod
-    def put(self, key: Key, content: bytes, since: float) -> bool:
-        """Keep *content*, fetched at *since*; return whether it is kept."""
+    def put(self, key: Key, entry: Entry, allowed: Callable[[], bool] = always) -> bool:
+        """
+        Keep *entry*, for *ttl* at most; return whether it is kept.
+
+        One that is not kept (too large, not allowed) leaves no older copy behind.
+
+        Args:
+            allowed: Asked as late as possible, and by a tier in memory in one step
+                with the change, so that nothing is kept that was dropped meanwhile.
+        """
 
     @abstractmethod
     def delete(self, key: Key) -> None:
         """Drop the copy of *key*, whether there is one or not."""
 
+    @abstractmethod
+    def clear(self) -> None:
+        """Drop everything."""
+
     def children(self) -> Mapping[str, Store]:
         """Return the stores it stands on, by role."""
         return {}
+
+    def close(self) -> None:  # noqa: B027 - optional
+        """Let go of connections, not of what its children hold."""
+
+    def until(self, entry: Entry, now: float) -> float:
+        """Return until when *entry*, put here at *now*, is fresh, since the epoch."""
+        seconds = lifetime(self.ttl, self.jitter)
+        ends = FOREVER if seconds is None else now + seconds
+        return min(ends, entry.record.fresh_until)
 
 
 def lifetime(ttl: float | None, jitter: float) -> float | None:
