@@ -1,5 +1,6 @@
 # make demo   the main job on real pictures
 # make test   the tests, real servers included
+# make bench  how fast it is, beside other libraries; bench-quick in less than a minute
 # Each does all its own set-up; PYTHON=python3.12 chooses another interpreter.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -7,15 +8,23 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	&& echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP := $(BIN)/python $(INSTALL)
+PEERS := $(VENV)/peers/bin
 
-.PHONY: demo test lint types clean
+.PHONY: demo test bench bench-quick lint types clean
 
 demo: $(VENV)/demo
 	$(BIN)/tiered-store demo $(DEMO)
 
 test: $(VENV)/test
 	$(BIN)/python -m pytest $(TESTS)
+
+bench: $(VENV)/bench
+	$(PEERS)/python -m benchmarks $(BENCH)
+
+bench-quick: $(VENV)/bench
+	$(PEERS)/python -m benchmarks --quick $(BENCH)
 
 lint: $(VENV)/lint
 	$(BIN)/ruff check
@@ -35,6 +44,11 @@ $(VENV)/demo: $(VENV)/python pyproject.toml
 
 $(VENV)/test: $(VENV)/python pyproject.toml
 	$(PIP) --editable '.[demo,test]'
+	touch $@
+
+$(VENV)/bench: $(VENV)/python pyproject.toml benchmarks/requirements.txt
+	$(BIN)/python -m venv $(VENV)/peers
+	$(PEERS)/python $(INSTALL) --editable . --requirement benchmarks/requirements.txt
 	touch $@
 
 $(VENV)/lint: $(VENV)/python pyproject.toml

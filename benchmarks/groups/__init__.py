@@ -1,0 +1,3 @@
+"""
+Groups of rows: a module each, with a generator ``rows(bench)``.
+"""

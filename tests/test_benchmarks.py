@@ -1,0 +1,151 @@
+"""What the benchmarks conclude from what they measured; measuring needs the peers."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+
+from collections.abc import Mapping, Sequence
+from random import Random
+
+import pytest
+
+from benchmarks.page import page
+from benchmarks.results import OURS, Goal, Row, Unit
+from benchmarks.sampling import share, side_by_side
+
+
+def _row(
+    goal: Goal | None,
+    values: Mapping[str, Sequence[float]],
+    unit: Unit = "s",
+    **rest: Mapping[str, str],
+) -> Row:
+    return Row(
+        group="it",
+        name="a <row>",
+        floor="floor",
+        goal=goal,
+        values=values,
+        unit=unit,
+        **rest,
+    )
+
+
+RATIO = Goal(kind="ratio", limit=2.0)
+
+
+def test_ratios_are_those_within_a_round() -> None:
+    """A round in which everything was slow counts no more than another."""
+    row = _row(RATIO, {"floor": [1.0, 10.0, 1.0], OURS: [1.5, 15.0, 1.5]})
+
+    ratio = row.ratio(OURS)
+
+    assert ratio is not None
+    assert (ratio.low, ratio.middle, ratio.high) == (1.5, 1.5, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("goal", "unit", "floor", "ours", "met", "broken"),
+    [
+        (RATIO, "s", 1.0, 2.0, True, False),
+        (RATIO, "s", 1.0, 3.9, False, False),
+        (RATIO, "s", 1.0, 4.1, False, True),
+        (Goal(kind="value", limit=1.0), "s", 1.0, 100.0, False, False),
+        (Goal(kind="extra", limit=1.0), "s", 1.0, 100.0, False, False),
+        (Goal(kind="extra", limit=1.0), "s", 1.0, 2.0, True, False),
+        (Goal(kind="value", limit=1.3), "x", 1.0, 1.2, True, False),
+        (Goal(kind="value", limit=1.3), "x", 1.0, 9.0, False, True),
+        (Goal(kind="gain", limit=6.0), "%", 60.0, 66.5, True, False),
+        (Goal(kind="gain", limit=6.0), "%", 60.0, 61.0, False, False),
+        (Goal(kind="gain", limit=6.0), "%", 60.0, 59.0, False, True),
+        (Goal(kind="gain", limit=-1.0), "%", 60.0, 59.5, True, False),
+    ],
+)
+def test_only_ratios_at_twice_their_goal_are_broken(
+    goal, unit, floor, ours, met, broken
+) -> None:
+    """Wall clocks on somebody's machine fail no build."""
+    row = _row(goal, {"floor": [floor], OURS: [ours]}, unit)
+
+    assert (row.met, row.broken) == (met, broken)
+
+
+def test_ahead_means_of_everybody() -> None:
+    """One peer that is quicker, and the goal is not met."""
+    goal = Goal(kind="ratio", limit=2.0, ahead=True)
+    values = {"floor": [1.0], OURS: [1.9], "slow": [5.0]}
+
+    assert _row(goal, values).met
+    assert not _row(goal, {**values, "quick": [1.8]}).met
+
+
+def test_what_could_not_be_measured_is_broken() -> None:
+    """A row without ours is no success; one without a peer is none of ours."""
+    ours = _row(RATIO, {"floor": [1.0]}, failed={OURS: "it raised"})
+    peer = _row(RATIO, {"floor": [1.0], OURS: [1.0]}, failed={"peer": "it raised"})
+
+    assert (ours.met, ours.broken) == (False, True)
+    assert (peer.met, peer.broken) == (True, False)
+
+
+def test_a_round_runs_everybody_once_in_an_order_of_its_own() -> None:
+    """Whatever else the machine does hits all of them."""
+    order: list[str] = []
+    samples = {
+        name: lambda name=name: float(len(order.append(name) or order))
+        for name in "abcdef"
+    }
+
+    values = side_by_side(samples, 10, Random(1), lambda *_: None)
+
+    rounds = ["".join(order[at : at + 6]) for at in range(0, len(order), 6)]
+    assert all(sorted(one) == sorted("abcdef") for one in rounds)
+    assert len(set(rounds)) > 5
+    assert {len(found) for found in values.values()} == {10}  # the first is not counted
+
+
+def test_a_candidate_that_raises_costs_nobody_else() -> None:
+    """It is told of, and the others are measured."""
+    failed: list[str] = []
+
+    def broken() -> float:
+        raise OSError("gone")
+
+    values = side_by_side(
+        {"broken": broken, "well": lambda: 1.0},
+        3,
+        Random(1),
+        lambda name, error: failed.append(f"{name}: {error}"),
+    )
+
+    assert values == {"well": [1.0, 1.0, 1.0]}
+    assert failed == ["broken: gone"]
+
+
+def test_json_has_no_infinity() -> None:
+    """What took longer than anybody waited is null; the standard knows no Infinity."""
+    row = _row(RATIO, {"floor": [1.0], OURS: [1.0], "frozen": [math.inf]})
+
+    text = json.dumps(row.as_json(), allow_nan=False)
+
+    assert json.loads(text)["candidates"]["frozen"]["value"]["median"] is None
+
+
+def test_the_page_needs_nothing_beside_it() -> None:
+    """No script, no link, no font; and names are text, whatever is in them."""
+    rows = [_row(RATIO, {"floor": [1.0], OURS: [1.5], "<peer>": [math.inf]})]
+
+    text = page(rows, {"python": "3"}, "method")
+
+    assert not re.search(r"(?i)https?:|src=|href=|url\(|@import|<script", text)
+    assert "a &lt;row&gt;" in text
+    assert "&lt;peer&gt;" in text
+    assert "1 of 1 goals are met" in text
+
+
+def test_the_share_of_a_hundred() -> None:
+    """Ninety-nine of a hundred values are not above it."""
+    assert share([float(number) for number in range(100)], 0.99) == 99.0
+    assert share([1.0], 0.99) == 1.0
