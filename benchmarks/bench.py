@@ -13,13 +13,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, TypeVar
 
-from benchmarks.processors import on_one_processor
 from benchmarks.results import Goal, Row, Unit
 from benchmarks.sampling import Sample, side_by_side
 from benchmarks.server import Server
+from benchmarks.steady import on_one_processor
 
 
-_Kept = TypeVar("_Kept", bound=AbstractContextManager[Any])
+_Kept = TypeVar("_Kept")
 Candidate = Callable[["Bench"], Sample]  # sets everything up
 
 
@@ -72,10 +72,9 @@ class Bench:
         path.mkdir()
         return path
 
-    def keep(self, context: _Kept) -> _Kept:
-        """Return *context*, which is left when its row is done."""
-        self._row.enter_context(context)
-        return context
+    def keep(self, context: AbstractContextManager[_Kept]) -> _Kept:
+        """Enter *context*, which is left when its row is done."""
+        return self._row.enter_context(context)
 
     def finally_(self, call: Callable[..., Any], *arguments: Any) -> None:
         """Call *call* when the row is done."""

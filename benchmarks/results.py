@@ -218,6 +218,10 @@ def _seconds(value: float) -> str:
     if not math.isfinite(value):
         return "too long"
     for factor, name in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if abs(value) >= factor:
-            return f"{value / factor:.3g} {name}"
+        if abs(value) >= 0.9995 * factor:
+            return f"{_three_digits(value / factor)} {name}"
     return f"{value / 1e-9:.0f} ns"
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 99.95 else f"{value:.3g}"

@@ -5,6 +5,7 @@ The stacks of ours that are measured, and the objects in them.
 from __future__ import annotations
 
 import os
+import time
 
 from collections.abc import Sequence
 from typing import Any
@@ -19,6 +20,7 @@ from tiered_store.units import MIB
 
 
 SIZES = {"1 KB": 1000, "100 KB": 100_000, "1 MB": 1_000_000}
+_PATIENCE = 5.0  # seconds
 MANY = 200  # objects that are asked for in turn, so that no processor cache holds all
 
 
@@ -52,13 +54,19 @@ def filled(contents: Sequence[bytes], *tiers: Tier, **options: Any) -> CachedSto
     origin = MemoryStore(capacity=2 * sum(map(len, contents)) + MIB)
     store = CachedStore(origin, tiers, **options)
     for number, content in enumerate(contents):
-        key = key_of(number)
-        origin.put(key, Body.of(content))
-        store.get(key).read()
-        for tier in tiers:
-            if tier.get(key) is None:
-                raise RuntimeError(f"not cached: {key}")
+        origin.put(key_of(number), Body.of(content))
+        _cache(store, key_of(number), tiers)
     return store
+
+
+def _cache(store: CachedStore, key: Key, tiers: Sequence[Tier]) -> None:
+    ends = time.monotonic() + _PATIENCE
+    while time.monotonic() < ends:  # until what others write is heard of
+        store.get(key).read()
+        if all(tier.get(key) is not None for tier in tiers):
+            return
+        time.sleep(0.01)
+    raise RuntimeError(f"not cached: {key}")
 
 
 def memory_tier(contents: Sequence[bytes] = ()) -> MemoryTier:

@@ -12,7 +12,7 @@ from random import Random
 import pytest
 
 from benchmarks.page import page
-from benchmarks.results import OURS, Goal, Row, Unit
+from benchmarks.results import OURS, Goal, Row, Unit, shown
 from benchmarks.sampling import share, side_by_side
 
 
@@ -149,3 +149,21 @@ def test_the_share_of_a_hundred() -> None:
     """Ninety-nine of a hundred values are not above it."""
     assert share([float(number) for number in range(100)], 0.99) == 99.0
     assert share([1.0], 0.99) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0, "0 ns"),
+        (203.4e-9, "203 ns"),
+        (999.7e-9, "1 µs"),
+        (12.34e-6, "12.3 µs"),
+        (999.6e-6, "1 ms"),
+        (0.25, "250 ms"),
+        (4.04, "4.04 s"),
+        (math.inf, "too long"),
+    ],
+)
+def test_times_have_three_digits(seconds, text) -> None:
+    """In the unit that suits them."""
+    assert shown(seconds, "s") == text
