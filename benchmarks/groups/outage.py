@@ -35,7 +35,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 
 def _rows(bench: Bench, state: State) -> Iterator[Row]:
-    patience = 2.0 if bench.quick else 5.0
+    patience = 1.0 if bench.quick else 5.0
     times = 1 if bench.quick else 3
     first: dict[str, list[float]] = {}
     later: dict[str, list[float]] = {}
