@@ -68,11 +68,14 @@ class Body(ABC):
         provisional: It may not be the last word: it comes from a store that is asked
             only in an outage, or from a write that has not ended.  A cache does not
             keep it for longer than a ttl says.
+        reproducible: Whether it can be computed again; None if the store that it
+            comes from does not tell.
     """
 
     size: int
     version: str | None = None
     provisional: bool = False
+    reproducible: bool | None = None
 
     @abstractmethod
     def open(self, offset: int = 0) -> io.BufferedIOBase:

@@ -114,6 +114,21 @@ class TierBypassed(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StaleServed(Event):
+    """
+    A copy past its freshness was served, because the configuration allows it.
+
+    Attributes:
+        age: Seconds since the fetch began that brought it.
+        error: Why the origin could not be asked; None if it is being asked meanwhile.
+    """
+
+    key: Key
+    age: float
+    error: StoreError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class FellBack(Event):
     """*failed* could not answer, so the next store was asked."""
 

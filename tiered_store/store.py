@@ -28,6 +28,7 @@ from tiered_store.errors import (
     UnsupportedError,
 )
 from tiered_store.events import VERBS, Event, Listener, Operation, Verb
+from tiered_store.findings import Finding
 from tiered_store.key import ImageLike, Key
 from tiered_store.translation import translate
 
@@ -209,6 +210,25 @@ class Store(ABC):
             self._fail(error, "keys", None, started)
         if self.listeners:
             self._answered("keys", None, started)
+
+    def findings(self, key: Key) -> Iterator[Finding]:
+        """Yield what this store itself knows of *key*, without its children."""
+        if self.children():
+            return
+        try:
+            known = self.stat(key)
+        except NotFoundError:
+            yield Finding(place=str(self), state="absent")
+        except StoreError as error:
+            yield Finding(place=str(self), state="failed", facts={"error": str(error)})
+        else:
+            yield Finding(
+                place=str(self),
+                state="held",
+                age=None if known.modified is None else time.time() - known.modified,
+                size=known.size,
+                version=known.etag,
+            )
 
     # -- hooks ---------------------------------------------------------------
 

@@ -14,6 +14,7 @@ import typer
 
 from tiered_store.cli.configuration import check, tree
 from tiered_store.cli.demo import demo
+from tiered_store.cli.explaining import explain as explain_object
 from tiered_store.cli.failure import FAILED, INTERRUPTED, WRONG, explain
 from tiered_store.cli.objects import get, ls, put, rm, stat, url
 
@@ -68,3 +69,4 @@ def tiered_store(
 
 for _command in (check, tree, put, get, url, rm, ls, stat, demo):
     app.command()(_command)
+app.command("explain")(explain_object)

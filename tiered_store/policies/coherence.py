@@ -1,10 +1,14 @@
 """
-Who may believe, and who may fill, a cached copy, within one process.
+Who may believe, and who may fill, a cached copy, as far as one process knows.
 
 A generation per key moves when a write begins.  A fill notes it before it fetches,
 unless a write is under way, when there is no filling; if it has moved since, the fill
 is doomed: it must not happen, what it left must go, and until then no copy is
 believed.  Readers of a cold key share one fetch, but never one from before a write.
+
+What other processes write is told by whoever hears of it (:meth:`Coherence.overtaken`);
+while nobody hears (:meth:`Coherence.suspend`), nothing is kept where it could not be
+taken back.
 
 The rules are those of the leases of Nishtala et al., *Scaling Memcache at Facebook*,
 NSDI 2013, in one process.
@@ -15,18 +19,20 @@ from __future__ import annotations
 import itertools
 import threading
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 from tiered_store import deadlines, lifecycle
 from tiered_store.body import Body
+from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import DeadlineError, StoreError
 from tiered_store.key import Key
 
 
-_MOST = 10_000  # keys with something going on around them
+_MOST = 10_000  # doubts remembered one by one
 
 
 _leading: ContextVar[frozenset[tuple[int, Key]]] = ContextVar(
@@ -37,40 +43,89 @@ _leading: ContextVar[frozenset[tuple[int, Key]]] = ContextVar(
 class _State:
     """What is going on around one key; forgotten when nothing is."""
 
-    __slots__ = ("fills", "flight", "generation", "poisoned", "writers")
+    __slots__ = ("fills", "flight", "generation", "writers")
 
-    def __init__(self) -> None:
-        self.generation = 0
+    def __init__(self, generation: int) -> None:
+        self.generation = generation
         self.writers = 0
         self.fills: list[int] = []  # the generations they noted
         self.flight: Future[Body] | None = None
-        self.poisoned: dict[int, int] = {}  # tiers that may keep an old copy
 
     def idle(self) -> bool:
-        return not (self.writers or self.fills or self.flight or self.poisoned)
+        return not (self.writers or self.fills or self.flight)
 
 
 class Fill:
     """A fetch under way, whose result may be kept as long as :meth:`allowed` says."""
 
-    def __init__(self, coherence: Coherence, key: Key, generation: int | None) -> None:
+    def __init__(
+        self, coherence: Coherence, key: Key, noted: int | None, epoch: int
+    ) -> None:
         self._coherence = coherence
         self._key = key
-        self._generation = generation
+        self.noted = noted
+        self._epoch = epoch
 
     def allowed(self) -> bool:
-        """Say whether no write was under way or has begun since the fetch began."""
-        return self._generation is not None and (
-            self._coherence.generation(self._key) == self._generation
+        """
+        Say whether it can be kept where nobody checks.
+
+        No write was under way or has begun since the fetch began, here or, as far as
+        this process is told, elsewhere.
+        """
+        return self.noted is not None and self._coherence.unchanged(
+            self._key, self.noted, self._epoch
+        )
+
+    @contextmanager
+    def going_on(self) -> Iterator[None]:
+        """Remember what overtakes it beyond the end of the fetch that began it."""
+        if self.noted is None:
+            yield
+            return
+        generation = self.noted
+        with self._coherence.state(self._key) as state:
+            state.fills.append(generation)
+        try:
+            yield
+        finally:
+            with self._coherence.state(self._key) as state:
+                state.fills.remove(generation)
+
+
+class Write:
+    """A write under way."""
+
+    def __init__(self, coherence: Coherence, key: Key, noted: int | None) -> None:
+        self._coherence = coherence
+        self._key = key
+        self._noted = noted
+        self._epoch = coherence.epoch
+
+    def alone(self) -> bool:
+        """Say whether no other write was under way since it began."""
+        return self._noted is not None and self._coherence.unchanged(
+            self._key, self._noted, self._epoch
         )
 
 
 class Coherence:
-    """The states of all keys that something is going on around."""
+    """
+    The states of all keys that something is going on around.
 
-    def __init__(self) -> None:
+    Args:
+        doubt: Seconds that a write which may have failed can still take effect.
+    """
+
+    def __init__(self, doubt: float, clock: Clock = SYSTEM) -> None:
+        self.epoch = 0
+        self.suspended = False
+        self._generations = itertools.count()  # none ever comes twice
+        self._doubt = doubt
+        self._clock = clock
         self._states: dict[Key, _State] = {}
-        self._marks = itertools.count()
+        self._doubts: OrderedDict[Key, float] = OrderedDict()
+        self._doubt_of_all = float("-inf")
         self.after_fork()
         lifecycle.survive_fork(self)
 
@@ -82,11 +137,16 @@ class Coherence:
             if state.idle():
                 del self._states[key]
 
-    def generation(self, key: Key) -> int:
-        """Return how many writes have begun while somebody cared."""
+    def unchanged(self, key: Key, generation: int, epoch: int) -> bool:
+        """Say whether nothing was overtaken since *generation* and *epoch*."""
         with self._lock:
             state = self._states.get(key)
-            return -1 if state is None else state.generation
+            return (
+                state is not None
+                and state.generation == generation
+                and self.epoch == epoch
+                and not self.suspended
+            )
 
     def believable(self, key: Key) -> bool:
         """Say whether copies of *key* may be served; takes no lock when all is calm."""
@@ -99,63 +159,83 @@ class Coherence:
                 and all(noted == state.generation for noted in state.fills)
             )
 
-    def poisoned(self, key: Key) -> Mapping[int, int]:
-        """Return the tiers whose copy of *key* is not to be believed, with a mark."""
-        state = self._states.get(key)
-        return {} if state is None else dict(state.poisoned)
+    def overtaken(self, key: Key) -> None:
+        """Doom every fill of *key* under way: somebody else is writing it."""
+        with self._lock:
+            state = self._states.get(key)
+            if state is not None:
+                state.generation = next(self._generations)
+                state.flight = None
 
-    def poison(self, key: Key, tier: int) -> bool:
-        """
-        Remember that *tier* may keep a copy that should be gone.
+    def suspend(self) -> None:
+        """Doom every fill until :meth:`resume`: what overtakes it is not told."""
+        with self._lock:
+            self.suspended = True
+            self.epoch += 1
+            for state in self._states.values():
+                state.flight = None
 
-        Returns False, remembering nothing, if too much is remembered already.
-        """
-        if len(self._states) > _MOST:
-            return False
-        with self._state(key) as state:
-            state.poisoned[tier] = next(self._marks)
-        return True
+    def resume(self) -> None:
+        """Allow fills that begin from now on."""
+        with self._lock:
+            self.suspended = False
+            self.epoch += 1
 
-    def cure(self, key: Key, tier: int, mark: int | None) -> None:
-        """Believe *tier* again, unless it was poisoned anew since *mark* was read."""
-        if mark is not None:
-            with self._state(key) as state:
-                if state.poisoned.get(tier) == mark:
-                    del state.poisoned[tier]
+    def doubt(self, key: Key) -> None:
+        """Keep nothing of *key* as long as a write that failed may take effect."""
+        now = self._clock.monotonic()
+        with self._lock:
+            self._doubts[key] = now + self._doubt
+            self._doubts.move_to_end(key)
+            for old, ends in list(self._doubts.items()):
+                if ends > now and len(self._doubts) <= _MOST:
+                    break
+                del self._doubts[old]
+                self._doubt_of_all = max(self._doubt_of_all, ends)
 
     @contextmanager
-    def writing(self, key: Key) -> Iterator[None]:
+    def writing(self, key: Key) -> Iterator[Write]:
         """Doom every fill that overlaps the block, and let readers fetch anew."""
-        with self._state(key) as state:
-            state.generation += 1
+        with self.state(key) as state:
+            alone = not state.writers
+            state.generation = next(self._generations)
             state.writers += 1
+            write = Write(self, key, state.generation if alone else None)
         try:
-            yield
+            yield write
         finally:
-            with self._state(key) as state:
+            with self.state(key) as state:
                 state.writers -= 1
                 state.flight = None  # who comes now must not join a fetch from before
 
-    def fetch(self, key: Key, fetch: Callable[[Fill], Body]) -> Body:
+    def fetch(
+        self, key: Key, fetch: Callable[[Fill], Body], *, join: bool = True
+    ) -> Body:
         """
         Return what *fetch* returns, one call of it for all who ask meanwhile.
 
         Absence and outages are shared by those who wait, not by who comes later; one
         whose leader ran out of its own time fetches itself.
+
+        Args:
+            join: Be content with what was fetched from a little before the call on.
         """
         if (id(self), key) in _leading.get():  # a listener asks while it is fetched
-            return fetch(Fill(self, key, None))
+            return fetch(Fill(self, key, None, self.epoch))
         while True:
-            with self._state(key) as state:
-                flight = state.flight
+            with self.state(key) as state:
+                flight = state.flight if join else None
                 if flight is None:
                     mine: Future[Body] = Future()
-                    state.flight = mine
-                    noted = None if state.writers else state.generation
+                    if join:
+                        state.flight = mine
+                    kept = not (state.writers or self._doubted(key))
+                    noted = state.generation if kept else None
+                    fill = Fill(self, key, noted, self.epoch)
                     if noted is not None:
                         state.fills.append(noted)
             if flight is None:
-                return self._lead(key, mine, noted, fetch)
+                return self._lead(key, mine, fill, fetch)
             try:
                 return flight.result(deadlines.remaining())
             except TimeoutError:
@@ -170,39 +250,44 @@ class Coherence:
         self,
         key: Key,
         flight: Future[Body],
-        noted: int | None,
+        fill: Fill,
         fetch: Callable[[Fill], Body],
     ) -> Body:
         token = _leading.set(_leading.get() | {(id(self), key)})
         try:
-            body = fetch(Fill(self, key, noted))
+            body = fetch(fill)
         except StoreError as error:
-            self._land(key, flight, noted)
+            self._land(key, flight, fill.noted)
             flight.set_exception(error.copy())
             raise
         except BaseException:
-            self._land(key, flight, noted)
+            self._land(key, flight, fill.noted)
             flight.set_exception(DeadlineError("whoever fetched it went away"))
             raise
         finally:
             _leading.reset(token)
-        self._land(key, flight, noted)
+        self._land(key, flight, fill.noted)
         flight.set_result(body)
         return body
 
     def _land(self, key: Key, flight: Future[Body], noted: int | None) -> None:
-        with self._state(key) as state:
+        with self.state(key) as state:
             if noted is not None:
                 state.fills.remove(noted)
             if state.flight is flight:
                 state.flight = None
 
+    def _doubted(self, key: Key) -> bool:
+        ends = self._doubts.get(key, self._doubt_of_all)
+        return max(ends, self._doubt_of_all) > self._clock.monotonic()
+
     @contextmanager
-    def _state(self, key: Key) -> Iterator[_State]:
+    def state(self, key: Key) -> Iterator[_State]:
+        """Look at, or change, what is going on around *key*."""
         with self._lock:
             state = self._states.get(key)
             if state is None:
-                state = self._states[key] = _State()
+                state = self._states[key] = _State(next(self._generations))
             try:
                 yield state
             finally:

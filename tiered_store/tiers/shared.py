@@ -39,12 +39,12 @@ class Listening(Protocol):
 class Waiting(Protocol):
     """Somebody else fetches; how to wait for it."""
 
-    def wait(self, seconds: float) -> Literal["look", "absent"]:
+    def wait(self, seconds: float) -> Literal["look", "absent", "failed"]:
         """
         Return as soon as it is worth to look again, after *seconds* at most.
 
         ``absent`` says that the fetch waited for found no object, and that nobody has
-        begun to write since it began.
+        begun to write since it began; ``failed``, that it brought nothing to keep.
         """
 
 

@@ -93,12 +93,15 @@ class Tier(ABC):
         jitter: Share of *ttl* that is left to chance.
         grace: Seconds that a copy is kept when it is no longer fresh, in case the
             origin cannot be asked; whoever uses the tier sets it.
+        private: Only this process sees it, it never fails, and it asks *allowed* in
+            one step with the change: what is in it may be served without asking.
     """
 
     max_object: int
     ttl: float | None = None
     jitter: float = 0.0
     grace: float = 0.0
+    private: bool = False
 
     @abstractmethod
     def get(self, key: Key) -> Entry | None:

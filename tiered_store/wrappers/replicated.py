@@ -23,6 +23,7 @@ from __future__ import annotations
 import functools
 
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Literal
 
 from tiered_store.body import Body, BytesBody, Stat
@@ -34,6 +35,7 @@ from tiered_store.errors import (
     StoreError,
 )
 from tiered_store.events import Verb
+from tiered_store.findings import Finding
 from tiered_store.foreign import as_store
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.none import NoJournal
@@ -259,12 +261,26 @@ class ReplicatedStore(Store):
             single_copies=self._journal.short_of(short) if short else 0,
         )
 
+    def findings(self, key: Key) -> Iterator[Finding]:
+        rows = self._journal.rows(key)
+        if rows:
+            facts = {
+                name: f"{row.verb} since {_when(row.since)}"
+                + (f": {row.last_error}" if row.last_error else "")
+                for name, row in rows.items()
+            }
+            yield Finding(place=f"{self}.journal", state="behind", facts=facts)
+
     def _ordered(self) -> Mapping[str, Store]:
         return {name: self.replicas[name] for name in self._placement.order}
 
     def _close(self) -> None:
         self._workers.close()
         self._journal.close()
+
+
+def _when(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _failure(message: str, errors: Mapping[str, StoreError | None]) -> StoreError:

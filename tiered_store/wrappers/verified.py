@@ -20,8 +20,9 @@ from typing import Any, Literal
 import xxhash
 
 from tiered_store.body import Body
+from tiered_store.digests import Digests
 from tiered_store.errors import ConfigError, CorruptError
-from tiered_store.framing import PIECE, TAG, Frame
+from tiered_store.framing import Frame
 from tiered_store.policies.framed import Framed
 from tiered_store.store import Store
 
@@ -29,7 +30,6 @@ from tiered_store.store import Store
 Algorithm = Literal["xxh3", "sha256"]
 
 _HEADER = struct.Struct(">4sB3xQ16s")  # magic, algorithm, bytes of content, random
-_PLACE = struct.Struct(">Q?")
 _NUMBERS: Mapping[str, int] = {"xxh3": 1, "sha256": 2}
 _HASHES: Mapping[int, Callable[[bytes], Any]] = {
     1: xxhash.xxh3_128,
@@ -75,29 +75,4 @@ class VerifiedStore(Framed):
         _, algorithm, size, _ = _HEADER.unpack(header)
         if algorithm not in _HASHES:
             raise CorruptError(f"its digests are of an unknown kind, {algorithm}")
-        return _Digests(header, size, _HASHES[algorithm](header + name.encode()))
-
-
-class _Digests(Frame):
-    def __init__(self, header: bytes, size: int, hasher: Any) -> None:
-        self.header = header
-        self.size = size
-        self._hasher = hasher
-
-    def seal(self, index: int, last: bool, content: bytes) -> bytes:
-        return content + self._digest(index, last, content)
-
-    def unseal(self, index: int, last: bool, sealed: bytes) -> bytes:
-        content, digest = sealed[:-TAG], sealed[-TAG:]
-        if self._digest(index, last, content) != digest:
-            start = index * PIECE
-            raise CorruptError(
-                f"bytes {start} to {start + len(content)} do not match their digest"
-            )
-        return content
-
-    def _digest(self, index: int, last: bool, content: bytes) -> bytes:
-        hasher = self._hasher.copy()
-        hasher.update(_PLACE.pack(index, last))
-        hasher.update(content)
-        return bytes(hasher.digest()[:TAG])
+        return Digests(header, size, _HASHES[algorithm](header + name.encode()))

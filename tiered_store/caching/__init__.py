@@ -1,0 +1,1 @@
+"""How copies are kept near the reader, and when they are believed."""

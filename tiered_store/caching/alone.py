@@ -1,0 +1,99 @@
+"""
+Copies that one process keeps, as far as anybody tells it.
+
+Several processes may share a directory like this, but no one of them hears of another's
+writes: how old a copy may be is bounded by the tiers' ttl.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from tiered_store.caching.keeper import Keeper, Parts, same
+from tiered_store.errors import StoreError
+from tiered_store.key import Key
+from tiered_store.policies.coherence import Fill, Write
+from tiered_store.policies.floors import Floors
+from tiered_store.tiers.tier import Entry, Record
+
+
+class Alone(Keeper):
+    """Copies in tiers none of which is shared with who might write."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self._floors = {name: Floors() for name in parts.tiers}
+
+    def fetch(
+        self, key: Key, fill: Fill, stale: Entry | None, known: Record | None = None
+    ) -> Entry:
+        poisoned = self._poisoned(key)
+        if not poisoned and self.coherence.believable(key):
+            nearer: list[str] = []
+            for name in self.tiers:
+                entry = self._believed(key, name)
+                old = entry is None or same(entry.record, known)
+                if entry is not None and not old and self._serves(key, name, entry):
+                    return self._keep(
+                        key, entry, nearer, fill, partial(self._fill, fill.allowed)
+                    )
+                stale = stale or entry
+                nearer.append(name)
+        entry = self._ask(key, stale)
+        if entry is stale or not self.origin.keeps(entry):
+            return entry
+        names = self.private if poisoned else self.tiers
+        return self._keep(key, entry, names, fill, partial(self._fill, fill.allowed))
+
+    def _believed(self, key: Key, name: str) -> Entry | None:
+        entry = self._look(key, name)
+        if entry is None or self._floors[name].is_below(key, entry.record.since):
+            return None
+        return entry
+
+    def _fill(
+        self,
+        allowed: Callable[[], bool],
+        key: Key,
+        entry: Entry,
+        names: Iterable[str],
+    ) -> None:
+        for name in reversed(list(names)):
+            if not allowed():
+                break
+            error = self._offer(key, entry, name, allowed)
+            if error is not None and error.ambiguous:
+                # it may land after a later write has purged
+                self._floors[name].raise_to(key, entry.record.since)
+        if not allowed():
+            self._purge(key)  # while the fill is doomed, nobody believes what it left
+            self.teller.rejected(key)
+
+    def _purge(self, key: Key) -> None:
+        self.forget(key)
+        try:
+            self._drop(key)
+        except StoreError as error:
+            self.teller.poisoned(key, self._farthest, error)
+            self.poison.add(key)
+
+    def _begin(self, key: Key) -> Callable[[Entry | None, Write, bool], None]:
+        self._drop(key)
+        return partial(self._end, key)
+
+    def _end(self, key: Key, entry: Entry | None, write: Write, landed: bool) -> None:
+        self._drop(key)
+        if entry is not None and write.alone():
+            self._fill(write.alone, key, entry, self.tiers)
+
+    def _drop(self, key: Key) -> None:
+        failure: StoreError | None = None
+        for tier in self.tiers.values():
+            if not tier.private:
+                try:
+                    tier.delete(key)
+                except StoreError as error:
+                    failure = error
+        if failure is not None:
+            raise failure

@@ -1,0 +1,378 @@
+"""
+What every way of keeping copies has in common.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import functools
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from typing import Literal
+
+from tiered_store.body import Body, BytesBody
+from tiered_store.caching.download import Download
+from tiered_store.caching.origin import WHOLE, Origin
+from tiered_store.caching.poison import Poison
+from tiered_store.caching.telling import Teller
+from tiered_store.clock import Clock
+from tiered_store.errors import DeadlineError, NotFoundError, StoreError
+from tiered_store.findings import Finding, State
+from tiered_store.journals.journal import Journal
+from tiered_store.key import Key
+from tiered_store.policies.coherence import Coherence, Fill, Write
+from tiered_store.policies.errands import Errands
+from tiered_store.tiers.tier import FOREVER, Entry, Record, Tier
+from tiered_store.workers import Workers
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """
+    What a keeper is made of; the options of ``CachedStore`` where they share a name.
+
+    Attributes:
+        tiers: By name, nearest first.
+        durable: The journal outlives the process.
+    """
+
+    tiers: Mapping[str, Tier]
+    origin: Origin
+    coherence: Coherence
+    teller: Teller
+    clock: Clock
+    journal: Journal
+    durable: bool
+    on_invalidate_error: Literal["poison", "fail"]
+    fill_lease: float
+    write_lease: float
+    strong: bool
+
+
+class Keeper(ABC):
+    """
+    Keeps copies of what the origin has.
+
+    A tier that fails is passed over; whoever reads gets an error only from the origin.
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.tiers = parts.tiers
+        self.private = {
+            name: tier for name, tier in parts.tiers.items() if tier.private
+        }
+        self.origin = parts.origin
+        self.coherence = parts.coherence
+        self.teller = parts.teller
+        self.clock = parts.clock
+        self.poison = Poison(
+            parts.journal,
+            self._drop,
+            self._clear,
+            durable=parts.durable,
+            seconds=parts.write_lease,
+            clock=parts.clock,
+        )
+        self._errands = Errands("refreshes", 4, 1000)
+        self._workers = Workers("fills", 8)
+
+    # -- reading -------------------------------------------------------------
+
+    def wake(self) -> None:  # noqa: B027 - optional
+        """Make sure of what is believed, before anything is read or written."""
+
+    def near(self, key: Key) -> tuple[Entry | None, Entry | None]:
+        """Return the copy to serve, or else one of no use unless the origin fails."""
+        stale = None
+        for name, tier in self.private.items():
+            entry = tier.get(key)
+            if entry is None:
+                continue
+            if self._serves(key, name, entry):
+                return entry, None
+            stale = stale or entry
+        return None, stale
+
+    @abstractmethod
+    def fetch(
+        self, key: Key, fill: Fill, stale: Entry | None, known: Record | None = None
+    ) -> Entry:
+        """
+        Return a copy from farther away, or from the origin, and fill what is nearer.
+
+        Args:
+            stale: What to serve if the origin fails and that is allowed.
+            known: The copy that is to be replaced, although it may be fresh.
+        """
+
+    def _serves(self, key: Key, name: str, entry: Entry) -> bool:
+        """Say whether *entry* can be served; have it refreshed behind if it is time."""
+        record, now = entry.record, self.clock.time()
+        if record.fresh(now):
+            self.teller.hit(key, name, record)
+            if self.origin.freshness.due(record, now):
+                self._refresh(key, record)
+            return True
+        if self.origin.freshness.served_while_asking(record, now):
+            self.teller.stale(key, record, None)
+            self._refresh(key, record)
+            return True
+        return False
+
+    def _refresh(self, key: Key, known: Record) -> None:
+        def fetch(fill: Fill) -> Body:
+            return answer(self.fetch(key, fill, None, known))
+
+        def refresh() -> None:
+            with suppress(StoreError):  # who is concerned will see it when they ask
+                self.coherence.fetch(key, fetch, join=False)  # nor whom it is for
+
+        self._errands.add(key, refresh, replace=False)
+
+    def _ask(self, key: Key, stale: Entry | None) -> Entry:
+        """Return what the origin says, or *stale* if it fails and that is allowed."""
+        try:
+            return self.origin.ask(key)
+        except StoreError as error:
+            now = self.clock.time()
+            if stale is None or not self.origin.freshness.served_instead(
+                stale.record, now, error
+            ):
+                raise
+            self.teller.stale(key, stale.record, error)
+            return stale
+
+    # -- keeping -------------------------------------------------------------
+
+    def _keep(
+        self,
+        key: Key,
+        entry: Entry,
+        names: Iterable[str],
+        fill: Fill,
+        offer: Callable[[Key, Entry, Iterable[str]], None],
+    ) -> Entry:
+        """
+        Have *entry* kept in the tiers called *names*, and return it to be served.
+
+        What is too large for memory is kept behind the caller's back, while whoever
+        asks meanwhile reads the bytes as they arrive.
+        """
+        body = entry.body
+        if body is None or body.size <= WHOLE or type(body) is BytesBody:
+            offer(key, entry, names)
+            return entry
+        takers = [name for name in names if self.tiers[name].max_object >= body.size]
+        if not takers:
+            return entry
+        download = Download(body)
+        shared = Entry(entry.record, download.body)
+        held = ExitStack()
+        held.enter_context(fill.going_on())
+
+        def work() -> None:
+            with held:
+                offer(key, shared, takers)
+
+        if not contextvars.Context().run(self._workers.offer, work):
+            held.close()
+            download.abandon()
+            return entry
+        return shared
+
+    def _offer(
+        self, key: Key, entry: Entry, name: str, allowed: Callable[[], bool]
+    ) -> StoreError | None:
+        tier = self.tiers[name]
+        body = entry.body
+        if body is not None and body.provisional and tier.ttl is None:
+            return None  # nothing would ever end it
+        try:
+            kept = tier.put(key, entry, allowed)
+        except StoreError as error:
+            self.teller.bypassed(key, name, error)
+            return error
+        if kept:
+            self.teller.filled(key, name, entry.record)
+        return None
+
+    def _keep_privately(
+        self, key: Key, entry: Entry, allowed: Callable[[], bool]
+    ) -> None:
+        for name in self.private:
+            self._offer(key, entry, name, allowed)
+
+    def _look(self, key: Key, name: str) -> Entry | None:
+        try:
+            return self.tiers[name].get(key)
+        except DeadlineError:
+            raise
+        except StoreError as error:
+            self.teller.bypassed(key, name, error)
+            return None
+
+    def _poisoned(self, key: Key) -> bool:
+        return self.poison.taints(key) and not self.poison.cure(key)
+
+    # -- explaining ----------------------------------------------------------
+
+    def findings(self, key: Key, place: str) -> Iterator[Finding]:
+        """Yield what each tier has of *key*; *place* is the path of the store."""
+        poisoned = self.poison.taints(key)
+        for name, tier in self.tiers.items():
+            where = f"{place}.{name}"
+            try:
+                entry = tier.get(key)
+            except StoreError as error:
+                yield Finding(place=where, state="failed", facts={"error": str(error)})
+                continue
+            state: State = "missing"
+            if entry is not None:
+                state = self._state(entry.record)
+            if poisoned and not tier.private:
+                state = "unbelieved"
+            yield _finding(
+                where, state, entry, self.clock.time(), self._facts(key, name)
+            )
+
+    def _state(self, record: Record) -> State:
+        if not record.fresh(self.clock.time()):
+            return "stale"
+        return "absent" if record.absent else "held"
+
+    def _facts(self, key: Key, name: str) -> dict[str, str]:
+        """Return what else there is to say of *key* in the tier called *name*."""
+        return {}
+
+    # -- writing -------------------------------------------------------------
+
+    def write(
+        self, key: Key, change: Callable[[], None], after: Callable[[], Entry | None]
+    ) -> None:
+        """
+        Do *change* to the origin, and see to it that no copy of before is believed.
+
+        Args:
+            after: Returns what may be kept from then on, if anything.
+        """
+        with ExitStack() as stack:
+            self.wake()
+            write = stack.enter_context(self.coherence.writing(key))
+            self.forget(key)
+            try:
+                end = self._begin(key)
+            except DeadlineError:
+                raise
+            except StoreError as error:
+                self.teller.poisoned(key, self._farthest, error)
+                if self.parts.on_invalidate_error == "fail":
+                    raise
+                self.poison.begin(key)
+                stack.callback(self.poison.finish, key)
+                end = functools.partial(self._end_poisoned, key)
+            try:
+                change()
+            except BaseException as error:
+                known = isinstance(error, StoreError) and not error.ambiguous
+                if not known:
+                    self.coherence.doubt(key)
+                self._finish(key, end, None, write, landed=known)
+                raise
+            self._finish(key, end, after(), write, landed=True)
+        self.teller.purged(key)
+
+    def _finish(
+        self,
+        key: Key,
+        end: Callable[[Entry | None, Write, bool], None],
+        entry: Entry | None,
+        write: Write,
+        *,
+        landed: bool,
+    ) -> None:
+        try:
+            end(entry, write, landed)
+        except StoreError as error:
+            self.teller.poisoned(key, self._farthest, error)
+            self.poison.add(key)
+        finally:
+            if entry is None:
+                self.forget(key)
+
+    def _end_poisoned(
+        self, key: Key, entry: Entry | None, write: Write, landed: bool
+    ) -> None:
+        if landed:
+            self._drop(key)
+        else:
+            self._begin(key)  # and let nobody fill for some time
+
+    @abstractmethod
+    def _begin(self, key: Key) -> Callable[[Entry | None, Write, bool], None]:
+        """
+        Drop the copies, let nobody fill, and return what ends that.
+
+        It is called with what to keep from then on, the write, and whether it landed:
+        if not, it may do so later.  Either raises store errors.
+        """
+
+    @abstractmethod
+    def _drop(self, key: Key) -> None:
+        """Drop the copies outside this process, or raise a store error."""
+
+    def _clear(self) -> None:
+        """Drop all copies outside this process, or raise a store error."""
+        for tier in self.tiers.values():
+            if not tier.private:
+                tier.clear()
+
+    def forget(self, key: Key) -> None:
+        """Drop the copies in this process, which cannot fail."""
+        for tier in self.private.values():
+            tier.delete(key)
+
+    @property
+    def _farthest(self) -> str:
+        return list(self.tiers)[-1]
+
+    def close(self) -> None:
+        """Stop what is done behind callers' backs, and let go of connections."""
+        self._errands.close(0)
+        self._workers.close()
+        self.poison.close()
+        for tier in self.tiers.values():
+            tier.close()
+
+
+def answer(entry: Entry) -> Body:
+    """Return the body of *entry*, or raise that there is none."""
+    if entry.body is None:
+        raise NotFoundError("no such object")
+    return entry.body
+
+
+def _finding(
+    where: str, state: State, entry: Entry | None, now: float, facts: dict[str, str]
+) -> Finding:
+    if entry is None:
+        return Finding(place=where, state=state, facts=facts)
+    record = entry.record
+    if record.fresh_until != FOREVER:
+        facts = {"fresh for": f"{record.fresh_until - now:.1f} s", **facts}
+    return Finding(
+        place=where,
+        state=state,
+        age=now - record.since,
+        size=record.size,
+        version=record.version,
+        facts=facts,
+    )
+
+
+def same(record: Record, other: Record | None) -> bool:
+    """Say whether two records are of one copy."""
+    return other is not None and record.identity == other.identity

@@ -1,0 +1,268 @@
+"""
+Copies that many processes keep together, one of their tiers being shared.
+
+The shared tier tells which copy is the current one.  A copy in this process's memory
+is believed while the process hears of every write; one in any other tier if it is, by
+its identity, the current one.  So nothing that was late, missed or left behind
+somewhere is ever served, and what is too large for the shared tier can be elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+from tiered_store import deadlines, lifecycle
+from tiered_store.body import BytesBody
+from tiered_store.caching.keeper import Keeper, Parts, same
+from tiered_store.errors import DeadlineError, NotFoundError, StoreError
+from tiered_store.key import Key
+from tiered_store.policies.coherence import Fill, Write
+from tiered_store.tiers.shared import Claim, SharedTier
+from tiered_store.tiers.tier import Entry, Record, always
+
+
+Result = TypeVar("Result")
+_SOONEST, _LATEST = 0.002, 0.05  # seconds between two looks, if nobody wakes us
+
+
+class _Unshared(Exception):  # noqa: N818 - told to nobody
+    """The shared tier could not be asked."""
+
+
+class Together(Keeper):
+    """Copies in tiers of which the one called *shared* is shared with who writes."""
+
+    def __init__(self, parts: Parts, name: str, shared: SharedTier) -> None:
+        super().__init__(parts)
+        self.shared_name, self.shared = name, shared
+        self._stores = [
+            name
+            for name, tier in self.tiers.items()
+            if not tier.private and tier is not shared
+        ]
+        names = list(self.tiers)
+        place = names.index(self.shared_name)
+        self._nearest = not any(name in self._stores for name in names[:place])
+        self._forked = False
+        self.coherence.suspend()
+        lifecycle.survive_fork(self)
+        shared.subscribe(self)
+
+    # -- what others write ---------------------------------------------------
+
+    def overtaken(self, key: Key) -> None:
+        """Let go of *key*, which another process writes."""
+        self.coherence.overtaken(key)
+        self.forget(key)
+
+    def torn(self) -> None:
+        """Let go of everything in memory: writes may have been missed."""
+        self.coherence.suspend()
+        for tier in self.private.values():
+            tier.clear()
+
+    def mended(self) -> None:
+        """Keep copies in memory from now on, and drop what could not be dropped."""
+        self.coherence.resume()
+        self.poison.deliver()
+
+    def after_fork(self) -> None:
+        """Believe nothing of the parent's memory before the child listens itself."""
+        self._forked = True
+
+    def wake(self) -> None:
+        if self._forked:
+            self._forked = False
+            self.torn()
+
+    # -- reading -------------------------------------------------------------
+
+    def near(self, key: Key) -> tuple[Entry | None, Entry | None]:
+        self.wake()
+        entry, stale = super().near(key)
+        if entry is None or not self.parts.strong:
+            return entry, stale
+        try:
+            if self.shared.current(key, entry.record.identity):
+                return entry, None
+        except DeadlineError:
+            raise
+        except StoreError as error:
+            self.teller.bypassed(key, self.shared_name, error)
+        self.forget(key)
+        return None, None
+
+    def fetch(
+        self, key: Key, fill: Fill, stale: Entry | None, known: Record | None = None
+    ) -> Entry:
+        if not self._poisoned(key):
+            with suppress(_Unshared):
+                return self._agree(key, fill, stale, known)
+        entry = self._ask(key, stale)
+        if entry is not stale and self.origin.keeps(entry):
+            self._keep_privately(key, entry, fill.allowed)
+        return entry
+
+    def _agree(
+        self, key: Key, fill: Fill, stale: Entry | None, known: Record | None
+    ) -> Entry:
+        """Return the current copy, or be the one who fetches it, or wait for that."""
+        wait, gave_up = _SOONEST, 0
+        while True:
+            looked = self._ask_shared(
+                key, partial(self.shared.look, key, body=self._nearest)
+            )
+            current = looked.entry
+            if current is not None and not same(current.record, known):
+                name, entry = self._whole(key, current)
+                if entry is None:
+                    return self._fetch_as(key, current.record, fill, stale)
+                if self._serves(key, name, entry):
+                    self._fill_nearer(key, name, entry, fill)
+                    return entry
+                stale = entry
+            leased = self._ask_shared(
+                key,
+                partial(
+                    self.shared.lease,
+                    key,
+                    self.parts.fill_lease,
+                    rejected=looked.rejected,
+                    refresh=current is not None,
+                ),
+            )
+            if leased.state == "own":
+                return self._lead(key, leased.token, fill, stale)
+            if leased.state == "writing" or gave_up > 1:
+                return self._ask(key, stale)
+            if leased.waiting is not None:
+                said = leased.waiting.wait(deadlines.bounded(wait))
+                deadlines.check()
+                if said == "absent":
+                    raise NotFoundError("no such object, as who asked was told")
+                gave_up += said == "failed"
+                wait = min(1.6 * wait, _LATEST)
+
+    def _lead(self, key: Key, token: str, fill: Fill, stale: Entry | None) -> Entry:
+        """Fetch *key* for everybody who waits for it."""
+        absent = False
+        try:
+            entry = self._ask(key, stale)
+            if entry is not stale and self._keeps(entry):
+                entry, token = self._publish(key, token, entry, fill), ""
+            return entry
+        except NotFoundError:
+            absent = True
+            raise
+        finally:
+            if token:
+                with suppress(StoreError):
+                    self.shared.fail(key, token, absent=absent)
+
+    def _publish(self, key: Key, token: str, entry: Entry, fill: Fill) -> Entry:
+        try:
+            done = self.shared.fill(key, token, entry)
+        except StoreError as error:
+            self.teller.bypassed(key, self.shared_name, error)
+            done = False
+        else:
+            if not done:
+                self.teller.rejected(key)
+        if not done:
+            return entry
+        self.teller.filled(key, self.shared_name, entry.record)
+        return self._fill_others(key, entry, fill)
+
+    def _whole(self, key: Key, current: Entry) -> tuple[str, Entry | None]:
+        """Return the nearest whole copy that is the current one, and where it is."""
+        for name in self.tiers:
+            if name == self.shared_name:
+                entry: Entry | None = current
+                if not current.whole and not self._nearest:
+                    look = partial(self.shared.look, key)
+                    entry = self._ask_shared(key, look).entry
+                if entry is not None and entry.whole:
+                    return name, entry
+            elif name in self._stores:
+                entry = None if current.whole else self._look(key, name)
+                if entry is not None and same(entry.record, current.record):
+                    return name, Entry(current.record, entry.body)
+        return self.shared_name, None
+
+    def _fetch_as(
+        self, key: Key, record: Record, fill: Fill, stale: Entry | None
+    ) -> Entry:
+        """
+        Fetch the bytes of the current copy, which are nowhere at hand.
+
+        What the origin returns after *record* was seen to be current is what it stands
+        for, or else a write has begun and *record* will never be current again.
+        """
+        entry = self._ask(key, stale)
+        if entry is stale or entry.body is None or not self._keeps(entry):
+            return entry
+        if entry.body.size != record.size or _differ(
+            entry.body.version, record.version
+        ):
+            with suppress(StoreError):  # changed behind our backs
+                self.shared.delete(key)
+            return entry
+        return self._fill_others(key, Entry(record, entry.body), fill)
+
+    def _fill_others(self, key: Key, entry: Entry, fill: Fill) -> Entry:
+        """Keep the current copy *entry* in every tier but the shared one."""
+        self._keep_privately(key, entry, fill.allowed)
+        return self._keep(key, entry, self._stores, fill, self._fill)
+
+    def _fill_nearer(self, key: Key, name: str, entry: Entry, fill: Fill) -> None:
+        self._keep_privately(key, entry, fill.allowed)
+        for nearer in self.tiers:
+            if nearer == name:
+                break
+            if nearer in self._stores and type(entry.body) is BytesBody:
+                self._offer(key, entry, nearer, always)
+
+    def _fill(self, key: Key, entry: Entry, names: Iterable[str]) -> None:
+        for name in names:
+            self._offer(key, entry, name, always)
+
+    def _keeps(self, entry: Entry) -> bool:
+        body = entry.body
+        if body is not None and body.provisional and self.shared.ttl is None:
+            return False  # nothing would ever end it
+        return self.origin.keeps(entry)
+
+    def _ask_shared(self, key: Key, ask: Callable[[], Result]) -> Result:
+        try:
+            return ask()
+        except DeadlineError:
+            raise
+        except StoreError as error:
+            self.teller.bypassed(key, self.shared_name, error)
+            raise _Unshared from error
+
+    # -- writing -------------------------------------------------------------
+
+    def _begin(self, key: Key) -> Callable[[Entry | None, Write, bool], None]:
+        claim = self.shared.begin(key, self.parts.write_lease)
+        return partial(self._end, claim)
+
+    def _end(
+        self, claim: Claim, entry: Entry | None, write: Write, landed: bool
+    ) -> None:
+        if not landed:
+            self.shared.leave(claim)
+        elif self.shared.end(claim, entry) and entry is not None:
+            self.teller.filled(claim.key, self.shared_name, entry.record)
+            self._keep_privately(claim.key, entry, write.alone)
+            self._fill(claim.key, entry, self._stores)
+
+    def _drop(self, key: Key) -> None:
+        self.shared.delete(key)  # the others need no dropping
+
+
+def _differ(version: str | None, other: str | None) -> bool:
+    return None not in (version, other) and version != other
