@@ -134,22 +134,8 @@ class RedisStore(Store):
                 f"max_object must be more than zero and less than 512MiB, where a "
                 f"string of Redis ends, not {max_object!r}"
             )
-        self._endpoint = self._described()
+        self._endpoint = Endpoint.of(self, self.server_url)
         self._link = Link(self._connect, self._endpoint.patience)
-
-    def _described(self) -> Endpoint:
-        return Endpoint(
-            url=self.server_url,
-            mode=self.mode,
-            sentinels=self.sentinels,
-            service=self.service,
-            sentinel_username=self.sentinel_username,
-            sentinel_password=self.sentinel_password,
-            nodes=self.nodes,
-            timeout=self.timeout,
-            connect_timeout=self.connect_timeout,
-            connections=self.connections,
-        )
 
     def _connect(self) -> Any:
         """Return a client of redis-py; override it to talk through one of yours."""

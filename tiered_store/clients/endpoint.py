@@ -5,8 +5,8 @@ Where a Redis or Valkey server, Sentinel or Cluster is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, fields
+from typing import Literal, Self, get_args
 from urllib.parse import parse_qsl, urlsplit
 
 from tiered_store.errors import ConfigError
@@ -65,6 +65,12 @@ class Endpoint:
         ]
         if problems:
             raise ConfigError(problems)
+
+    @classmethod
+    def of(cls, options: object, url: Secret | str | None) -> Self:
+        """Return what *options*, whose attributes have the same names, describe."""
+        others = [field.name for field in fields(cls) if field.name != "url"]
+        return cls(url=url, **{name: getattr(options, name) for name in others})
 
     @property
     def patience(self) -> float:

@@ -51,6 +51,10 @@ class _HastySocket:
         return int(self._socket.recv_into(*args))
 
     def sendall(self, content: Any) -> None:
+        if len(content) <= _PIECE:
+            self._hurry()
+            self._socket.sendall(content)
+            return
         view = memoryview(content)
         for start in range(0, len(view), _PIECE):
             self._hurry()

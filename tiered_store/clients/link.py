@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tiered_store import deadlines, lifecycle
-from tiered_store.errors import DeadlineError, UnavailableError
+from tiered_store.errors import DeadlineError, StoreError, UnavailableError
 from tiered_store.translation import translate
 from tiered_store.translation.translate import family
 
@@ -68,7 +68,7 @@ class Link:
 
         A name may come twice while the server resizes its table.
         """
-        masters = getattr(self._made(), "get_primaries", None)
+        masters = getattr(self.client(), "get_primaries", None)
         for master in masters() if masters else (None,):
             where = {} if master is None else {"target_nodes": master}
             cursor: Any = 0
@@ -81,6 +81,30 @@ class Link:
                 if int(cursor) == 0:
                     break
 
+    def client(self) -> Any:
+        """Return the client; for a Cluster, making it does I/O."""
+        client = self._client
+        return self._make() if client is None else client
+
+    @property
+    def made(self) -> Any:
+        """The client, or None if there is none yet."""
+        return self._client
+
+    def dial(self, **options: Any) -> Any:
+        """
+        Return a new connection, not connected yet and no pool's.
+
+        In a Cluster it is to any of the nodes.
+
+        Args:
+            options: Of the connection, instead of those that the pool gives.
+        """
+        client = self.client()
+        if hasattr(client, "get_random_node"):
+            client = client.get_redis_connection(client.get_random_node())
+        return unpooled(client, **options)
+
     def close(self) -> None:
         """Close every connection; using it afterwards is a bug."""
         with self._lock:
@@ -89,28 +113,30 @@ class Link:
         if client is not None:
             client.close()
 
+    def forget(self, client: Any) -> None:
+        """Begin again with the nodes that are configured: those it found are gone."""
+        with self._lock:
+            if client is None or self._client is not client:
+                return
+            self._client = None
+        with contextlib.suppress(Exception):
+            client.close()
+
     def _attempt(self, words: tuple[Any, ...], options: dict[str, Any]) -> Any:
         client: Any = None
         try:
-            client = self._made()
+            client = self.client()
             return client.execute_command(*words, **options)
         except Exception as error:
             names = family(error)
             if "SlotNotCoveredError" in names:  # which the SDK believes for ever
                 _refresh(client)
             elif "RedisClusterException" in names:
-                self._forget(client)
-            failure = translate(error)
-            if failure is None:
+                self.forget(client)
+            failure = failure_of(error)
+            if failure is None or failure is error:
                 raise
-            if isinstance(failure, UnavailableError) and deadlines.remaining() == 0:
-                ambiguous = failure.ambiguous
-                raise DeadlineError(_LATE, ambiguous=ambiguous) from error
             raise failure from error
-
-    def _made(self) -> Any:
-        client = self._client
-        return self._make() if client is None else client
 
     def _make(self) -> Any:
         patience = deadlines.bounded(self._patience)
@@ -122,20 +148,29 @@ class Link:
             if self._client is None:
                 self._client = self._connect()
             return self._client
+        except Exception as error:
+            failure = failure_of(error)
+            if failure is None or failure is error:
+                raise
+            raise failure from error
         finally:
             self._lock.release()
 
-    def _forget(self, client: Any) -> None:
-        """Begin again with the nodes that are configured: those it found are gone."""
-        with self._lock:
-            if client is None or self._client is not client:
-                return
-            self._client = None
-        with contextlib.suppress(Exception):
-            client.close()
+
+def failure_of(error: Exception) -> StoreError | None:
+    """Return what *error* means while a caller waits, or None if it is a bug."""
+    failure = translate(error)
+    if isinstance(failure, UnavailableError) and deadlines.remaining() == 0:
+        late = DeadlineError("the caller's time is up", ambiguous=failure.ambiguous)
+        late.__cause__ = error
+        return late
+    return failure
 
 
-_LATE = "the caller's time is up"
+def unpooled(client: Any, **options: Any) -> Any:
+    """Return a connection as those of the pool of *client*, but not of it."""
+    pool = client.connection_pool
+    return pool.connection_class(**{**pool.connection_kwargs, **options})
 
 
 def _refresh(cluster: Any) -> None:

@@ -58,6 +58,7 @@ JOURNALS: Types = {
 }
 TIERS: Types = {
     "memory": "tiered_store.tiers.memory:MemoryTier",
+    "redis": "tiered_store.tiers.redis:RedisTier",
     "store": "tiered_store.tiers.store:StoreTier",  # around any store
 }
 

@@ -1,0 +1,103 @@
+"""
+A copy as it is stored: a hash of a header and of the bytes as they are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+from collections.abc import Sequence
+
+import xxhash
+
+from tiered_store.body import BytesBody
+from tiered_store.clients.wire import Command
+from tiered_store.errors import CorruptError
+from tiered_store.tiers.header import HEADER_SIZE, Header, pack, unpack
+from tiered_store.tiers.tier import Entry
+
+
+_STAGED = 60_000  # milliseconds, far longer than sending an object takes
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Offer:
+    """
+    What may become the copy.
+
+    Attributes:
+        words: For the script: a header that comes without bytes, and milliseconds.
+        sent: Commands to send before it.
+    """
+
+    words: tuple[bytes, str]
+    sent: Sequence[Command] = ()
+
+
+NOTHING = Offer((b"", ""))
+
+
+def offered(
+    name: str, staged: str, entry: Entry, seconds: float, epoch: int, largest: int
+) -> Offer:
+    """
+    Return how to store *entry*, whose record says how long it is fresh.
+
+    Args:
+        staged: Where to send bytes to, before they become the copy.
+        seconds: To keep it.
+        largest: Bytes; of a body that has more, only the record is stored.
+    """
+    record, body = entry.record, entry.body
+    lasting = "" if seconds == math.inf else str(milliseconds(seconds))
+    if body is None or body.size > largest:
+        header = Header(record, epoch=epoch, elsewhere=not record.absent)
+        return Offer((pack(name, header), lasting))
+    content = body.read()
+    header = Header(record, xxhash.xxh3_64_intdigest(content), epoch)
+    sent = (
+        ("HSET", staged, "h", pack(name, header)),
+        ("PEXPIRE", staged, _STAGED),  # before there is much of it
+        ("HSET", staged, "d", content),
+    )
+    return Offer((b"", lasting), sent)
+
+
+def header_of(name: str, start: bytes, epoch: int) -> Header:
+    """
+    Return the header *start* of what is stored under *name*.
+
+    Raises:
+        CorruptError: It is not to be believed.
+    """
+    header = unpack(name, start)
+    if len(start) != HEADER_SIZE:
+        raise CorruptError("its header is longer than one of ours")
+    if header.epoch != epoch:
+        raise CorruptError("it was stored before a restart, or by another server")
+    return header
+
+
+def entry_of(header: Header, content: bytes | None) -> Entry:
+    """
+    Return the copy that *header* stands before.
+
+    Raises:
+        CorruptError: Its bytes are not what was stored.
+    """
+    record = header.record
+    if record.absent or header.elsewhere:
+        return Entry(record, None)
+    if (
+        content is None
+        or len(content) != record.size
+        or xxhash.xxh3_64_intdigest(content) != header.checksum
+    ):
+        raise CorruptError("its bytes are not what was stored")
+    return Entry(record, BytesBody(content, record.version))
+
+
+def milliseconds(seconds: float) -> int:
+    """Return *seconds* as the server counts them, one at least."""
+    return max(1, int(seconds * 1000))
