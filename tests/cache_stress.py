@@ -388,7 +388,7 @@ class Judged:
         ]
 
     def behind(self, begun: float, token: str) -> float:
-        """Return for how long there had been something newer than *token* at *begun*."""
+        """Return for how long *token* had not been the newest at *begun*."""
         before = [(when, version) for when, version in self._ended if when < begun]
         newest = max((version for _, version in before), default=0)
         if token != "-":

@@ -12,8 +12,6 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
-from tiered_store.tiers.redis import RedisTier
-
 from tests.boards import Board, BoardTier
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
@@ -22,6 +20,7 @@ from tiered_store.key import Key
 from tiered_store.testing.faults import FaultStore
 from tiered_store.testing.recording import Recorder
 from tiered_store.tiers.memory import MemoryTier
+from tiered_store.tiers.redis import RedisTier
 from tiered_store.tiers.shared import SharedTier
 from tiered_store.tree import observe
 from tiered_store.wrappers.cached import CachedStore

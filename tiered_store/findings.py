@@ -19,8 +19,9 @@ class Finding:
 
     Attributes:
         state: ``held``, or ``absent`` if that is known; ``missing``: a tier has no
-            copy, which says nothing; ``stale``: it has one past its freshness; ``unbelieved``: not asked, because a write may not have reached
-            it; ``behind``: a replica that missed a write; ``failed``: it could not say.
+            copy, which says nothing; ``stale``: it has one past its freshness;
+            ``unbelieved``: it is not asked, as a write may not have reached it;
+            ``behind``: something is pending; ``failed``: it could not say.
         age: Seconds since it was fetched or stored.
         size: Bytes.
         version: Its name there.

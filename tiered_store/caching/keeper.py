@@ -85,6 +85,24 @@ class Keeper(ABC):
     def wake(self) -> None:  # noqa: B027 - optional
         """Make sure of what is believed, before anything is read or written."""
 
+    def read(self, key: Key) -> Body:
+        """
+        Return the body of *key*, from wherever it is nearest.
+
+        Raises:
+            StoreError: The origin's, or that there is no such object.
+        """
+        entry, stale = self.near(key)
+        if entry is not None:
+            return answer(entry)
+        return self._share(key, lambda fill: self.fetch(key, fill, stale))
+
+    def _share(self, key: Key, fetch: Callable[[Fill], Entry]) -> Body:
+        """Have one *fetch* for all who ask meanwhile."""
+        return self.coherence.fetch(
+            key, lambda fill: answer(fetch(fill)), join=not self.parts.strong
+        )
+
     def near(self, key: Key) -> tuple[Entry | None, Entry | None]:
         """Return the copy to serve, or else one of no use unless the origin fails."""
         stale = None

@@ -15,12 +15,12 @@ from functools import partial
 from typing import TypeVar
 
 from tiered_store import deadlines, lifecycle
-from tiered_store.body import BytesBody
-from tiered_store.caching.keeper import Keeper, Parts, same
+from tiered_store.body import Body, BytesBody
+from tiered_store.caching.keeper import Keeper, Parts, answer, same
 from tiered_store.errors import DeadlineError, NotFoundError, StoreError
 from tiered_store.key import Key
 from tiered_store.policies.coherence import Fill, Write
-from tiered_store.tiers.shared import Claim, SharedTier
+from tiered_store.tiers.shared import Claim, Looked, SharedTier
 from tiered_store.tiers.tier import Entry, Record, always
 
 
@@ -95,26 +95,56 @@ class Together(Keeper):
         self.forget(key)
         return None, None
 
+    def read(self, key: Key) -> Body:
+        if self.private or not self._nearest or self._poisoned(key):
+            return super().read(key)
+        # nothing nearer is to be filled, so a hit concerns nobody else
+        try:
+            looked = self._ask_shared(key, partial(self.shared.look, key))
+        except _Unshared:
+            looked = None
+        entry = None if looked is None else looked.entry
+        whole = entry is not None and entry.whole
+        if entry is not None and whole and self._serves(key, self.shared_name, entry):
+            return answer(entry)
+        return self._share(key, lambda fill: self._fetch(key, fill, None, None, looked))
+
     def fetch(
         self, key: Key, fill: Fill, stale: Entry | None, known: Record | None = None
     ) -> Entry:
+        return self._fetch(key, fill, stale, known, None)
+
+    def _fetch(
+        self,
+        key: Key,
+        fill: Fill,
+        stale: Entry | None,
+        known: Record | None,
+        looked: Looked | None,
+    ) -> Entry:
         if not self._poisoned(key):
             with suppress(_Unshared):
-                return self._agree(key, fill, stale, known)
+                return self._agree(key, fill, stale, known, looked)
         entry = self._ask(key, stale)
         if entry is not stale and self.origin.keeps(entry):
             self._keep_privately(key, entry, fill.allowed)
         return entry
 
     def _agree(
-        self, key: Key, fill: Fill, stale: Entry | None, known: Record | None
+        self,
+        key: Key,
+        fill: Fill,
+        stale: Entry | None,
+        known: Record | None,
+        looked: Looked | None,
     ) -> Entry:
         """Return the current copy, or be the one who fetches it, or wait for that."""
         wait, gave_up = _SOONEST, 0
         while True:
-            looked = self._ask_shared(
-                key, partial(self.shared.look, key, body=self._nearest)
-            )
+            if looked is None:
+                looked = self._ask_shared(
+                    key, partial(self.shared.look, key, body=self._nearest)
+                )
             current = looked.entry
             if current is not None and not same(current.record, known):
                 name, entry = self._whole(key, current)
@@ -134,6 +164,7 @@ class Together(Keeper):
                     refresh=current is not None,
                 ),
             )
+            looked = None
             if leased.state == "own":
                 return self._lead(key, leased.token, fill, stale)
             if leased.state == "writing" or gave_up > 1:

@@ -21,7 +21,6 @@ import threading
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -40,6 +39,17 @@ _leading: ContextVar[frozenset[tuple[int, Key]]] = ContextVar(
 )
 
 
+class _Flight:
+    """A fetch that others may wait for; the first of them brings the event."""
+
+    __slots__ = ("body", "error", "landed")
+
+    def __init__(self) -> None:
+        self.body: Body | None = None
+        self.error: StoreError | None = None
+        self.landed: threading.Event | None = None
+
+
 class _State:
     """What is going on around one key; forgotten when nothing is."""
 
@@ -49,7 +59,7 @@ class _State:
         self.generation = generation
         self.writers = 0
         self.fills: list[int] = []  # the generations they noted
-        self.flight: Future[Body] | None = None
+        self.flight: _Flight | None = None
 
     def idle(self) -> bool:
         return not (self.writers or self.fills or self.flight)
@@ -223,59 +233,64 @@ class Coherence:
         if (id(self), key) in _leading.get():  # a listener asks while it is fetched
             return fetch(Fill(self, key, None, self.epoch))
         while True:
-            with self.state(key) as state:
+            with self._lock:
+                state = self._at(key)
                 flight = state.flight if join else None
                 if flight is None:
-                    mine: Future[Body] = Future()
+                    mine = _Flight()
                     if join:
                         state.flight = mine
                     kept = not (state.writers or self._doubted(key))
                     noted = state.generation if kept else None
-                    fill = Fill(self, key, noted, self.epoch)
                     if noted is not None:
                         state.fills.append(noted)
+                    fill = Fill(self, key, noted, self.epoch)
+                elif flight.landed is None:
+                    flight.landed = threading.Event()
             if flight is None:
                 return self._lead(key, mine, fill, fetch)
-            try:
-                return flight.result(deadlines.remaining())
-            except TimeoutError:
+            assert flight.landed is not None
+            if not flight.landed.wait(deadlines.remaining()):
                 deadlines.check()
-                raise
-            except DeadlineError:
+            if flight.body is not None:
+                return flight.body
+            if isinstance(flight.error, DeadlineError):
                 deadlines.check()
-            except StoreError as error:
-                raise error.copy() from error
+            elif flight.error is not None:
+                raise flight.error.copy() from flight.error
 
     def _lead(
         self,
         key: Key,
-        flight: Future[Body],
+        flight: _Flight,
         fill: Fill,
         fetch: Callable[[Fill], Body],
     ) -> Body:
         token = _leading.set(_leading.get() | {(id(self), key)})
         try:
-            body = fetch(fill)
+            flight.body = fetch(fill)
         except StoreError as error:
-            self._land(key, flight, fill.noted)
-            flight.set_exception(error.copy())
+            flight.error = error.copy()
             raise
         except BaseException:
-            self._land(key, flight, fill.noted)
-            flight.set_exception(DeadlineError("whoever fetched it went away"))
+            flight.error = DeadlineError("whoever fetched it went away")
             raise
         finally:
             _leading.reset(token)
-        self._land(key, flight, fill.noted)
-        flight.set_result(body)
-        return body
+            self._land(key, flight, fill.noted)
+        return flight.body
 
-    def _land(self, key: Key, flight: Future[Body], noted: int | None) -> None:
-        with self.state(key) as state:
+    def _land(self, key: Key, flight: _Flight, noted: int | None) -> None:
+        with self._lock:
+            state = self._at(key)
             if noted is not None:
                 state.fills.remove(noted)
             if state.flight is flight:
                 state.flight = None
+            if state.idle():
+                del self._states[key]
+        if flight.landed is not None:
+            flight.landed.set()
 
     def _doubted(self, key: Key) -> bool:
         ends = self._doubts.get(key, self._doubt_of_all)
@@ -285,11 +300,15 @@ class Coherence:
     def state(self, key: Key) -> Iterator[_State]:
         """Look at, or change, what is going on around *key*."""
         with self._lock:
-            state = self._states.get(key)
-            if state is None:
-                state = self._states[key] = _State(next(self._generations))
+            state = self._at(key)
             try:
                 yield state
             finally:
                 if state.idle():
                     del self._states[key]
+
+    def _at(self, key: Key) -> _State:
+        state = self._states.get(key)
+        if state is None:
+            state = self._states[key] = _State(next(self._generations))
+        return state

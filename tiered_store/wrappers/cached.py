@@ -40,7 +40,7 @@ from typing import Literal
 from tiered_store import lifecycle
 from tiered_store.body import Body, BytesBody, Stat
 from tiered_store.caching.alone import Alone
-from tiered_store.caching.keeper import Keeper, Parts, answer
+from tiered_store.caching.keeper import Keeper, Parts
 from tiered_store.caching.origin import WHOLE, Freshness, Origin
 from tiered_store.caching.telling import Teller
 from tiered_store.caching.together import Together
@@ -52,7 +52,7 @@ from tiered_store.foreign import as_store
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.key import Key
-from tiered_store.policies.coherence import Coherence, Fill
+from tiered_store.policies.coherence import Coherence
 from tiered_store.store import Store
 from tiered_store.tiers.memory import Copy, MemoryTier
 from tiered_store.tiers.shared import SharedTier
@@ -152,6 +152,8 @@ class CachedStore(Store):
         )
         for tier in self.tiers:
             tier.grace = max(tier.grace, self._freshness.grace)
+            if isinstance(tier, MemoryTier):
+                tier.early = max(tier.early, early_refresh)
         self._coherence = Coherence(write_lease, clock)
         self._keeper = self._made()
         self._monotonic = time.monotonic if clock is SYSTEM else clock.monotonic
@@ -224,14 +226,7 @@ class CachedStore(Store):
             self._forked = False
             self._keeper.wake()
             self._copies = self._nearest()
-        entry, stale = self._keeper.near(key)
-        if entry is not None:
-            return answer(entry)
-
-        def fetch(fill: Fill) -> Body:
-            return answer(self._keeper.fetch(key, fill, stale))
-
-        return self._coherence.fetch(key, fetch, join=not self.strong)
+        return self._keeper.read(key)
 
     def _nearest(self) -> Mapping[Key, Copy]:
         tier = self.tiers[0]
