@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+import textwrap
 import threading
 import uuid
 
@@ -13,9 +15,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import yaml
+
+import tiered_store.tiers.redis
 
 from tests.servers.redis import RedisServer, RedisServers, SentinelSetup
 from tests.tiers import content, entry, until
+from tiered_store.config import build
 from tiered_store.deadlines import deadline
 from tiered_store.errors import (
     ConfigError,
@@ -746,6 +752,26 @@ def test_options_can_be_read_back() -> None:
     assert tier.url == Secret("redis://:pw@/0")
     assert tier.sentinel_password == Secret("pw")
     assert tier.children() == {}
+
+
+SNIPPETS = re.findall(
+    r"\.\. code-block:: yaml\n\n((?:   .*\n|\n)+)",
+    tiered_store.tiers.redis.__doc__ or "",
+)
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS)
+def test_the_yaml_of_the_module_builds_it(snippet: str) -> None:
+    """In the words of its constructor."""
+    described = yaml.safe_load(textwrap.dedent(snippet))
+    origin = {"type": "memory"}
+    stores = {"images": {"type": "cached", "tiers": [described], "origin": origin}}
+
+    with build({"version": 1, "default": "images", "stores": stores}) as store:
+        (tier,) = store.tiers  # type: ignore[attr-defined]
+
+        assert type(tier) is RedisTier
+        assert tier.mode == described.get("mode", "standalone")
 
 
 def test_a_constructor_does_nothing() -> None:
