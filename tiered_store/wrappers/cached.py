@@ -154,6 +154,8 @@ class CachedStore(Store):
             tier.grace = max(tier.grace, self._freshness.grace)
             if isinstance(tier, MemoryTier):
                 tier.early = max(tier.early, early_refresh)
+            if isinstance(tier, MemoryTier):
+                tier.early = max(tier.early, early_refresh)
         self._coherence = Coherence(write_lease, clock)
         self._keeper = self._made()
         self._monotonic = time.monotonic if clock is SYSTEM else clock.monotonic
@@ -170,7 +172,7 @@ class CachedStore(Store):
             teller=teller,
             clock=self._clock,
             journal=self.journal or MemoryJournal(capacity=10_000),
-            durable=self.journal is not None,
+            durable=not isinstance(self.journal, MemoryJournal | None),
             on_invalidate_error=self.on_invalidate_error,
             fill_lease=self.fill_lease,
             write_lease=self.write_lease,
