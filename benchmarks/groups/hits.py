@@ -16,11 +16,11 @@ from benchmarks.results import OURS, Goal, Row
 from benchmarks.stacks import entry_of, key_of
 from benchmarks.traces import TRACES
 from tiered_store import MemoryTier
+from tiered_store.tiers.memory import BOOKKEEPING
 
 
 _GAINS = {"Zipf 1.0": 6.0, "Zipf 0.9 with scans": 5.0, "Zipf 1.0 that drifts": -1.0}
 _MEDIAN, _SMALLEST, _LARGEST = 4000, 300, 300_000  # bytes: pictures, made small
-_BOOKKEEPING = 200  # bytes that an object is charged besides, by either
 Ask = Callable[[int], bool]  # for an object; whether it was there
 
 
@@ -50,7 +50,7 @@ def _replay(trace: str, percent: int, seed: int, quick: bool) -> tuple[float, fl
     objects, requests = (10_000, 60_000) if quick else (50_000, 400_000)
     random = Random(seed)
     sizes = _Sizes(seed)
-    total = sum(sizes[number] + _BOOKKEEPING for number in range(objects))
+    total = sum(sizes[number] + BOOKKEEPING for number in range(objects))
     capacity = total * percent // 100
     numbers = list(islice(TRACES[trace](random, objects), requests))
     return _hits(_lru(capacity, sizes), numbers), _hits(_ours(capacity, sizes), numbers)
@@ -84,7 +84,7 @@ def _lru(capacity: int, sizes: _Sizes) -> Ask:
         if number in kept:
             kept.move_to_end(number)
             return True
-        kept[number] = size = sizes[number] + _BOOKKEEPING
+        kept[number] = size = sizes[number] + BOOKKEEPING
         used += size
         while used > capacity:
             used -= kept.popitem(last=False)[1]

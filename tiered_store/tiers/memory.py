@@ -1,53 +1,80 @@
 """
 Copies in this process's memory, bounded in bytes.
 
-Evicts by S3-FIFO (Yang et al., *FIFO queues are all you need for cache eviction*,
-SOSP 2023), weighted by bytes: a newcomer waits in a small queue and only moves to
-the main one if it is asked for again, so a scan cannot flush what is popular.  A
-hit takes no lock.
+A hit takes no lock and asks nobody, so whatever is here may be served.  What is not to
+be served any more must be dropped, and must not be put again: that is what *allowed* is
+asked for, in one step with the change.  Who goes when there is no room is told by
+:mod:`tiered_store.tiers.eviction`.
 """
 
 from __future__ import annotations
 
 import threading
 
-from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
 from tiered_store import lifecycle
-from tiered_store.body import BytesBody
+from tiered_store.body import Body, BytesBody
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError
 from tiered_store.key import Key
-from tiered_store.tiers.tier import Entry, Tier, lifetime
+from tiered_store.tiers.eviction import FREQUENT, Queues
+from tiered_store.tiers.tier import Entry, Record, Tier, always
 from tiered_store.units import MIB, Duration, Size
 
 
-_OVERHEAD = 200  # bytes that a copy costs besides its content
-_SMALL_SHARE = 0.1
-_FREQUENT = 3
-_PLACES = 64
+BOOKKEEPING = 1000  # bytes that a copy takes besides its content
+_SURELY = 10  # times the mean: once in 20,000 times, chance wants more
+_JUMP = 0.1  # seconds that clocks may come apart, by being asked one after the other
+
+_Result = TypeVar("_Result")
 
 
-class _Copy:
-    __slots__ = ("content", "ends", "hits", "key", "since", "size", "small")
+class Copy:
+    """
+    What is in memory of one object.
 
-    content: bytes | None  # None once it is dropped
+    Attributes:
+        content: The bytes; None once it is dropped, or if the object is absent.
+        look_at: Until then, by the monotonic clock, *content* can be served as it is;
+            from then on by :meth:`MemoryTier.get`, whose record tells whether it can.
+        hits: Counted by whoever serves *content*, up to 3.
+        ends: When it is no longer fresh, by the monotonic clock.
+        size: Bytes, bookkeeping included.
+    """
+
+    __slots__ = (
+        *("content", "look_at", "hits"),
+        *("record", "ends", "provisional", "reproducible", "size"),
+    )
+
+    content: bytes | None
 
     def __init__(
-        self, key: Key, content: bytes, since: float, ends: float | None
+        self, record: Record, body: BytesBody | None, ends: float, look_at: float
     ) -> None:
-        self.key = key
-        self.content = content
-        self.since = since
-        self.ends = ends
-        self.size = len(content) + _OVERHEAD
+        self.content = None
+        self.provisional = False
+        self.reproducible: bool | None = None
+        if body is not None:
+            self.content = body.read()
+            self.provisional = body.provisional
+            self.reproducible = body.reproducible
+        self.look_at = look_at
         self.hits = 0
-        self.small = False
+        self.record = record
+        self.ends = ends
+        self.size = BOOKKEEPING + len(self.content or b"")
 
 
 class MemoryTier(Tier):
     """
     Copies in a dictionary.
+
+    Ages are told by the monotonic clock, so setting the machine's clock changes none.
 
     Args:
         capacity: Bytes, the bookkeeping of each copy included.
@@ -55,7 +82,21 @@ class MemoryTier(Tier):
         jitter: Share of *ttl* that is left to chance.
         max_object: Bytes of the largest object; by default an eighth of *capacity*,
             at most 8 MiB.
+
+    Attributes:
+        copies: For who cannot wait for :meth:`get`, to be looked up without a lock by
+            a key or a tuple equal to one.  It is the same dictionary for good.
+        early: How eagerly copies are refreshed before they end.  Every request draws
+            by chance whether it is the one who does (Vattani et al., *Optimal
+            Probabilistic Cache Stampede Prevention*, VLDB 2015): the more that ask, the
+            earlier one of them does, and the surer it has ended when the copy ends.
+            A time drawn once for each copy would leave the fetch too little time in
+            two of three cases, however many ask.  So a copy's ``look_at`` is only the
+            earliest time that such a draw has a chance: before, a hit draws nothing.
     """
+
+    private = True
+    early: float = 0.0
 
     def __init__(
         self,
@@ -76,127 +117,130 @@ class MemoryTier(Tier):
         self.max_object = (
             min(8 * MIB, capacity // 8) if max_object is None else max_object
         )
+        self.copies: dict[Key, Copy] = {}
         self._clock = clock
-        self._copies: dict[Key, _Copy] = {}
-        self._small: deque[_Copy] = deque()
-        self._main: deque[_Copy] = deque()
-        self._small_size = 0
-        self._size = 0
-        self._ghosts: OrderedDict[Key, int] = OrderedDict()
-        self._ghosts_size = 0
-        self.after_fork()
+        self._queues = Queues(capacity)
+        self._lock = threading.Lock()
         lifecycle.survive_fork(self)
 
     def after_fork(self) -> None:
         """Take a lock of one's own; the copies are the child's."""
+        if self._lock.locked():  # a change is under way that nobody will finish
+            self._begin_anew()
         self._lock = threading.Lock()
 
     @property
     def size(self) -> int:
-        """Return the bytes in use."""
-        return self._size
+        """Return the bytes in use, never more than *capacity*."""
+        return self._queues.size
 
     def get(self, key: Key) -> Entry | None:
         """Return the copy of *key*, without a lock."""
-        copy = self._copies.get(key)
+        copy = self.copies.get(key)
         if copy is None:
             return None
         content = copy.content  # once: another thread may drop it at any time
-        if content is None:
+        if content is None and not copy.record.absent:
             return None
-        if copy.ends is not None and self._clock.monotonic() >= copy.ends:
-            self._expire(copy)
+        left = copy.ends - self._clock.monotonic()
+        if left + self.grace <= 0:
+            self._alone(partial(self._expire, key, copy))
             return None
-        if copy.hits < _FREQUENT:
+        if copy.hits < FREQUENT:
             copy.hits += 1
-        return Entry(BytesBody(content), copy.since)
+        return Entry(self._told_now(copy.record, left), _body(copy, content))
 
-    def put(self, key: Key, content: bytes, since: float) -> bool:
-        """Keep *content*, evicting others as needed."""
-        seconds = lifetime(self.ttl, self.jitter)
-        ends = None if seconds is None else self._clock.monotonic() + seconds
-        copy = _Copy(key, content, since, ends)
-        with self._lock:
-            self._remove(self._copies.get(key))
-            if len(content) > self.max_object or copy.size > self.capacity:
-                return False
-            self._make_room(copy.size)
-            self._copies[key] = copy
-            self._size += copy.size
-            if key in self._ghosts:
-                self._ghosts_size -= self._ghosts.pop(key)
-                self._main.append(copy)
-            else:
-                copy.small = True
-                self._small.append(copy)
-                self._small_size += copy.size
-            self._sweep()
-        return True
+    def put(self, key: Key, entry: Entry, allowed: Callable[[], bool] = always) -> bool:
+        """Keep *entry*, evicting others as needed, if *allowed* under the lock."""
+        try:
+            copy = self._copy(entry)
+        except BaseException:
+            self.delete(key)
+            raise
+        return self._alone(partial(self._replace, key, copy, allowed))
 
     def delete(self, key: Key) -> None:
         """Drop the copy of *key*."""
+        self._alone(partial(self._remove, key))
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._alone(self._begin_anew)
+
+    def _copy(self, entry: Entry) -> Copy | None:
+        """Return what to keep of *entry*, None if it is not to be kept."""
+        body = entry.body
+        if not entry.whole or (body is not None and body.size > self.max_object):
+            return None
+        body = _whole(body)
+        now = self._clock.time()
+        until = self.until(entry, now)
+        ends = self._clock.monotonic() + (until - now)
+        look_at = ends - _SURELY * self.early * entry.record.cost
+        copy = Copy(replace(entry.record, fresh_until=until), body, ends, look_at)
+        over = until + self.grace <= now
+        return None if over or copy.size > self.capacity else copy
+
+    def _told_now(self, record: Record, left: float) -> Record:
+        """Return *record* with *left* seconds to go, although the clock was set."""
+        until = self._clock.time() + left
+        if until == record.fresh_until or abs(until - record.fresh_until) < _JUMP:
+            return record
+        return replace(record, fresh_until=until)
+
+    # -- changes -------------------------------------------------------------
+
+    def _alone(self, change: Callable[[], _Result]) -> _Result:
         with self._lock:
-            self._remove(self._copies.get(key))
+            try:
+                return change()
+            except BaseException:  # such as a signal's: what is here may not add up
+                self._begin_anew()
+                raise
 
-    def _expire(self, copy: _Copy) -> None:
-        with self._lock:
-            if self._copies.get(copy.key) is copy:
-                self._remove(copy)
+    def _replace(
+        self, key: Key, copy: Copy | None, allowed: Callable[[], bool]
+    ) -> bool:
+        self._remove(key)
+        if copy is None or not allowed():
+            return False
+        while self._queues.size + copy.size > self.capacity:
+            self._forget(self._queues.evict())
+        self._queues.add(key, copy)
+        self.copies[key] = copy
+        return True
 
-    def _remove(self, copy: _Copy | None) -> None:
-        """Forget *copy*; its place in a queue is passed over when its turn comes."""
-        if copy is None:
-            return
-        del self._copies[copy.key]
-        self._size -= copy.size
-        if copy.small:
-            self._small_size -= copy.size
-        copy.content = None
+    def _expire(self, key: Key, copy: Copy) -> None:
+        if self.copies.get(key) is copy:
+            self._remove(key)
 
-    def _sweep(self) -> None:
-        """Take forgotten places out of the queues before they outnumber the copies."""
-        if len(self._small) + len(self._main) > 2 * len(self._copies) + _PLACES:
-            self._small = _alive(self._small)
-            self._main = _alive(self._main)
+    def _remove(self, key: Key) -> None:
+        if key in self.copies:
+            self._forget(key)
+            self._queues.remove(key)
 
-    def _make_room(self, size: int) -> None:
-        while self._size + size > self.capacity:
-            crowded = self._small_size > self.capacity * _SMALL_SHARE
-            if self._small and (crowded or not self._main):
-                self._evict_small()
-            else:
-                self._evict_main()
+    def _forget(self, key: Key) -> None:
+        self.copies.pop(key).content = None  # somebody may be about to look at it
 
-    def _evict_small(self) -> None:
-        copy = self._small.popleft()
-        if copy.content is None:
-            return
-        if copy.hits:
-            copy.hits = 0
-            copy.small = False
-            self._small_size -= copy.size
-            self._main.append(copy)
-        else:
-            self._remove(copy)
-            self._remember(copy)
-
-    def _evict_main(self) -> None:
-        copy = self._main.popleft()
-        if copy.content is None:
-            return
-        if copy.hits:
-            copy.hits -= 1
-            self._main.append(copy)
-        else:
-            self._remove(copy)
-
-    def _remember(self, copy: _Copy) -> None:
-        self._ghosts[copy.key] = copy.size
-        self._ghosts_size += copy.size
-        while self._ghosts_size > self.capacity:
-            _, size = self._ghosts.popitem(last=False)
-            self._ghosts_size -= size
+    def _begin_anew(self) -> None:
+        self.copies.clear()
+        self._queues = Queues(self.capacity)
 
 
-def _alive(queue: deque[_Copy]) -> deque[_Copy]:
-    return deque(copy for copy in queue if copy.content is not None)
+def _whole(body: Body | None) -> BytesBody | None:
+    if body is None or type(body) is BytesBody:
+        return body
+    whole = BytesBody(body.read(), body.version)
+    whole.provisional = body.provisional
+    whole.reproducible = body.reproducible
+    return whole
+
+
+def _body(copy: Copy, content: bytes | None) -> Body | None:
+    """Return a body of its own, since whoever gets it may mark it as provisional."""
+    if content is None:
+        return None
+    body = BytesBody(content, copy.record.version)
+    body.provisional = copy.provisional
+    body.reproducible = copy.reproducible
+    return body

@@ -154,8 +154,6 @@ class CachedStore(Store):
             tier.grace = max(tier.grace, self._freshness.grace)
             if isinstance(tier, MemoryTier):
                 tier.early = max(tier.early, early_refresh)
-            if isinstance(tier, MemoryTier):
-                tier.early = max(tier.early, early_refresh)
         self._coherence = Coherence(write_lease, clock)
         self._keeper = self._made()
         self._monotonic = time.monotonic if clock is SYSTEM else clock.monotonic
