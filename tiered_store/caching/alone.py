@@ -35,16 +35,29 @@ class Alone(Keeper):
                 entry = self._believed(key, name)
                 old = entry is None or same(entry.record, known)
                 if entry is not None and not old and self._serves(key, name, entry):
-                    return self._keep(
+                    return self.filler.keep(
                         key, entry, nearer, fill, partial(self._fill, fill.allowed)
                     )
                 stale = stale or entry
                 nearer.append(name)
+            arriving = self.filler.arriving(key)
+            if arriving is not None and arriving[1].allowed():
+                return arriving[0]
         entry = self._ask(key, stale)
         if entry is stale or not self.origin.keeps(entry):
             return entry
         names = self.private if poisoned else self.tiers
-        return self._keep(key, entry, names, fill, partial(self._fill, fill.allowed))
+        return self.filler.keep(
+            key, entry, names, fill, partial(self._fill, fill.allowed)
+        )
+
+    def doubts(self, key: Key, name: str, record: Record) -> str | None:
+        if not self.tiers[name].private:
+            if not self.coherence.believable(key):
+                return "a write is under way, or has overtaken who filled it"
+            if self._floors[name].is_below(key, record.since):
+                return "who put it there was given up, perhaps before a write"
+        return super().doubts(key, name, record)
 
     def _believed(self, key: Key, name: str) -> Entry | None:
         entry = self._look(key, name)
@@ -62,7 +75,7 @@ class Alone(Keeper):
         for name in reversed(list(names)):
             if not allowed():
                 break
-            error = self._offer(key, entry, name, allowed)
+            error = self.filler.offer(key, entry, name, allowed)
             if error is not None and error.ambiguous:
                 # it may land after a later write has purged
                 self._floors[name].raise_to(key, entry.record.since)

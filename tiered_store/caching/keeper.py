@@ -4,29 +4,26 @@ What every way of keeping copies has in common.
 
 from __future__ import annotations
 
-import contextvars
 import functools
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from tiered_store.body import Body, BytesBody
-from tiered_store.caching.download import Download
-from tiered_store.caching.origin import WHOLE, Origin
+from tiered_store.body import Body
+from tiered_store.caching.filling import Filler
+from tiered_store.caching.origin import Origin
 from tiered_store.caching.poison import Poison
 from tiered_store.caching.telling import Teller
 from tiered_store.clock import Clock
 from tiered_store.errors import DeadlineError, NotFoundError, StoreError
-from tiered_store.findings import Finding, State
 from tiered_store.journals.journal import Journal
 from tiered_store.key import Key
 from tiered_store.policies.coherence import Coherence, Fill, Write
 from tiered_store.policies.errands import Errands
-from tiered_store.tiers.tier import FOREVER, Entry, Record, Tier
-from tiered_store.workers import Workers
+from tiered_store.tiers.tier import Entry, Record, Tier
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +74,8 @@ class Keeper(ABC):
             seconds=parts.write_lease,
             clock=parts.clock,
         )
+        self.filler = Filler(parts.tiers, parts.teller)
         self._errands = Errands("refreshes", 4, 1000)
-        self._workers = Workers("fills", 8)
 
     # -- reading -------------------------------------------------------------
 
@@ -166,63 +163,11 @@ class Keeper(ABC):
 
     # -- keeping -------------------------------------------------------------
 
-    def _keep(
-        self,
-        key: Key,
-        entry: Entry,
-        names: Iterable[str],
-        fill: Fill,
-        offer: Callable[[Key, Entry, Iterable[str]], None],
-    ) -> Entry:
-        """
-        Have *entry* kept in the tiers called *names*, and return it to be served.
-
-        What is too large for memory is kept behind the caller's back, while whoever
-        asks meanwhile reads the bytes as they arrive.
-        """
-        body = entry.body
-        if body is None or body.size <= WHOLE or type(body) is BytesBody:
-            offer(key, entry, names)
-            return entry
-        takers = [name for name in names if self.tiers[name].max_object >= body.size]
-        if not takers:
-            return entry
-        download = Download(body)
-        shared = Entry(entry.record, download.body)
-        held = ExitStack()
-        held.enter_context(fill.going_on())
-
-        def work() -> None:
-            with held:
-                offer(key, shared, takers)
-
-        if not contextvars.Context().run(self._workers.offer, work):
-            held.close()
-            download.abandon()
-            return entry
-        return shared
-
-    def _offer(
-        self, key: Key, entry: Entry, name: str, allowed: Callable[[], bool]
-    ) -> StoreError | None:
-        tier = self.tiers[name]
-        body = entry.body
-        if body is not None and body.provisional and tier.ttl is None:
-            return None  # nothing would ever end it
-        try:
-            kept = tier.put(key, entry, allowed)
-        except StoreError as error:
-            self.teller.bypassed(key, name, error)
-            return error
-        if kept:
-            self.teller.filled(key, name, entry.record)
-        return None
-
     def _keep_privately(
         self, key: Key, entry: Entry, allowed: Callable[[], bool]
     ) -> None:
         for name in self.private:
-            self._offer(key, entry, name, allowed)
+            self.filler.offer(key, entry, name, allowed)
 
     def _look(self, key: Key, name: str) -> Entry | None:
         try:
@@ -236,35 +181,11 @@ class Keeper(ABC):
     def _poisoned(self, key: Key) -> bool:
         return self.poison.taints(key) and not self.poison.cure(key)
 
-    # -- explaining ----------------------------------------------------------
-
-    def findings(self, key: Key, place: str) -> Iterator[Finding]:
-        """Yield what each tier has of *key*; *place* is the path of the store."""
-        poisoned = self.poison.taints(key)
-        for name, tier in self.tiers.items():
-            where = f"{place}.{name}"
-            try:
-                entry = tier.get(key)
-            except StoreError as error:
-                yield Finding(place=where, state="failed", facts={"error": str(error)})
-                continue
-            state: State = "missing"
-            if entry is not None:
-                state = self._state(entry.record)
-            if poisoned and not tier.private:
-                state = "unbelieved"
-            yield _finding(
-                where, state, entry, self.clock.time(), self._facts(key, name)
-            )
-
-    def _state(self, record: Record) -> State:
-        if not record.fresh(self.clock.time()):
-            return "stale"
-        return "absent" if record.absent else "held"
-
-    def _facts(self, key: Key, name: str) -> dict[str, str]:
-        """Return what else there is to say of *key* in the tier called *name*."""
-        return {}
+    def doubts(self, key: Key, name: str, record: Record) -> str | None:
+        """Say, for a person, why a copy in a tier is not believed; None if it is."""
+        if self.tiers[name].private or not self.poison.taints(key):
+            return None
+        return "a write may not have reached it"
 
     # -- writing -------------------------------------------------------------
 
@@ -360,7 +281,7 @@ class Keeper(ABC):
     def close(self) -> None:
         """Stop what is done behind callers' backs, and let go of connections."""
         self._errands.close(0)
-        self._workers.close()
+        self.filler.close()
         self.poison.close()
         for tier in self.tiers.values():
             tier.close()
@@ -371,24 +292,6 @@ def answer(entry: Entry) -> Body:
     if entry.body is None:
         raise NotFoundError("no such object")
     return entry.body
-
-
-def _finding(
-    where: str, state: State, entry: Entry | None, now: float, facts: dict[str, str]
-) -> Finding:
-    if entry is None:
-        return Finding(place=where, state=state, facts=facts)
-    record = entry.record
-    if record.fresh_until != FOREVER:
-        facts = {"fresh for": f"{record.fresh_until - now:.1f} s", **facts}
-    return Finding(
-        place=where,
-        state=state,
-        age=now - record.since,
-        size=record.size,
-        version=record.version,
-        facts=facts,
-    )
 
 
 def same(record: Record, other: Record | None) -> bool:

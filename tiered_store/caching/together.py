@@ -46,7 +46,7 @@ class Together(Keeper):
         names = list(self.tiers)
         place = names.index(self.shared_name)
         self._nearest = not any(name in self._stores for name in names[:place])
-        self._forked = False
+        self._forked = self._used = False
         self.coherence.suspend()
         lifecycle.survive_fork(self)
         shared.subscribe(self)
@@ -67,7 +67,8 @@ class Together(Keeper):
     def mended(self) -> None:
         """Keep copies in memory from now on, and drop what could not be dropped."""
         self.coherence.resume()
-        self.poison.deliver()
+        if self._used:
+            self.poison.deliver()
 
     def after_fork(self) -> None:
         """Believe nothing of the parent's memory before the child listens itself."""
@@ -77,6 +78,19 @@ class Together(Keeper):
         if self._forked:
             self._forked = False
             self.torn()
+        if not self._used:  # before, nothing is changed: somebody may only look
+            self._used = True
+            self.poison.deliver()
+
+    def doubts(self, key: Key, name: str, record: Record) -> str | None:
+        if name in self._stores or (self.private and self.parts.strong):
+            try:
+                current = self.shared.look(key, body=False).entry
+            except StoreError:
+                return f"{self.shared_name} cannot be asked which copy is current"
+            if current is None or not same(record, current.record):
+                return "another copy is current" if current else "no copy is current"
+        return super().doubts(key, name, record)
 
     # -- reading -------------------------------------------------------------
 
@@ -221,6 +235,9 @@ class Together(Keeper):
                 entry = None if current.whole else self._look(key, name)
                 if entry is not None and same(entry.record, current.record):
                     return name, Entry(current.record, entry.body)
+        arriving = self.filler.arriving(key)
+        if arriving is not None and same(arriving[0].record, current.record):
+            return self._stores[0], arriving[0]
         return self.shared_name, None
 
     def _fetch_as(
@@ -246,7 +263,7 @@ class Together(Keeper):
     def _fill_others(self, key: Key, entry: Entry, fill: Fill) -> Entry:
         """Keep the current copy *entry* in every tier but the shared one."""
         self._keep_privately(key, entry, fill.allowed)
-        return self._keep(key, entry, self._stores, fill, self._fill)
+        return self.filler.keep(key, entry, self._stores, fill, self._fill)
 
     def _fill_nearer(self, key: Key, name: str, entry: Entry, fill: Fill) -> None:
         self._keep_privately(key, entry, fill.allowed)
@@ -254,11 +271,11 @@ class Together(Keeper):
             if nearer == name:
                 break
             if nearer in self._stores and type(entry.body) is BytesBody:
-                self._offer(key, entry, nearer, always)
+                self.filler.offer(key, entry, nearer, always)
 
     def _fill(self, key: Key, entry: Entry, names: Iterable[str]) -> None:
         for name in names:
-            self._offer(key, entry, name, always)
+            self.filler.offer(key, entry, name, always)
 
     def _keeps(self, entry: Entry) -> bool:
         body = entry.body

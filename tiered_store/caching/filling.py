@@ -1,0 +1,104 @@
+"""
+Offer copies to tiers, those that are too large for memory behind the caller's back.
+"""
+
+from __future__ import annotations
+
+import contextvars
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+
+from tiered_store.body import BytesBody
+from tiered_store.caching.download import Download
+from tiered_store.caching.origin import WHOLE
+from tiered_store.caching.telling import Teller
+from tiered_store.errors import StoreError
+from tiered_store.key import Key
+from tiered_store.policies.coherence import Fill
+from tiered_store.tiers.tier import Entry, Tier
+from tiered_store.workers import Workers
+
+
+class Filler:
+    """
+    Fills *tiers*, by name; one that fails is passed over.
+
+    Of the objects that are too large for memory, eight are fetched at once; more are
+    served without being kept.
+    """
+
+    def __init__(self, tiers: Mapping[str, Tier], teller: Teller) -> None:
+        self._tiers = tiers
+        self._teller = teller
+        self._workers = Workers("fills", 8)
+        self._arriving: dict[Key, tuple[Entry, Fill]] = {}
+
+    def offer(
+        self, key: Key, entry: Entry, name: str, allowed: Callable[[], bool]
+    ) -> StoreError | None:
+        """Offer *entry* to the tier called *name*; return why it failed, if it did."""
+        tier = self._tiers[name]
+        body = entry.body
+        if body is not None and body.provisional and tier.ttl is None:
+            return None  # nothing would ever end it
+        try:
+            kept = tier.put(key, entry, allowed)
+        except StoreError as error:
+            self._teller.bypassed(key, name, error)
+            return error
+        if kept:
+            self._teller.filled(key, name, entry.record)
+        return None
+
+    def keep(
+        self,
+        key: Key,
+        entry: Entry,
+        names: Iterable[str],
+        fill: Fill,
+        offer: Callable[[Key, Entry, Iterable[str]], None],
+    ) -> Entry:
+        """
+        Have *offer* called with *entry* and tiers of *names*; return what to serve.
+
+        Of what is too large for memory, whoever asks meanwhile reads the bytes as they
+        arrive; they are fetched once.
+        """
+        body = entry.body
+        if body is None or body.size <= WHOLE or type(body) is BytesBody:
+            offer(key, entry, names)
+            return entry
+        takers = [name for name in names if self._tiers[name].max_object >= body.size]
+        if not takers:
+            return entry
+        download = Download(body)
+        arriving = Entry(entry.record, download.body)
+        held = ExitStack()
+        held.enter_context(fill.going_on())
+        place = self._arriving[key] = (arriving, fill)
+
+        def work() -> None:
+            with held:
+                try:
+                    offer(key, arriving, takers)
+                finally:
+                    if self._arriving.get(key) is place:
+                        del self._arriving[key]
+                    if isinstance(download.failure, StoreError):
+                        self._teller.bypassed(key, takers[0], download.failure)
+
+        if contextvars.Context().run(self._workers.offer, work):
+            return arriving
+        del self._arriving[key]
+        held.close()
+        download.abandon()
+        return entry
+
+    def arriving(self, key: Key) -> tuple[Entry, Fill] | None:
+        """Return what is on its way, and the fetch that brings it."""
+        return self._arriving.get(key)
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._workers.close()
