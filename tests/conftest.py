@@ -7,7 +7,11 @@ import pytest
 from tiered_store.testing.conformance import LEDGER
 
 
-pytest_plugins = ["tests.servers.redis", "tests.servers.s3"]
+pytest_plugins = [
+    "tests.servers.postgres",
+    "tests.servers.redis",
+    "tests.servers.s3",
+]
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

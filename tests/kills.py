@@ -4,6 +4,7 @@ Kill processes that write to two directories with one journal, and look what is 
 .. code-block:: text
 
    python -m tests.kills FOLDER --rounds 200 --seed 7
+   python -m tests.kills FOLDER --rounds 200 --journal redis://127.0.0.1:6379/0
 
 In each round two processes put, delete, read and repair a few objects, sometimes with
 a replica away, until both are killed.  Afterwards every object must be what some
@@ -29,6 +30,9 @@ from tests.histories import Change, History
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.body import Body
 from tiered_store.errors import NotFoundError, StoreError
+from tiered_store.journals.journal import Journal
+from tiered_store.journals.redis import RedisJournal
+from tiered_store.journals.sql import SQLJournal
 from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.key import Key
 from tiered_store.replication.placement import ReadPolicy
@@ -48,10 +52,17 @@ def made_of(token: str) -> bytes:
 
 
 class Place:
-    """Two directories and a journal."""
+    """
+    Two directories and a journal.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        journal: The URL of one that a fleet shares; by default a file.
+    """
+
+    def __init__(self, folder: Path, journal: str | None = None) -> None:
         self.folder = folder
+        self.lease_ttl = 0.0 if journal is None else 0.1
+        self._url = journal
         self.backends = {
             name: FileSystemStore(str(folder / name), create=True) for name in NAMES
         }
@@ -60,12 +71,20 @@ class Place:
         faults = {name: FaultStore(self.backends[name]) for name in NAMES}
         store = ReplicatedStore(
             faults,
-            journal=SQLiteJournal(str(self.folder / "journal.db")),
+            journal=self._journal(),
             read=ReadPolicy(order=[first]),
             breaker=None,
             workers=0,
         )
         return store, faults
+
+    def _journal(self) -> Journal:
+        if self._url is None:
+            return SQLiteJournal(str(self.folder / "journal.db"))
+        # files have no requests that arrive when their process is dead
+        if self._url.startswith("redis"):
+            return RedisJournal(self._url, quarantine=0, lease_ttl=self.lease_ttl)
+        return SQLJournal(self._url, quarantine=0, lease_ttl=self.lease_ttl)
 
     def contents(self, key: Key) -> set[bytes | None]:
         return {content(backend, key) for backend in self.backends.values()}
@@ -138,8 +157,8 @@ def write_all(descriptor: int, line: str) -> None:
 class Campaign:
     """Rounds of kills, and what is known of each object."""
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        self.place = Place(folder)
+    def __init__(self, folder: Path, seed: int, journal: str | None = None) -> None:
+        self.place = Place(folder, journal)
         self.chance = random.Random(seed)
         self.histories = [History() for _ in KEYS]
         self.counts = {"kills": 0, "acknowledged": 0, "in_doubt": 0, "behind": 0}
@@ -151,6 +170,7 @@ class Campaign:
             killed = worker.kill()
             self.counts["kills"] += 1
             self.note(worker.told(), killed)
+        time.sleep(1.2 * self.place.lease_ttl)  # until the leases of the dead end
         self.look()
         if self.chance.random() < 0.6:
             self.repair()
@@ -200,8 +220,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--journal")
     arguments = parser.parse_args()
-    campaign = Campaign(arguments.folder, arguments.seed)
+    campaign = Campaign(arguments.folder, arguments.seed, arguments.journal)
     for number in range(arguments.rounds):
         try:
             campaign.round(number)

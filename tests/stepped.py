@@ -94,6 +94,7 @@ class SteppedJournal(Journal):
         self.inner = inner
         self.capacity = inner.capacity
         self.clock = inner.clock
+        self.quarantine = inner.quarantine
         self._process = process
 
     def lease(self, key: Key, seconds: float) -> Lease | None:

@@ -50,7 +50,7 @@ LAYERS = (
         ),
         *("lifecycle", "workers", "combine"),
     ),
-    ("store", "foreign", "wrapper", "tree"),
+    ("store", "foreign", "wrapper", "tree", "explanation"),
     ("policies", "journals", "tiers", "clients", "replication", "caching"),
     ("backends", "wrappers"),
     ("config",),
@@ -64,6 +64,7 @@ OWNERS = {
     "s3transfer": ("tiered_store.backends.s3",),
     "redis": ("tiered_store.clients.redis",),
     "sqlite3": ("tiered_store.journals", "tiered_store.replication.seen"),
+    "sqlalchemy": ("tiered_store.journals.sql",),
     "yaml": ("tiered_store.config",),
     "pydantic": ("tiered_store.config",),
     "tenacity": ("tiered_store.wrappers.retry",),
@@ -71,7 +72,7 @@ OWNERS = {
     "click": ("tiered_store.cli",),
     "cryptography": ("tiered_store.wrappers.encrypted",),
     "PIL": ("tiered_store.demo",),
-    "pytest": ("tiered_store.testing.conformance",),
+    "pytest": ("tiered_store.testing.conformance", "tiered_store.testing.journals"),
     "hypothesis": (),
     "moto": (),
     "fakeredis": (),
@@ -193,7 +194,7 @@ def loaded_by(statement: str) -> set[str]:
 
 
 HEAVY = {"boto3", "botocore", "s3transfer", "redis", "urllib3", "pydantic", "yaml"}
-HEAVY |= {"typer", "rich", "pytest", "hypothesis", "sqlite3", "PIL"}
+HEAVY |= {"typer", "rich", "pytest", "hypothesis", "sqlite3", "sqlalchemy", "PIL"}
 
 
 @pytest.mark.parametrize(

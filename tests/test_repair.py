@@ -505,7 +505,7 @@ def test_a_journal_that_fails_ends_a_pass(pair) -> None:
     pair.leave_behind("us")
 
     class Failing(MemoryJournal):
-        def clear(self, row):
+        def complete(self, row):
             raise UnavailableError("the journal is away")
 
     failing = Failing()

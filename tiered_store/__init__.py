@@ -40,8 +40,12 @@ if TYPE_CHECKING:
         UnavailableError,
         UnsupportedError,
     )
+    from tiered_store.explanation import explain
+    from tiered_store.findings import Explanation, Finding
     from tiered_store.foreign import as_store
     from tiered_store.journals.memory import MemoryJournal
+    from tiered_store.journals.redis import RedisJournal
+    from tiered_store.journals.sql import SQLJournal
     from tiered_store.journals.sqlite import SQLiteJournal
     from tiered_store.key import Key
     from tiered_store.policies.breaker import BreakerPolicy
@@ -49,6 +53,7 @@ if TYPE_CHECKING:
     from tiered_store.replication.placement import ReadPolicy, Reproducible
     from tiered_store.store import Store
     from tiered_store.tiers.memory import MemoryTier
+    from tiered_store.tiers.redis import RedisTier
     from tiered_store.tiers.store import StoreTier
     from tiered_store.tree import label, observe
     from tiered_store.units import Secret
@@ -101,8 +106,11 @@ __all__ = [
     "ShadowStore",
     # what they are made with
     "MemoryTier",
+    "RedisTier",
     "StoreTier",
     "SQLiteJournal",
+    "RedisJournal",
+    "SQLJournal",
     "MemoryJournal",
     "BreakerPolicy",
     "ReadPolicy",
@@ -112,6 +120,7 @@ __all__ = [
     # around any of them
     "as_store",
     "deadline",
+    "explain",
     "label",
     "observe",
     # for authors of stores
@@ -120,6 +129,8 @@ __all__ = [
     "Key",
     "Body",
     "Stat",
+    "Finding",
+    "Explanation",
     # errors
     "StoreError",
     "NotFoundError",
@@ -166,8 +177,11 @@ _ELSEWHERE = {
     "MigratingStore": "wrappers.migrating",
     "ShadowStore": "wrappers.shadow",
     "MemoryTier": "tiers.memory",
+    "RedisTier": "tiers.redis",
     "StoreTier": "tiers.store",
     "SQLiteJournal": "journals.sqlite",
+    "RedisJournal": "journals.redis",
+    "SQLJournal": "journals.sql",
     "MemoryJournal": "journals.memory",
     "BreakerPolicy": "policies.breaker",
     "ReadPolicy": "replication.placement",
@@ -176,6 +190,7 @@ _ELSEWHERE = {
     "Secret": "units",
     "as_store": "foreign",
     "deadline": "deadlines",
+    "explain": "explanation",
     "label": "tree",
     "observe": "tree",
     "Store": "store",
@@ -183,6 +198,8 @@ _ELSEWHERE = {
     "Key": "key",
     "Body": "body",
     "Stat": "body",
+    "Finding": "findings",
+    "Explanation": "findings",
 }
 
 

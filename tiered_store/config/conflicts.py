@@ -4,8 +4,6 @@ What two stores of one configuration must not share.
 
 from __future__ import annotations
 
-import os
-
 from collections.abc import Iterator
 
 from tiered_store.config.builder import Builder
@@ -24,8 +22,6 @@ def shared_journals(builder: Builder) -> Iterator[tuple[Node, str]]:
         journal = getattr(store, "journal", None)
         if journal is None or not hasattr(store, "replicas"):
             continue
-        path = getattr(journal, "path", None)
-        which = os.path.abspath(path) if isinstance(path, str) else id(journal)
-        owner = owners.setdefault(which, node)
+        owner = owners.setdefault(journal.place or id(journal), node)
         if owner is not node:
             yield node, f"its journal is that of {owner.path} already; give it its own"

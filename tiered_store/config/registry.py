@@ -54,6 +54,8 @@ STORES: Types = {
 }
 JOURNALS: Types = {
     "sqlite": "tiered_store.journals.sqlite:SQLiteJournal",
+    "redis": "tiered_store.journals.redis:RedisJournal",
+    "sql": "tiered_store.journals.sql:SQLJournal",
     "memory": "tiered_store.journals.memory:MemoryJournal",
 }
 TIERS: Types = {

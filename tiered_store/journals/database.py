@@ -35,6 +35,7 @@ _TABLES = (
         key TEXT, replica TEXT, verb TEXT NOT NULL, intent TEXT NOT NULL, prior TEXT,
         sequence INTEGER NOT NULL, since REAL NOT NULL, reproducible INTEGER NOT NULL,
         attempts INTEGER NOT NULL, retry_at REAL NOT NULL, last_error TEXT,
+        quarantine REAL NOT NULL,
         PRIMARY KEY (key, replica)
     ) WITHOUT ROWID
     """,
@@ -232,13 +233,17 @@ class Database:
             )
 
     def _failure(self, error: sqlite3.Error) -> StoreError:
-        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        message = f"the journal {self.path!r} cannot be used: {error}"
-        if code == sqlite3.SQLITE_FULL:
-            return FullError(message)
-        if code in _WRONG:
-            return MisconfiguredError(message)
-        return UnavailableError(message, retryable=code in _PASSING)
+        return meaning(error, f"the journal {self.path!r} cannot be used: {error}")
+
+
+def meaning(error: sqlite3.Error, message: str) -> StoreError:
+    """Return what *error* of SQLite means, in the words of *message*."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return FullError(message)
+    if code in _WRONG:
+        return MisconfiguredError(message)
+    return UnavailableError(message, retryable=code in _PASSING)
 
 
 _inherited: list[sqlite3.Connection] = []

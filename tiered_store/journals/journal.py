@@ -7,30 +7,28 @@ acknowledged are clean, the others are known to be behind.  Whatever happens in
 between, a crash included, leaves rows that tell what must be looked at.  No content is
 kept: what a replica missed is copied from one that did not.
 
-The rules were model-checked with faults and crashes at every step; leaving out any of
-them lets deleted objects return or acknowledged ones get lost.  They are here, once,
-so that a journal's author writes only where rows are kept.
+What becomes of rows is said once, in :mod:`tiered_store.journals.rules`, so that a
+journal's author writes only where they are kept.
+
+A lease keeps writers of one object apart.  On one machine it ends with its holder; over
+a network it can be lost while its holder goes on, unaware.  So nothing is safe because
+of a lease alone: every write has a *sequence*, whoever ends finds out by it that
+somebody came in between, and leaves what they both touched in doubt; and where a change
+may still take effect that nobody waits for any more, the row stays in *quarantine*, and
+what is there is looked at again when that is over.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import FullError
+from tiered_store.journals import rules
 from tiered_store.journals.keylocks import Lease
-from tiered_store.journals.row import (
-    Backlog,
-    Intent,
-    Mark,
-    Missed,
-    Row,
-    Rows,
-    name_of,
-)
+from tiered_store.journals.row import Backlog, Intent, Mark, Row, Rows, name_of
 from tiered_store.key import Key
 
 
@@ -53,11 +51,24 @@ class Journal(ABC):
         capacity: Rows; a write that would exceed it raises
             :class:`~tiered_store.errors.FullError` before any replica is touched.
         local: A look-up costs microseconds, no network.
+        quarantine: Seconds in which a change may still take effect though nobody waits
+            for it: a request that timed out, a writer that lost its lease.  At 0 there
+            are no such changes, and a crash is recovered from at once.
     """
 
     capacity: int
     local: bool = False
+    quarantine: float = 0.0
     clock: Clock = SYSTEM
+
+    @property
+    def place(self) -> Hashable | None:
+        """
+        Where the rows are: two journals of the same place are one.
+
+        None if nobody else can have one there.
+        """
+        return None
 
     # -- for a store ---------------------------------------------------------
 
@@ -66,7 +77,8 @@ class Journal(ABC):
         """
         Return the only lease on *key*, None if it was not to be had in *seconds*.
 
-        It may be released by any thread, and ends with the process that holds it.
+        It may be released by any thread, and ends with the process that holds it, at
+        once or some time after.
         """
 
     @abstractmethod
@@ -82,63 +94,32 @@ class Journal(ABC):
         Raises:
             FullError: There is no room for the rows.
         """
+        return self._update(
+            key,
+            lambda rows, fresh: rules.begin(
+                rows, self._step(fresh), key, intents, reproducible
+            ),
+        )
 
-        def rule(rows: Rows, fresh: int) -> Mark:
-            mark = Mark(key, fresh, intents, reproducible)
-            self._doubt(rows, mark)
-            return mark
-
-        return self._update(key, rule)
-
-    def settle(self, mark: Mark, outcomes: Mapping[str, BaseException | None]) -> None:
+    def settle(self, mark: Mark, outcomes: rules.Outcomes) -> None:
         """
         Say how the write *mark* went: by replica, its error or None.
 
         If one replica took a put, or in any case if it was a delete, that is how the
         object is from now on; the others are behind.  Otherwise all stay in doubt.
+        A replica that took it keeps a row while an earlier write may still land there.
         """
-        done = {name for name, error in outcomes.items() if error is None}
-        wanted = mark.intents.values()
-        taken = "put" not in wanted or any(mark.intents[name] == "put" for name in done)
-
-        def rule(rows: Rows, fresh: int) -> None:
-            if not rows or any(row.sequence != mark.sequence for row in rows.values()):
-                # another write came in between, which a lease should have prevented
-                overtaken = replace(mark, sequence=fresh)
-                self._doubt(rows, overtaken)
-                return
-            for name, row in list(rows.items()):
-                error = outcomes.get(name)
-                last_error = str(error) if error is not None else row.last_error
-                if taken and name in done:
-                    del rows[name]
-                elif taken:
-                    verb = row.intent
-                    rows[name] = replace(
-                        row, verb=verb, prior=None, last_error=last_error
-                    )
-                else:
-                    rows[name] = replace(row, last_error=last_error)
-
-        self._update(mark.key, rule)
+        self._update(
+            mark.key,
+            lambda rows, fresh: rules.settle(rows, self._step(fresh), mark, outcomes),
+        )
 
     def withdraw(self, mark: Mark) -> None:
         """Undo :meth:`begin`, for a write that changed nothing anywhere."""
-
-        def rule(rows: Rows, fresh: int) -> None:
-            for name, row in list(rows.items()):
-                if row.sequence != mark.sequence:
-                    continue
-                if row.prior is None:
-                    del rows[name]
-                else:
-                    # an earlier doubt is settled by looking, whatever was wanted
-                    intent = "put" if row.prior == "in_doubt" else row.prior
-                    rows[name] = replace(
-                        row, verb=row.prior, intent=intent, prior=None, sequence=fresh
-                    )
-
-        self._update(mark.key, rule)
+        self._update(
+            mark.key,
+            lambda rows, fresh: rules.withdraw(rows, self._step(fresh), mark),
+        )
 
     def lack(self, key: Key, replicas: Iterable[str]) -> bool:
         """
@@ -147,16 +128,12 @@ class Journal(ABC):
         Nothing is noted if *key* has any row, or if there is no room: it is a reader
         who says so, and a write under way knows better.
         """
-
-        def rule(rows: Rows, fresh: int) -> bool:
-            if rows:
-                return False
-            for name in replicas:
-                rows[name] = self._behind(name, key, "put", fresh)
-            return True
-
+        lacking = tuple(replicas)
         try:
-            return self._update(key, rule)
+            return self._update(
+                key,
+                lambda rows, fresh: rules.lack(rows, self._step(fresh), key, lacking),
+            )
         except FullError:
             return False
 
@@ -168,44 +145,40 @@ class Journal(ABC):
         """
         Say what each replica misses, None for nothing; return whether it was noted.
 
-        Nothing is if the rows are not those that were *seen* any more.
+        Nothing is if the rows are not those that were *seen* any more, nor before they
+        have been in quarantine.
         """
-
-        def rule(rows: Rows, fresh: int) -> bool:
-            if _sequences(rows) != _sequences(seen):
-                return False
-            for name, verb in missed.items():
-                old = rows.pop(name, None)
-                if verb is not None:
-                    rows[name] = self._behind(name, key, verb, fresh, old)
-            return True
-
-        return self._update(key, rule)
+        return self._update(
+            key,
+            lambda rows, fresh: rules.resolve(
+                rows, self._step(fresh), key, seen, missed
+            ),
+        )
 
     def clear(self, row: Row) -> bool:
-        """Drop *row*, unless a later write has replaced it; return whether it went."""
+        """
+        Drop *row*; return whether it went.
 
-        def rule(rows: Rows, fresh: int) -> bool:
-            if not _is_current(rows, row):
-                return False
-            del rows[row.replica]
-            return True
+        It does not if a later write has replaced it, nor while it is in quarantine.
+        """
+        return self._update(
+            row.key, lambda rows, fresh: rules.clear(rows, self._step(fresh), row)
+        )
 
-        return self._update(row.key, rule)
+    def complete(self, row: Row) -> bool:
+        """
+        Drop *row*, for its replica was brought up to date; return whether it went.
+
+        If a later write has replaced it, which a lease should have prevented, that
+        replica may just have been given what the write had replaced: it is behind.
+        """
+        return self._update(
+            row.key, lambda rows, fresh: rules.complete(rows, self._step(fresh), row)
+        )
 
     def blame(self, row: Row, error: str, retry_at: float) -> None:
         """Note that a repair of *row* failed, unless a later write has replaced it."""
-
-        def rule(rows: Rows, fresh: int) -> None:
-            if _is_current(rows, row):
-                rows[row.replica] = replace(
-                    rows[row.replica],
-                    attempts=row.attempts + 1,
-                    retry_at=retry_at,
-                    last_error=error,
-                )
-
-        self._update(row.key, rule)
+        self._update(row.key, lambda rows, _: rules.blame(rows, row, error, retry_at))
 
     def pending(self, replica: str | None = None) -> Iterator[Row]:
         """Yield every row, or those of *replica*, those of one key together."""
@@ -242,52 +215,11 @@ class Journal(ABC):
     def _page(
         self, replica: str | None, after: tuple[str, str], limit: int
     ) -> list[Row]:
-        """Return rows by ``name_of(key)`` and replica, beginning behind *after*."""
+        """
+        Return rows behind *after*, which is ``name_of(key)`` and replica of one.
 
-    # -- what the rules share ------------------------------------------------
+        The order is the journal's own, but the rows of one key are together.
+        """
 
-    def _doubt(self, rows: Rows, mark: Mark) -> None:
-        # a replica that this store does not know any more misses the write as well
-        other: Intent = "put" if "put" in mark.intents.values() else "delete"
-        for name in {*mark.intents, *rows}:
-            old = rows.get(name)
-            rows[name] = Row(
-                replica=name,
-                key=mark.key,
-                verb="in_doubt",
-                intent=mark.intents.get(name, other),
-                prior=_prior(old),
-                sequence=mark.sequence,
-                since=self.clock.time() if old is None else old.since,
-                reproducible=mark.reproducible,
-                last_error=None if old is None else old.last_error,
-            )
-
-    def _behind(
-        self, name: str, key: Key, verb: Intent, sequence: int, old: Row | None = None
-    ) -> Row:
-        return Row(
-            replica=name,
-            key=key,
-            verb=verb,
-            intent=verb,
-            sequence=sequence,
-            since=self.clock.time() if old is None else old.since,
-            reproducible=old is not None and old.reproducible,
-            last_error=None if old is None else old.last_error,
-        )
-
-
-def _prior(old: Row | None) -> Missed | None:
-    if old is None or old.verb != "in_doubt":
-        return None if old is None else old.verb
-    return old.prior or "in_doubt"
-
-
-def _sequences(rows: Mapping[str, Row]) -> dict[str, int]:
-    return {name: row.sequence for name, row in rows.items()}
-
-
-def _is_current(rows: Mapping[str, Row], row: Row) -> bool:
-    current = rows.get(row.replica)
-    return current is not None and current.sequence == row.sequence
+    def _step(self, fresh: int) -> rules.Step:
+        return rules.Step(fresh, self.clock.time(), self.quarantine)

@@ -107,7 +107,7 @@ class FileLocks:
             return None
         try:
             place = _place(key)
-            if self._lock(place, ends):
+            if poll(lambda: self._lock(place), ends):
                 return Lease(lambda: self._release(place, ours))
         except BaseException:
             ours.release()
@@ -115,27 +115,32 @@ class FileLocks:
         ours.release()
         return None
 
-    def _lock(self, place: int, ends: float) -> bool:
-        pause = _FIRST_POLL
-        while True:
-            try:
-                fcntl.lockf(
-                    self._descriptor.number, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place
-                )
-            except (BlockingIOError, PermissionError):  # POSIX allows either
-                left = ends - time.monotonic()
-                if left <= 0:
-                    return False
-                time.sleep(min(pause, left))
-                pause = min(2 * pause, _LAST_POLL)
-            else:
-                return True
+    def _lock(self, place: int) -> bool:
+        try:
+            fcntl.lockf(
+                self._descriptor.number, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place
+            )
+        except (BlockingIOError, PermissionError):  # POSIX allows either
+            return False
+        return True
 
     def _release(self, place: int, ours: Lease) -> None:
         try:
             fcntl.lockf(self._descriptor.number, fcntl.LOCK_UN, 1, place)
         finally:
             ours.release()
+
+
+def poll(attempt: Callable[[], bool], ends: float) -> bool:
+    """Return whether *attempt* succeeded, at once or before the monotonic *ends*."""
+    pause = _FIRST_POLL
+    while not attempt():
+        left = ends - time.monotonic()
+        if left <= 0:
+            return False
+        time.sleep(min(pause, left))
+        pause = min(2 * pause, _LAST_POLL)
+    return True
 
 
 class _Files:
@@ -180,6 +185,11 @@ def file_locks(path: str) -> FileLocks:
     return _files.at(path)
 
 
+def number_of(name: str) -> int:
+    """Return a number of 64 bits that stands for *name*."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big")
+
+
 def _place(key: Key) -> int:
-    digest = hashlib.blake2b(repr(tuple(key)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 2  # an offset, so it must stay positive
+    return number_of(repr(tuple(key))) >> 2  # an offset, so it must stay positive

@@ -36,6 +36,8 @@ class Row:
         attempts: Repairs that failed.
         retry_at: When the next one should be tried, in seconds since the epoch.
         last_error: Why the last one failed, or the write.
+        quarantine: Until when a change that nobody waits for any more may still take
+            effect there, in seconds since the epoch; the row stays until then.
     """
 
     replica: str
@@ -49,6 +51,7 @@ class Row:
     attempts: int = 0
     retry_at: float = 0.0
     last_error: str | None = None
+    quarantine: float = 0.0
 
     @property
     def behind(self) -> bool:
@@ -66,12 +69,18 @@ def is_gone(rows: Mapping[str, Row]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A write that has begun, and what it wants of each replica."""
+    """
+    A write that has begun, and what it wants of each replica.
+
+    Attributes:
+        quarantine: By replica, until when an earlier write may still take effect.
+    """
 
     key: Key
     sequence: int
     intents: Mapping[str, Intent]
     reproducible: bool
+    quarantine: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

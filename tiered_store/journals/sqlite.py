@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 _COLUMNS = (
     "key, replica, verb, intent, prior, sequence, since, reproducible, "
-    "attempts, retry_at, last_error"
+    "attempts, retry_at, last_error, quarantine"
 )
 _OF_KEY = f"SELECT {_COLUMNS} FROM pending WHERE key = ?"  # noqa: S608 - constants
 _PAGE = (
@@ -43,7 +43,7 @@ _PAGE = (
 )
 _WRITE = (
     f"INSERT OR REPLACE INTO pending ({_COLUMNS}) "  # noqa: S608 - constants
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _DELETE = "DELETE FROM pending WHERE key = ? AND replica = ?"
 _COUNT = "UPDATE state SET sequence = ?, size = size + ?"
@@ -100,6 +100,11 @@ class SQLiteJournal(Journal):
             busy=busy,
         )
         self._locks: FileLocks | None = None
+
+    @property
+    def place(self) -> str:
+        """Where the file is."""
+        return self._database.path
 
     def lease(self, key: Key, seconds: float) -> Lease | None:
         self._database.check_folder()
@@ -176,7 +181,7 @@ def _write(connection: sqlite3.Connection, name: str, old: Rows, new: Rows) -> N
 
 def _row(values: tuple[Any, ...], key: Key) -> Row:
     _, replica, verb, intent, prior, sequence, since, reproducible, *rest = values
-    attempts, retry_at, last_error = rest
+    attempts, retry_at, last_error, quarantine = rest
     return Row(
         replica=replica,
         key=key,
@@ -189,6 +194,7 @@ def _row(values: tuple[Any, ...], key: Key) -> Row:
         attempts=attempts,
         retry_at=retry_at,
         last_error=last_error,
+        quarantine=quarantine,
     )
 
 
@@ -205,4 +211,5 @@ def _values(row: Row, name: str) -> tuple[Any, ...]:
         row.attempts,
         row.retry_at,
         row.last_error,
+        row.quarantine,
     )

@@ -214,7 +214,7 @@ class Repair:
             return RepairReport(down=1)
         except Exception as error:  # noqa: BLE001 - one object's bug is not the others'
             return self._blame([row], error)
-        if not self._journal.clear(row):
+        if not self._journal.complete(row):
             return RepairReport(busy=1)
         self._told(row.key, row.replica, done)
         return RepairReport(repaired=1)

@@ -1,0 +1,242 @@
+"""
+What becomes of the rows of one object, rule by rule.
+
+They were model-checked with faults and crashes at every step; leaving out any of them
+lets deleted objects return or acknowledged ones get lost.  Each changes the rows that
+it is given and nothing else, so a journal may apply it again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from tiered_store.journals.row import Intent, Mark, Missed, Row, Rows
+from tiered_store.key import Key
+
+
+Outcomes = Mapping[str, BaseException | None]
+
+_LONGEST = 500  # characters of an error that are kept
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """
+    One change of the rows of one object.
+
+    Attributes:
+        fresh: A sequence number that no row has had.
+        now: In seconds since the epoch.
+        quarantine: Seconds in which what nobody waits for may still take effect.
+    """
+
+    fresh: int
+    now: float
+    quarantine: float
+
+
+# -- of a write --------------------------------------------------------------
+
+
+def begin(
+    rows: Rows,
+    step: Step,
+    key: Key,
+    intents: Mapping[str, Intent],
+    reproducible: bool,
+) -> Mark:
+    """Mark the replicas of *intents*, and those behind, as in doubt."""
+    mark = Mark(key, step.fresh, intents, reproducible, _inherited(rows, step))
+    _doubt(rows, step, mark)
+    return mark
+
+
+def settle(rows: Rows, step: Step, mark: Mark, outcomes: Outcomes) -> None:
+    """Say how the write *mark* went."""
+    done = {name for name, error in outcomes.items() if error is None}
+    if not rows or any(row.sequence != mark.sequence for row in rows.values()):
+        # another write came in between, which a lease should have prevented
+        _doubt(rows, step, replace(mark, sequence=step.fresh))
+        for name in done:  # has one of the two, and nothing older
+            rows[name] = replace(rows[name], prior=None)
+        return
+    for name, error in outcomes.items():
+        if error is not None and name in rows:
+            rows[name] = replace(rows[name], last_error=worded(error))
+    puts = {name for name in done if mark.intents[name] == "put"}
+    if "put" in mark.intents.values() and not puts:
+        return
+    late = {name: _late(step, mark, name, outcomes.get(name)) for name in rows}
+    sound = any(not late[name] for name in puts & late.keys())
+    for name, row in list(rows.items()):
+        if name in done and not late[name]:
+            del rows[name]
+            continue
+        # who has it, and may have an older one later, is behind too, unless all are
+        doubtful = name in puts and not sound
+        verb: Missed = "in_doubt" if doubtful else row.intent
+        rows[name] = replace(row, verb=verb, prior=None, quarantine=late[name])
+
+
+def withdraw(rows: Rows, step: Step, mark: Mark) -> None:
+    """Put the rows back as they were before the write *mark*."""
+    for name, row in list(rows.items()):
+        if row.sequence != mark.sequence:
+            continue
+        if row.prior is None:
+            del rows[name]
+            continue
+        rows[name] = replace(
+            row,
+            verb=row.prior,
+            # an earlier doubt is settled by looking, whatever was wanted
+            intent="put" if row.prior == "in_doubt" else row.prior,
+            prior=None,
+            sequence=step.fresh,
+            quarantine=mark.quarantine.get(name, 0.0),
+        )
+
+
+def lack(rows: Rows, step: Step, key: Key, replicas: Iterable[str]) -> bool:
+    """Note that *replicas* lack the object, unless anything is known of it."""
+    if rows:
+        return False
+    for name in replicas:
+        rows[name] = _behind(step, name, key, "put")
+    return True
+
+
+# -- of a repair -------------------------------------------------------------
+
+
+def resolve(
+    rows: Rows,
+    step: Step,
+    key: Key,
+    seen: Mapping[str, Row],
+    missed: Mapping[str, Intent | None],
+) -> bool:
+    """Say what each replica misses, if the rows are as *seen* and nothing is late."""
+    if _sequences(rows) != _sequences(seen):
+        return False
+    inherited = _inherited(rows, step)
+    if inherited:
+        for name, until in inherited.items():
+            rows[name] = replace(rows[name], quarantine=until)
+        return False
+    for name, verb in missed.items():
+        old = rows.pop(name, None)
+        if verb is not None:
+            rows[name] = _behind(step, name, key, verb, old)
+    return True
+
+
+def clear(rows: Rows, step: Step, row: Row) -> bool:
+    """Drop *row*, unless it has been replaced or is in quarantine."""
+    current = rows.get(row.replica)
+    if current is None or current.sequence != row.sequence:
+        return False
+    if current.quarantine > step.now:
+        return False
+    del rows[row.replica]
+    return True
+
+
+def complete(rows: Rows, step: Step, row: Row) -> bool:
+    """Drop *row*, or note what its repair may have done to a later write."""
+    current = rows.get(row.replica)
+    if current is not None and current.sequence == row.sequence:
+        return clear(rows, step, row)
+    if current is None:
+        current = _behind(step, row.replica, row.key, "put")
+    elif not current.behind:
+        current = replace(current, prior="put")
+    rows[row.replica] = replace(current, sequence=step.fresh)
+    return False
+
+
+def blame(rows: Rows, row: Row, error: str, retry_at: float) -> None:
+    """Note that a repair of *row* failed, unless it has been replaced."""
+    current = rows.get(row.replica)
+    if current is not None and current.sequence == row.sequence:
+        rows[row.replica] = replace(
+            current,
+            attempts=row.attempts + 1,
+            retry_at=retry_at,
+            last_error=worded(error),
+        )
+
+
+# -- what they share ---------------------------------------------------------
+
+
+def worded(error: BaseException | str) -> str:
+    """Return *error* as text that any journal can keep."""
+    told = str(error)[:_LONGEST]
+    return told.encode(errors="replace").decode().replace("\0", "?")
+
+
+def _doubt(rows: Rows, step: Step, mark: Mark) -> None:
+    # a replica that this store does not know any more misses the write as well
+    other: Intent = "put" if "put" in mark.intents.values() else "delete"
+    for name in {*mark.intents, *rows}:
+        old = rows.get(name)
+        rows[name] = Row(
+            replica=name,
+            key=mark.key,
+            verb="in_doubt",
+            intent=mark.intents.get(name, other),
+            prior=_prior(old),
+            sequence=mark.sequence,
+            since=step.now if old is None else old.since,
+            reproducible=mark.reproducible,
+            last_error=None if old is None else old.last_error,
+        )
+
+
+def _behind(
+    step: Step, name: str, key: Key, verb: Intent, old: Row | None = None
+) -> Row:
+    return Row(
+        replica=name,
+        key=key,
+        verb=verb,
+        intent=verb,
+        sequence=step.fresh,
+        since=step.now if old is None else old.since,
+        reproducible=old is not None and old.reproducible,
+        last_error=None if old is None else old.last_error,
+    )
+
+
+def _prior(old: Row | None) -> Missed | None:
+    if old is None or old.verb != "in_doubt":
+        return None if old is None else old.verb
+    return old.prior or "in_doubt"
+
+
+def _inherited(rows: Rows, step: Step) -> dict[str, float]:
+    """
+    Return until when what came before may still take effect, by replica.
+
+    A doubt that nobody has settled is of a writer which may be dead, or slow.
+    """
+    found = {
+        name: row.quarantine or step.now + step.quarantine
+        for name, row in rows.items()
+        if row.quarantine or row.verb == "in_doubt"
+    }
+    return {name: until for name, until in found.items() if until > step.now}
+
+
+def _late(step: Step, mark: Mark, name: str, error: BaseException | None) -> float:
+    """Return until when something may still take effect on *name*, 0 if nothing."""
+    until = mark.quarantine.get(name, 0.0)
+    if getattr(error, "ambiguous", False):
+        until = max(until, step.now + step.quarantine)
+    return until if until > step.now else 0.0
+
+
+def _sequences(rows: Mapping[str, Row]) -> dict[str, int]:
+    return {name: row.sequence for name, row in rows.items()}

@@ -1,0 +1,145 @@
+"""
+A journal in tables: its options.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import TYPE_CHECKING, Literal, TypeVar
+
+from tiered_store.clock import SYSTEM, Clock
+from tiered_store.errors import ConfigError
+from tiered_store.journals.journal import Journal
+from tiered_store.journals.keylocks import Lease
+from tiered_store.journals.row import Backlog, Row, Rows
+from tiered_store.journals.sequences import Sequences
+from tiered_store.key import Key
+from tiered_store.units import Duration, Secret
+
+
+if TYPE_CHECKING:  # it needs SQLAlchemy, which an extra brings
+    from tiered_store.journals.sql.ledger import Ledger
+
+
+Result = TypeVar("Result")
+
+
+class SQLJournal(Journal):
+    """
+    Rows in tables of the database at *url*.
+
+    Every look-up is a statement, every change a transaction as durable as the database
+    commits.  On PostgreSQL a lease is an advisory lock of a session: it ends with its
+    process or host, never while that merely is slow.  Elsewhere it is a row that ends
+    *lease_ttl* seconds after its holder was last heard of.
+
+    Either can be lost by a writer that goes on: with the session, when the server
+    restarts or the network between fails; or to a pause that is too long.  Such a
+    writer may meet another one; it finds out when it ends, and leaves what both touched
+    in doubt.  What a crashed write left is settled once it has been in *quarantine*.
+    Not promised: if such a writer dies before it finds out, and its request takes
+    effect after the quarantine, its replica differs until it is verified.
+
+    Args:
+        url: Of SQLAlchemy, such as ``postgresql+psycopg://user:password@host/db``.
+        prefix: Begins the names of the tables; journals in one database are told apart
+            by it.
+        leases: ``session`` for PostgreSQL, ``table`` for any database and for one
+            behind a pooler of transactions; by default what the database can.
+        capacity: Rows, about 300 bytes each.
+        lease_ttl: Seconds after which the lease of a process that is not heard of ends,
+            where leases are rows.
+        quarantine: Seconds in which a request may still take effect after nobody waits
+            for it any more.
+        timeout: Seconds for any step; after it the database has failed.
+        connections: At most, besides one for leases.
+
+    Raises:
+        ConfigError: The options do not fit together, or a package is missing.
+    """
+
+    def __init__(
+        self,
+        url: Secret | str,
+        *,
+        prefix: str = "tiered_store_",
+        leases: Literal["session", "table"] | None = None,
+        capacity: int = 1_000_000,
+        lease_ttl: Duration = 30.0,
+        quarantine: Duration = 60.0,
+        timeout: Duration = 5.0,
+        connections: int = 10,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        self.url = Secret(url)
+        self.prefix = prefix
+        self.leases = leases
+        self.capacity = capacity
+        self.lease_ttl = lease_ttl
+        self.quarantine = quarantine
+        self.timeout = timeout
+        self.connections = connections
+        self.clock = clock
+        problems = []
+        if capacity < 1:
+            problems.append(f"capacity: must be at least 1, not {capacity}")
+        if connections < 1:
+            problems.append(f"connections: must be at least 1, not {connections}")
+        if not timeout > 0:
+            problems.append(f"timeout: must be more than zero, not {timeout!r}")
+        if not lease_ttl >= 0.1:
+            problems.append(f"lease_ttl: must be 100ms or more, not {lease_ttl!r}")
+        if not prefix.isidentifier():
+            problems.append(f"prefix: letters, digits and _, not {prefix!r}")
+        if leases not in (None, "session", "table"):
+            problems.append(f"leases: session or table, not {leases!r}")
+        if problems:
+            raise ConfigError(problems)
+        self._sequences = Sequences()
+        self._ledger = self._opened()
+
+    def _opened(self) -> Ledger:
+        try:
+            from tiered_store.journals.sql.ledger import Ledger
+        except ImportError as error:
+            raise ConfigError(
+                "the journal needs a package: pip install 'tiered-store[sqlalchemy]'"
+            ) from error
+
+        return Ledger(
+            self.url.reveal(),
+            prefix=self.prefix,
+            leases=self.leases,
+            capacity=self.capacity,
+            lease_ttl=self.lease_ttl,
+            timeout=self.timeout,
+            connections=self.connections,
+        )
+
+    @property
+    def place(self) -> Hashable:
+        """Where the rows are."""
+        return self.url, self.prefix
+
+    def lease(self, key: Key, seconds: float) -> Lease | None:
+        return self._ledger.lease(key, seconds)
+
+    def rows(self, key: Key) -> Mapping[str, Row]:
+        return self._ledger.rows(key)
+
+    def backlogs(self) -> Mapping[str, Backlog]:
+        return self._ledger.backlogs()
+
+    def short_of(self, copies: int) -> int:
+        return self._ledger.short_of(copies)
+
+    def close(self) -> None:
+        self._ledger.close()
+
+    def _update(self, key: Key, rule: Callable[[Rows, int], Result]) -> Result:
+        return self._ledger.update(key, lambda rows: rule(rows, self._sequences.next()))
+
+    def _page(
+        self, replica: str | None, after: tuple[str, str], limit: int
+    ) -> list[Row]:
+        return self._ledger.page(replica, after, limit)
