@@ -111,7 +111,7 @@ class TestRedisJournal(JournalConformance, FleetRules, TimedRules):
 
     @staticmethod
     def leases(journal):
-        return journal._leases
+        return journal._ledger._leases
 
 
 def test_all_names_are_in_one_slot_of_a_cluster(cluster_setup: ClusterSetup) -> None:
