@@ -24,6 +24,7 @@ from tiered_store.tiers.shared import (
     Listening,
     Looked,
     SharedTier,
+    UnderWay,
 )
 from tiered_store.tiers.tier import FOREVER, Entry, Record
 
@@ -248,6 +249,21 @@ class BoardTier(SharedTier):
             return entry is not None and entry.record.identity == identity
 
         return bool(self._step("current", work, key))
+
+    def under_way(self, key: Key) -> UnderWay | None:
+        def work(place: Place) -> UnderWay | None:
+            if not place.lease:
+                return None
+            what: Literal["fetch", "write"] = (
+                "fetch" if place.lease.startswith("F") else "write"
+            )
+            left = place.lease_ends - self.board.clock.monotonic()
+            awaited = any(bell.token == place.lease[1:] for bell in self.bells)
+            return UnderWay(what, left, awaited)
+
+        found = self._step("under way", work, key)
+        assert found is None or isinstance(found, UnderWay)
+        return found
 
     def clear(self) -> None:
         if self.fate("clear") is not None:

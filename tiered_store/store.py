@@ -212,15 +212,15 @@ class Store(ABC):
             self._answered("keys", None, started)
 
     def findings(self, key: Key) -> Iterator[Finding]:
-        """Yield what this store itself knows of *key*, without its children."""
-        if self.children():
+        """Yield what this store knows of *key* itself, without those underneath."""
+        if any(True for _ in self.underneath(key)):
             return
         try:
             known = self.stat(key)
         except NotFoundError:
             yield Finding(place=str(self), state="absent")
         except StoreError as error:
-            yield Finding(place=str(self), state="failed", facts={"error": str(error)})
+            yield Finding.of(str(self), error)
         else:
             yield Finding(
                 place=str(self),
@@ -258,6 +258,11 @@ class Store(ABC):
     def children(self) -> Mapping[str, Store]:
         """Return the stores underneath, by role."""
         return {}
+
+    def underneath(self, key: Key) -> Iterator[tuple[Store, Key]]:
+        """Yield the stores underneath that may have *key*, and its name there."""
+        for store in self.children().values():
+            yield store, key
 
     def capabilities(self) -> frozenset[Verb]:
         """Return the verbs that this store can do as it is configured."""

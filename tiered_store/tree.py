@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from tiered_store.events import Listener
-from tiered_store.findings import Finding
-from tiered_store.key import Key
 from tiered_store.store import Store
 
 
@@ -27,20 +25,6 @@ def walk(root: Store) -> Iterator[Store]:
         seen.add(id(store))
         yield store
         waiting.extend(reversed(list(store.children().values())))
-
-
-def explain(root: Store, key: Key) -> Iterator[Finding]:
-    """
-    Yield what every place in *root* knows of *key*, from the reader down.
-
-    Each place is asked once; one that fails says so, and nothing is changed.
-    """
-    told: set[str] = set()
-    for store in walk(root):
-        for finding in store.findings(key):
-            if finding.place not in told:
-                told.add(finding.place)
-                yield finding
 
 
 def label(root: _Stack, name: str) -> _Stack:

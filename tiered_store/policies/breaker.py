@@ -204,6 +204,10 @@ class Circuit:
             raise CircuitOpenError(f"not asked: {self._why(now)}")
         return permit
 
+    def why(self) -> str | None:
+        """Return why calls are not made just now, None if they are."""
+        return None if self.state == "closed" else self._why(self._clock.monotonic())
+
     def settle(
         self, permit: Permit, error: BaseException | None, *, timed: bool = True
     ) -> None:

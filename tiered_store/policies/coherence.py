@@ -169,6 +169,19 @@ class Coherence:
                 and all(noted == state.generation for noted in state.fills)
             )
 
+    def under_way(self, key: Key) -> str | None:
+        """Say, for a person, what this process does about *key*; None if nothing."""
+        with self._lock:
+            state = self._states.get(key)
+            found = []
+            if state is not None and state.writers:
+                found.append("a write")
+            if state is not None and (state.flight or state.fills):
+                found.append("a fetch")
+            if self._doubted(key):
+                found.append("a write that failed and may take effect yet")
+        return ", ".join(found) or None
+
     def overtaken(self, key: Key) -> None:
         """Doom every fill of *key* under way: somebody else is writing it."""
         with self._lock:

@@ -12,6 +12,7 @@ from typing import Literal
 from tiered_store.body import Body, Stat
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.events import CircuitChanged
+from tiered_store.findings import Finding
 from tiered_store.key import Key
 from tiered_store.policies.breaker import (
     BreakerPolicy,
@@ -60,6 +61,15 @@ class Guard(Wrapper):
     def _keys(self, prefix: str) -> Iterator[Key]:
         with _through(self.reading, timed=False):  # whoever lists takes their time
             yield from self.child.keys(prefix)
+
+    def findings(self, key: Key) -> Iterator[Finding]:
+        facts = {
+            name: why
+            for name, circuit in (("reads", self.reading), ("writes", self.writing))
+            if (why := circuit.why()) is not None
+        }
+        if facts:
+            yield Finding(place=str(self), state="pending", facts=facts)
 
     def _teller(self, side: Literal["read", "write"]) -> Callable[[State, str], None]:
         def changed(state: State, reason: str) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from tiered_store.errors import CorruptError
 from tiered_store.key import Key
 from tiered_store.tiers.tier import Entry, Tier, always
 
@@ -85,6 +86,22 @@ class Claim:
 
     key: Key
     token: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """
+    What keeps others from filling.
+
+    Attributes:
+        what: Somebody fetches, or several write.
+        seconds: After which it keeps nobody any more, whatever became of it.
+        waited_for: Another process waits for it.
+    """
+
+    what: Literal["fetch", "write"]
+    seconds: float
+    waited_for: bool = False
 
 
 class SharedTier(Tier):
@@ -169,8 +186,19 @@ class SharedTier(Tier):
         """Say whether the copy called *identity* is the current one; moves no bytes."""
 
     @abstractmethod
+    def under_way(self, key: Key) -> UnderWay | None:
+        """Return what is under way around *key*, in any process; None for nothing."""
+
+    @abstractmethod
     def subscribe(self, listening: Listening) -> None:
         """Tell *listening*, held weakly, what other processes write."""
+
+    def examine(self, key: Key) -> Entry | None:
+        """Return what is known of the current copy, and its bytes if they are here."""
+        looked = self.look(key)
+        if looked.rejected is not None:
+            raise CorruptError("damaged, or of before a restart")
+        return looked.entry
 
     # -- as a plain tier -----------------------------------------------------
 

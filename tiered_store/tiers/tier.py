@@ -111,6 +111,15 @@ class Tier(ABC):
         It may be past its freshness, by *grace* at most.
         """
 
+    def examine(self, key: Key) -> Entry | None:
+        """
+        Do as :meth:`get` does, for a person: nothing is changed.
+
+        Raises:
+            CorruptError: There is something that is not to be served.
+        """
+        return self.get(key)
+
     @abstractmethod
     def put(self, key: Key, entry: Entry, allowed: Callable[[], bool] = always) -> bool:
         """

@@ -40,6 +40,7 @@ from typing import Literal
 from tiered_store import lifecycle
 from tiered_store.body import Body, BytesBody, Stat
 from tiered_store.caching.alone import Alone
+from tiered_store.caching.explaining import findings
 from tiered_store.caching.keeper import Keeper, Parts
 from tiered_store.caching.origin import WHOLE, Freshness, Origin
 from tiered_store.caching.telling import Teller
@@ -158,7 +159,7 @@ class CachedStore(Store):
         self._keeper = self._made()
         self._monotonic = time.monotonic if clock is SYSTEM else clock.monotonic
         self._copies = self._nearest()
-        self._forked = False
+        self._asleep = True
         lifecycle.survive_fork(self)
 
     def _made(self) -> Keeper:
@@ -222,8 +223,8 @@ class CachedStore(Store):
         return super().get_file(object_type, object_id, width, height, mimetype)
 
     def _get(self, key: Key) -> Body:
-        if self._forked:
-            self._forked = False
+        if self._asleep:
+            self._asleep = False
             self._keeper.wake()
             self._copies = self._nearest()
         return self._keeper.read(key)
@@ -235,7 +236,7 @@ class CachedStore(Store):
     def after_fork(self) -> None:
         """Serve nothing of the parent's memory before it is known to be current."""
         self._copies = {}
-        self._forked = True
+        self._asleep = True
 
     # -- writing -------------------------------------------------------------
 
@@ -274,7 +275,10 @@ class CachedStore(Store):
     # -- the rest ------------------------------------------------------------
 
     def findings(self, key: Key) -> Iterator[Finding]:
-        return self._keeper.findings(key, str(self))
+        return findings(self._keeper, key, str(self))
+
+    def underneath(self, key: Key) -> Iterator[tuple[Store, Key]]:
+        yield self.origin, key  # what its tiers have, it tells itself
 
     def _url(self, key: Key) -> str:
         return self.origin.url(key)

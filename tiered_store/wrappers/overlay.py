@@ -20,6 +20,7 @@ from typing import TypeVar
 from tiered_store.body import Body, Stat
 from tiered_store.errors import InvalidError, NotFoundError, UnsupportedError
 from tiered_store.events import Verb
+from tiered_store.findings import Finding
 from tiered_store.foreign import as_store
 from tiered_store.key import Key
 from tiered_store.store import Store, union
@@ -57,6 +58,14 @@ class OverlayStore(Store):
         """What either can do, changes only as *above* can make them."""
         able = union(iter((self.above, self.below)))
         return able - ({"put", "delete"} - self.above.capabilities())
+
+    def findings(self, key: Key) -> Iterator[Finding]:
+        try:
+            self.above.stat(key)
+        except NotFoundError:
+            if self._is_marked(key):
+                facts = {"deleted": "here, whatever is below"}
+                yield Finding(place=str(self), state="absent", facts=facts)
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
         _mark(key)  # which is refused where the key itself looks like one

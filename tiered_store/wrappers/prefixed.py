@@ -62,5 +62,8 @@ class PrefixedStore(Wrapper):
             except InvalidError:  # the prefix alone, or /x: nobody put it from here
                 continue
 
+    def underneath(self, key: Key) -> Iterator[tuple[Store, Key]]:
+        yield self.child, self._inner(key)
+
     def _inner(self, key: Key) -> Key:
         return key._replace(object_type=self.prefix + key.object_type)

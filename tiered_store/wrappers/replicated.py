@@ -23,7 +23,6 @@ from __future__ import annotations
 import functools
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 from typing import Literal
 
 from tiered_store.body import Body, BytesBody, Stat
@@ -44,6 +43,7 @@ from tiered_store.key import Key
 from tiered_store.lent import LentBody
 from tiered_store.policies.breaker import BreakerPolicy
 from tiered_store.policies.guard import guard
+from tiered_store.replication.explaining import findings
 from tiered_store.replication.health import last_resort
 from tiered_store.replication.listing import list_keys
 from tiered_store.replication.placement import Placement, ReadPolicy, Reproducible
@@ -262,14 +262,7 @@ class ReplicatedStore(Store):
         )
 
     def findings(self, key: Key) -> Iterator[Finding]:
-        rows = self._journal.rows(key)
-        if rows:
-            facts = {
-                name: f"{row.verb} since {_when(row.since)}"
-                + (f": {row.last_error}" if row.last_error else "")
-                for name, row in rows.items()
-            }
-            yield Finding(place=f"{self}.journal", state="behind", facts=facts)
+        return findings(str(self), self.replicas, self._journal.rows(key))
 
     def _ordered(self) -> Mapping[str, Store]:
         return {name: self.replicas[name] for name in self._placement.order}
@@ -277,10 +270,6 @@ class ReplicatedStore(Store):
     def _close(self) -> None:
         self._workers.close()
         self._journal.close()
-
-
-def _when(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _failure(message: str, errors: Mapping[str, StoreError | None]) -> StoreError:

@@ -118,6 +118,10 @@ class RoutedStore(Store):
     def children(self) -> Mapping[str, Store]:
         return self.routes
 
+    def underneath(self, key: Key) -> Iterator[tuple[Store, Key]]:
+        for name in self._routing.places(key):
+            yield self.routes[name], key
+
     def capabilities(self) -> frozenset[Verb]:
         """What any route can do; listing if all can, URLs if names decide."""
         routes = self.routes.values()

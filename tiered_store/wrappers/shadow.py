@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import random
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 
 from tiered_store.body import Body
@@ -95,6 +95,9 @@ class ShadowStore(Wrapper):
 
     def children(self) -> Mapping[str, Store]:
         return {"child": self.child, "shadow": self.shadow}
+
+    def underneath(self, key: Key) -> Iterator[tuple[Store, Key]]:
+        yield self.child, key  # nothing that is read comes from the other
 
     def _close(self) -> None:
         for key in self._errands.close(_CLOSE_SECONDS):

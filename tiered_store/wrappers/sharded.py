@@ -64,6 +64,9 @@ class ShardedStore(Store):
     def children(self) -> Mapping[str, Store]:
         return self.shards
 
+    def underneath(self, key: Key) -> Iterator[tuple[Store, Key]]:
+        yield self._of(key), key
+
     def capabilities(self) -> frozenset[Verb]:
         """What any shard can do."""
         return union(iter(self.shards.values()))

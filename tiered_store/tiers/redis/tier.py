@@ -11,7 +11,7 @@ import dataclasses
 import secrets
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from tiered_store.clients.endpoint import Endpoint, Mode
 from tiered_store.clients.feed import Feed
@@ -32,7 +32,14 @@ from tiered_store.tiers.redis.copies import (
 )
 from tiered_store.tiers.redis.hearing import TOKEN, Hearing
 from tiered_store.tiers.redis.server import Server
-from tiered_store.tiers.shared import Claim, Leased, Listening, Looked, SharedTier
+from tiered_store.tiers.shared import (
+    Claim,
+    Leased,
+    Listening,
+    Looked,
+    SharedTier,
+    UnderWay,
+)
 from tiered_store.tiers.tier import Entry
 from tiered_store.units import MIB, Duration, Secret, Size
 
@@ -189,6 +196,15 @@ class RedisTier(SharedTier):
     def current(self, key: Key, identity: int) -> bool:
         entry = self.look(key, body=False).entry
         return entry is not None and entry.record.identity == identity
+
+    def under_way(self, key: Key) -> UnderWay | None:
+        stored, leased, _ = self._keys(object_name(key), "")
+        answers, _ = self._server.ask(stored, ("GET", leased), ("PTTL", leased))
+        said, left = map(valid, answers)
+        if said is None or left <= 0:
+            return None
+        what: Literal["fetch", "write"] = "fetch" if said[:1] == b"F" else "write"
+        return UnderWay(what, left / 1000, waited_for=said.endswith(b"!"))
 
     def lease(
         self,
