@@ -7,6 +7,9 @@ a dictionary that knows which answers would be true.
 
 from __future__ import annotations
 
+import os
+import tempfile
+
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -16,21 +19,34 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tiered_store.backends.memory import MemoryStore
-from tiered_store.body import Body
+from tiered_store.body import Body, FileBody
 from tiered_store.errors import NotFoundError, StoreError
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.key import Key
+from tiered_store.readers import Descriptor
 from tiered_store.store import Store
 from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.faults import FaultStore
 from tiered_store.tiers.memory import MemoryTier
 from tiered_store.tiers.store import StoreTier
+from tiered_store.units import Secret
 from tiered_store.wrappers.breaker import BreakerStore
 from tiered_store.wrappers.cached import CachedStore
+from tiered_store.wrappers.compressed import CompressedStore
+from tiered_store.wrappers.encrypted import EncryptedStore
 from tiered_store.wrappers.fallback import FallbackStore
+from tiered_store.wrappers.limit import LimitStore
+from tiered_store.wrappers.migrating import MigratingStore
 from tiered_store.wrappers.overlay import OverlayStore
+from tiered_store.wrappers.prefixed import PrefixedStore
+from tiered_store.wrappers.readonly import ReadOnlyStore
 from tiered_store.wrappers.replicated import ReplicatedStore
 from tiered_store.wrappers.retry import RetryStore
+from tiered_store.wrappers.routed import RoutedStore
+from tiered_store.wrappers.shadow import ShadowStore
+from tiered_store.wrappers.sharded import ShardedStore
+from tiered_store.wrappers.timeout import TimeoutStore
+from tiered_store.wrappers.verified import VerifiedStore
 
 
 KEYS = [Key("testing", number, 1, 1, "image/png") for number in range(2)]
@@ -194,3 +210,61 @@ def test_under_faults_no_answer_is_a_lie(stack, steps, seed, rate) -> None:
     for key in KEYS:
         truth.check(store, key)
         truth.check(store, key)
+
+
+class SayingStore(MemoryStore):
+    """Returns bodies that have to be read, and says something of each."""
+
+    def _get(self, key: Key) -> Body:
+        content = super()._get(key).read()
+        body = FileBody(spooled(content), len(content))
+        body.provisional = body.reproducible = True
+        return body
+
+
+def spooled(content: bytes) -> Descriptor:
+    with tempfile.TemporaryFile(buffering=0) as file:
+        file.write(content)
+        return Descriptor(os.dup(file.fileno()))
+
+
+SECRET = Secret("YW4gZXhhbXBsZTsgbWFrZSBvbmUgb2YgeW91ciBvd24=")
+AROUND: dict[str, Callable[[Store], Store]] = {
+    "breaker": BreakerStore,
+    "cached": lambda store: CachedStore(store, [MemoryTier(), MemoryStore()]),
+    "compressed": CompressedStore,
+    "compressed, as it is": lambda store: CompressedStore(store, skip=["*/*"]),
+    "encrypted": lambda store: EncryptedStore(store, SECRET),
+    "fallback": lambda store: FallbackStore({"only": store}),
+    "fault": FaultStore,
+    "limit": lambda store: LimitStore(store, 1),
+    "migrating": lambda store: MigratingStore(store, MemoryStore()),
+    "overlay": lambda store: OverlayStore(MemoryStore(), store),
+    "prefixed": lambda store: PrefixedStore(store, "x."),
+    "readonly": ReadOnlyStore,
+    "replicated": lambda store: ReplicatedStore({"only": store}),
+    "retry": RetryStore,
+    "routed": lambda store: RoutedStore({"only": store}, default="only"),
+    "shadow": lambda store: ShadowStore(store, MemoryStore()),
+    "sharded": lambda store: ShardedStore({"only": store}),
+    "timeout": lambda store: TimeoutStore(store, 30),
+    "verified": VerifiedStore,
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_what_is_said_of_a_body_is_said_above(name: str) -> None:
+    """A cache must hear that it is not the last word, and what can be made again."""
+    inside = SayingStore()
+    stack = AROUND[name](inside)
+    key, content = KEYS[0], b"many of the same" * 100_000
+    if name in ("migrating", "overlay", "readonly"):
+        inside.put(key, Body.of(content))
+    else:
+        stack.put(key, Body.of(content))
+
+    body = stack.get(key)
+
+    assert (body.provisional, body.reproducible) == (True, True)
+    assert body.read() == content
+    stack.close()

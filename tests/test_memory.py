@@ -41,6 +41,15 @@ def put(store: MemoryStore, number: int, content: bytes) -> None:
     store.put(key(number), Body.of(content))
 
 
+def test_what_can_be_computed_again_says_so_when_it_is_read() -> None:
+    """As its last put did."""
+    store = MemoryStore()
+    for reproducible in (True, False):
+        store.put(KEY, Body.of(b"x"), reproducible)
+
+        assert store.get(KEY).reproducible is reproducible
+
+
 def test_it_is_full_to_the_byte_and_not_beyond() -> None:
     """It refuses and does not evict: what was acknowledged stays."""
     store = MemoryStore(capacity=10)

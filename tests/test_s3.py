@@ -222,6 +222,22 @@ def test_what_can_be_computed_again_may_be_kept_cheaper(
     assert classes(storage_class="STANDARD_IA") == ["STANDARD_IA", None]
 
 
+@pytest.mark.parametrize("threshold", [MIB, 0], ids=["whole", "parts"])
+def test_what_can_be_computed_again_says_so_when_it_is_read(
+    server: S3Server, closing: Closing, threshold: int
+) -> None:
+    """A cache of only that asks; of what anybody else stored nothing is known."""
+    bucket = server.make_bucket()
+    store = closing(server.store(bucket, multipart_threshold=threshold))
+    for key, reproducible in ((KEY, False), (OTHER, True)):
+        store.put(key, Body.of(b"x"), reproducible)
+
+    assert store.get(KEY).reproducible is None
+    assert store.get(OTHER).reproducible is True
+    store.put(OTHER, Body.of(b"y"))
+    assert store.get(OTHER).reproducible is None
+
+
 @pytest.mark.parametrize(
     ("options", "problem"),
     [

@@ -100,6 +100,11 @@ class Body(ABC):
         """Return what is known without reading."""
         return Stat(self.size, self.version)
 
+    def say_as(self, other: Body) -> None:
+        """Say of the object what *other* does, which is made differently of it."""
+        self.provisional = other.provisional
+        self.reproducible = other.reproducible
+
     @staticmethod
     def of(content: bytes, version: str | None = None) -> Body:
         """Return a body of *content*, which is shared and not copied."""

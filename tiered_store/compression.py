@@ -56,6 +56,7 @@ class ExpandedBody(Body):
     ) -> None:
         self.size = size
         self.version = stored.version
+        self.say_as(stored)
         self._stored = stored
         self._start = start
         self._algorithm = algorithm

@@ -17,6 +17,7 @@ import threading
 import time
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from tiered_store import lifecycle
 from tiered_store.body import Body, BytesBody, Stat
@@ -33,6 +34,13 @@ from tiered_store.layout import object_name
 from tiered_store.store import Store
 from tiered_store.units import MIB, Size
 from tiered_store.urls import join_url
+
+
+class _Object(NamedTuple):
+    content: bytes
+    version: str
+    modified: float
+    reproducible: bool
 
 
 class MemoryStore(Store):
@@ -56,7 +64,7 @@ class MemoryStore(Store):
             raise ConfigError(f"capacity: must not be negative, not {capacity!r}")
         self.capacity = capacity
         self.base_url = base_url
-        self._objects: dict[Key, tuple[bytes, str, float]] = {}
+        self._objects: dict[Key, _Object] = {}
         self._versions = itertools.count(1)
         self.after_fork()
         lifecycle.survive_fork(self)
@@ -65,7 +73,7 @@ class MemoryStore(Store):
         """Take a lock of one's own; the objects are the child's copies."""
         self._lock = threading.Lock()
         # another thread may have been about to write it down
-        self._size = sum(len(content) for content, _, _ in self._objects.values())
+        self._size = sum(len(known.content) for known in self._objects.values())
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
         if body.size > self.capacity:
@@ -75,24 +83,27 @@ class MemoryStore(Store):
         content = body.read()
         with self._lock:
             old = self._objects.get(key)
-            size = self._size + len(content) - (len(old[0]) if old else 0)
+            size = self._size + len(content) - (len(old.content) if old else 0)
             if size > self.capacity:
                 raise FullError(
                     f"{len(content)} bytes do not fit: {self._size} of "
                     f"{self.capacity} are in use"
                 )
-            self._objects[key] = (content, str(next(self._versions)), time.time())
+            version = str(next(self._versions))
+            self._objects[key] = _Object(content, version, time.time(), reproducible)
             self._size = size
 
     def _get(self, key: Key) -> Body:
-        content, version, _ = self._found(key)
-        return BytesBody(content, version)
+        found = self._found(key)
+        body = BytesBody(found.content, found.version)
+        body.reproducible = found.reproducible
+        return body
 
     def _stat(self, key: Key) -> Stat:
-        content, version, modified = self._found(key)
-        return Stat(len(content), version, modified)
+        found = self._found(key)
+        return Stat(len(found.content), found.version, found.modified)
 
-    def _found(self, key: Key) -> tuple[bytes, str, float]:
+    def _found(self, key: Key) -> _Object:
         try:
             return self._objects[key]
         except KeyError:
@@ -107,7 +118,7 @@ class MemoryStore(Store):
         with self._lock:
             old = self._objects.pop(key, None)
             if old is not None:
-                self._size -= len(old[0])
+                self._size -= len(old.content)
 
     def _keys(self, prefix: str) -> Iterator[Key]:
         for key in list(self._objects):

@@ -55,7 +55,10 @@ class Framed(Wrapper):
                 raise CorruptError(f"ends within its header, after {len(header)} bytes")
             return self._frame(header, object_name(key))
 
-        return framing.unsealed(self.child.get(key), self.header_size, frame_of)
+        stored = self.child.get(key)
+        body = framing.unsealed(stored, self.header_size, frame_of)
+        body.say_as(stored)
+        return body
 
     def _stat(self, key: Key) -> Stat:
         found = self.child.stat(key)

@@ -75,6 +75,7 @@ class FaultyBody(Body):
     ) -> None:
         self.size = inner.size
         self.version = inner.version
+        self.say_as(inner)
         self._inner = inner
         self._opened = opened
         self._at = at

@@ -155,6 +155,7 @@ class _AsItIs(Body):
     def __init__(self, stored: Body, first: io.BufferedIOBase) -> None:
         self.size = stored.size
         self.version = stored.version
+        self.say_as(stored)
         self._stored = stored
         self._first = [first]
 

@@ -98,6 +98,7 @@ class _TimedBody(Body):
     def __init__(self, inner: Body, patience: Patience) -> None:
         self.size = inner.size
         self.version = inner.version
+        self.say_as(inner)
         self._inner = inner
         self._patience = patience
 

@@ -35,6 +35,7 @@ from tiered_store.workers import Workers
 _DAY = 86_400.0
 _SMALLEST_PART = 5 * MIB  # S3's own limits
 _LONGEST_URL = 7 * _DAY
+_REPRODUCIBLE = {"reproducible": "true"}  # x-amz-meta-reproducible
 _PART_WORKERS = 3  # besides the caller, who sends a part too when all are busy
 
 
@@ -45,6 +46,7 @@ class S3Store(Store):
     An object that S3 denies or cannot find the bucket of is not "not found".  What is
     read is one version: a body that breaks off goes on where it stopped, pinned to its
     ETag, and raises ``ConflictError`` if somebody has stored another one meanwhile.
+    What can be computed again carries ``reproducible: true`` in its user metadata.
 
     Args:
         access_key: With *secret_key*; without them the SDK looks in its usual places
@@ -183,6 +185,8 @@ class S3Store(Store):
             parameters["StorageClass"] = storage_class
         if self.public:
             parameters["ACL"] = "public-read"
+        if reproducible:
+            parameters["Metadata"] = _REPRODUCIBLE
         return parameters
 
     def _delete(self, key: Key) -> None:
@@ -193,13 +197,16 @@ class S3Store(Store):
     def _get(self, key: Key) -> Body:
         answer = self._found("get_object", key, **self._verified)
         found = stat_of(answer)
-        return StreamBody(
+        body = StreamBody(
             functools.partial(self._ask, key, found),
             found.size,
             version=found.etag,
             modified=found.modified,
             first=self._download(key, answer, found.size),
         )
+        if _REPRODUCIBLE.items() <= answer.get("Metadata", {}).items():
+            body.reproducible = True
+        return body
 
     def _ask(self, key: Key, expected: Stat, offset: int) -> Download:
         try:
