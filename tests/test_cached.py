@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -44,6 +45,17 @@ from tiered_store.wrappers.replicated import ReplicatedStore
 KEY = Key("testing", 1, 2, 3, "image/png")
 
 
+made: list[Stack] = []
+
+
+@pytest.fixture(autouse=True)
+def closing() -> Iterator[None]:
+    """Close what a test has made, so that nothing is tried in vain for ever."""
+    yield
+    while made:
+        made.pop().store.close()
+
+
 class Stack:
     """A cache over a faulty origin, with one faulty tier unless told otherwise."""
 
@@ -55,6 +67,7 @@ class Stack:
         self.store = CachedStore(self.origin, list(chosen))
         self.recorder = Recorder()
         self.stop_listening = observe(self.store, self.recorder)
+        made.append(self)
 
     def once(self) -> bool:
         """Return whether this is the first time of asking."""

@@ -368,4 +368,5 @@ def waits(member: Member) -> bool:
     """Say whether *member* waits for somebody else's fetch."""
     if isinstance(member.shared, BoardTier):
         return bool(member.shared.bells)
-    return len(member.shared._hearing.bells._bells) > 0
+    bells = list(member.shared._hearing.bells._bells.values())
+    return any(bell.struck._waiters for bell in bells)
