@@ -735,3 +735,79 @@ def test_two_mirrors_do_not_share_a_journal(tmp_path) -> None:
     assert problem == (
         "stores.b: its journal is that of stores.a already; give it its own"
     )
+
+
+def told(stores: dict[str, Any]) -> list[str]:
+    """Return what is wrong with *stores*, all of them in one stack."""
+    top = {"type": "fallback", "stores": {name: name for name in stores}}
+    try:
+        build(
+            {"version": 1, "default": "top", "stores": {"top": top, **stores}}
+        ).close()
+    except ConfigError as error:
+        return list(error.problems)
+    return []
+
+
+def cached(origin: Any, *tiers: Any, **options: Any) -> dict[str, Any]:
+    """Return a cache as a file describes it."""
+    return {"type": "cached", "origin": origin, "tiers": list(tiers), **options}
+
+
+MEMORY = {"type": "memory"}
+
+
+def test_a_cache_shares_its_journal_with_nobody(tmp_path) -> None:
+    """It would purge what a mirror is to repair, and another cache's objects."""
+    journal = {"type": "sqlite", "path": str(tmp_path / "journal.db")}
+    other = {"type": "sqlite", "path": str(tmp_path / "other.db")}
+    mirror = {"type": "replicated", "replicas": {"us": MEMORY}, "journal": journal}
+    cache = cached(MEMORY, MEMORY, journal=journal)
+
+    problem = "stores.b: its journal is that of stores.a already; give it its own"
+    assert told({"a": mirror, "b": cache}) == [problem]
+    assert told({"a": cache, "b": cache}) == [problem]
+    assert told({"a": mirror, "b": {**cache, "journal": other}}) == []
+
+
+def test_two_origins_do_not_share_their_copies(tmp_path) -> None:
+    """Copies have the names of the objects, so each would serve the other's."""
+    us = {"type": "filesystem", "path": str(tmp_path / "us")}
+    eu = {"type": "filesystem", "path": str(tmp_path / "eu")}
+    redis = {"type": "redis", "url": "redis://x"}
+    folder = {"type": "filesystem", "path": f"{tmp_path}/cache"}
+    same = {"type": "filesystem", "path": f"{tmp_path}/x/../cache", "ttl": 60}
+    problem = (
+        "stores.b.tiers[0]: stores.a.tiers[0] keeps copies of another origin there, "
+        "under the same names; give it a place or a prefix of its own"
+    )
+    inside = {"type": "prefixed", "prefix": "eu.", "child": eu}
+
+    for tier, twin in ((redis, redis), (folder, same)):
+        assert told({"a": cached(us, tier), "b": cached(eu, twin)}) == [problem]
+        assert told({"a": cached(us, tier), "b": cached(us, twin)}) == []
+        assert told({"a": cached(eu, tier), "b": cached(inside, twin)}) == [problem]
+    apart = {**redis, "prefix": "eu:"}
+    assert told({"a": cached(us, redis), "b": cached(eu, apart)}) == []
+    assert told({"a": cached(us, MEMORY), "b": cached(eu, MEMORY)}) == []
+
+
+def test_a_tier_does_not_lie_where_objects_are_kept(tmp_path) -> None:
+    """It overwrites and drops whatever it finds there."""
+    files = {"type": "filesystem", "path": str(tmp_path / "files")}
+    problem = "objects are kept there, and it drops what it finds"
+
+    assert told({"a": cached(files, {**files, "ttl": 60})}) == [
+        f"stores.a.tiers[0]: {problem}"
+    ]
+    assert told({"a": cached("files", "files"), "files": files}) == [
+        f"stores.a.tiers[0]: {problem}"
+    ]
+    mirror = {"type": "replicated", "replicas": {"us": files, "eu": MEMORY}}
+    assert told({"a": cached(MEMORY, files), "b": mirror}) == [
+        f"stores.a.tiers[0]: {problem}"
+    ]
+    apart = {"type": "prefixed", "prefix": "copies.", "child": files}
+    assert told({"a": cached(files, apart)}) == []
+    elsewhere = {"type": "filesystem", "path": str(tmp_path / "cache")}
+    assert told({"a": cached(files, elsewhere)}) == []

@@ -94,6 +94,111 @@ def test_journal_in_memory() -> None:
     ]
 
 
+def cache(tiers: str, options: str = "", origin: str = "{type: memory}") -> list[str]:
+    """Return what will hurt in a cache, as rules with the paths they are about."""
+    found = warnings(
+        f"""\
+        version: 1
+        stores:
+          images: {{type: cached, tiers: {tiers}, origin: {origin}, {options}}}
+        """
+    )
+    return [
+        f"{finding.split(' ')[1].rstrip(':')} {finding.split('[')[-1].rstrip(']')}"
+        for finding in found
+    ]
+
+
+REDIS = '{type: redis, url: "redis://x", ttl: 1d}'
+
+
+def test_journal_in_memory_of_a_cache() -> None:
+    """It has one without being told, and a durable one is what to ask for."""
+    options = "journal: {type: memory}"
+    assert cache("[{type: memory, ttl: 60s}]", options) == [
+        "stores.images.journal journal-in-memory"
+    ]
+    options = "journal: {type: sqlite, path: x}"
+    assert cache("[{type: memory, ttl: 60s}]", options) == []
+
+
+def test_cached_without_ttl() -> None:
+    """What another process writes is not seen, unless a tier is shared."""
+    directory = "{type: filesystem, path: /x}"
+    assert cache(f"[{{type: memory}}, {directory}]") == [
+        "stores.images.tiers[0] cached-without-ttl",
+        "stores.images.tiers[1] cached-without-ttl",
+    ]
+    assert cache(f"[{{type: memory}}, {REDIS}]") == []
+    assert cache("[{type: memory, ttl: 60s}]") == []
+
+
+def test_cluster_without_ttl() -> None:
+    """Not every failover of a node is noticed, so something must end its copies."""
+    assert cache('[{type: redis, mode: cluster, url: "redis://x"}]') == [
+        "stores.images.tiers[0] cluster-without-ttl"
+    ]
+    assert cache('[{type: redis, mode: cluster, url: "redis://x", ttl: 1d}]') == []
+    assert cache('[{type: redis, url: "redis://x"}]') == []
+
+
+def test_redis_store_as_tier() -> None:
+    """By its name it is a store, which tells nobody what is written."""
+    text = """\
+        version: 1
+        default: images
+        stores:
+          images: {type: cached, tiers: TIERS, origin: {type: memory}}
+          cache: {type: redis, url: "redis://x", retry: 2}
+        """
+    assert warnings(
+        text.replace("TIERS", "[{type: store, store: cache, ttl: 1h}]")
+    ) == [
+        "images.yml:4:34 stores.images.tiers[0]: is a store like any other, by which "
+        "no process hears of another's writes; write {type: redis, ...} in its place "
+        "[redis-store-as-tier]"
+    ]
+    far = f"[{REDIS}, {{type: store, store: cache}}]"
+    assert warnings(text.replace("TIERS", far)) == []
+
+
+def test_memory_not_first() -> None:
+    """Its hits ask nobody and take no lock, if nothing is before it."""
+    assert cache(f"[{REDIS}, {{type: memory}}]") == [
+        "stores.images.tiers[1] memory-not-first"
+    ]
+
+
+def test_tier_never_read() -> None:
+    """A directory behind Redis is for what Redis does not take."""
+    small = "{type: filesystem, path: /x, capacity: 16MiB}"
+    large = "{type: filesystem, path: /x, capacity: 1GiB}"
+    assert cache(f"[{REDIS}, {small}]") == ["stores.images.tiers[1] tier-never-read"]
+    assert cache(f"[{REDIS}, {large}]") == []
+    assert cache(f"[{small}, {REDIS}]") == []
+
+
+@pytest.mark.parametrize(
+    "option", ["stale_while_revalidate: 1m", "stale_if_error: 1h", "early_refresh: 1"]
+)
+def test_policy_without_ttl(option: str) -> None:
+    """A copy that is never too old is neither refreshed nor served all the same."""
+    redis = '{type: redis, url: "redis://x"}'
+    assert cache(f"[{redis}]", option) == ["stores.images policy-without-ttl"]
+    assert cache(f"[{{type: memory, ttl: 60s}}, {redis}]", option) == []
+
+
+def test_reproducible_untold() -> None:
+    """A directory does not remember what its files were put as."""
+    option, redis = "cache: reproducible", f"[{REDIS}]"
+    directory = "{type: filesystem, path: /x, timeout: 5s}"
+    assert cache(redis, option, directory) == ["stores.images reproducible-untold"]
+    assert cache(redis, "", directory) == []
+    assert cache(redis, option, "{type: s3, bucket: images}") == []
+    both = f"{{type: replicated, replicas: {{a: {{type: memory}}, b: {directory}}}}}"
+    assert cache(redis, option, both) == []
+
+
 def test_never_used() -> None:
     """What nobody refers to is a mistake, or loaded by name."""
     assert warnings(

@@ -19,6 +19,7 @@ from tiered_store.config import build, examine, load
 from tiered_store.demo.place import CONFIG
 from tiered_store.errors import NotFoundError, ReadOnlyError
 from tiered_store.events import CacheHit, Event
+from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.key import Key
 from tiered_store.layout import object_name
 from tiered_store.store import Store
@@ -53,6 +54,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("IMAGES_DIR", "SANDBOX_DIR", "DEMO_OUTPUT"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     monkeypatch.setenv("IMAGES_JOURNAL", str(tmp_path / "journal.sqlite"))
+    monkeypatch.setenv("IMAGES_PURGES", str(tmp_path / "purges.sqlite"))
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda p: p.name)
@@ -128,6 +130,8 @@ def test_production_survives_a_region_and_its_cache(
         store.put(KEY, Body.of(b"cover"))
         assert store.get(KEY).read() == b"cover"
         assert _content(moto_server, eu) == b"cover"
+    purges = SQLiteJournal(str(tmp_path / "purges.sqlite"))
+    assert purges.rows(KEY), "what Redis may have of it is not to be believed"
     mapping["stores"]["us-east"]["endpoint_url"] = moto_server.endpoint_url
     with build(mapping, "regions") as regions:
         assert isinstance(regions, ReplicatedStore)

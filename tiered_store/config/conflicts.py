@@ -4,24 +4,118 @@ What two stores of one configuration must not share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+
+from collections.abc import Hashable, Iterator, Mapping
+from typing import Any
 
 from tiered_store.config.builder import Builder
 from tiered_store.config.node import Node
+from tiered_store.store import Store, kind_of
+from tiered_store.tree import walk
 
 
-def shared_journals(builder: Builder) -> Iterator[tuple[Node, str]]:
+_SERVER = ("mode", "sentinels", "service", "nodes", "prefix")
+_WHERE: Mapping[str, tuple[str, ...]] = {  # the options that say where objects are
+    "filesystem": ("path",),
+    "s3": ("endpoint_url", "bucket", "prefix"),
+    "redis": ("server_url", *_SERVER),
+    "RedisTier": ("url", *_SERVER),
+}
+
+
+def conflicts(builder: Builder) -> Iterator[tuple[Node, str]]:
+    """Yield what has something that is another's already, and what to say of it."""
+    yield from _shared_journals(builder)
+    yield from _shared_tiers(builder)
+
+
+def _shared_journals(builder: Builder) -> Iterator[tuple[Node, str]]:
     """
-    Yield each store whose journal is another store's already, and what to say of it.
+    Yield each store whose journal is another store's.
 
     Rows know replicas by name: two mirrors with one journal would repair, and delete,
-    each other's objects.
+    each other's objects; and a cache takes every row for one of its own.
     """
-    owners: dict[object, Node] = {}
+    owners: dict[Hashable, Node] = {}
     for store, node in builder.stores():
         journal = getattr(store, "journal", None)
-        if journal is None or not hasattr(store, "replicas"):
+        if journal is None or not (hasattr(store, "replicas") or _is_cache(store)):
             continue
         owner = owners.setdefault(journal.place or id(journal), node)
         if owner is not node:
             yield node, f"its journal is that of {owner.path} already; give it its own"
+
+
+def _shared_tiers(builder: Builder) -> Iterator[tuple[Node, str]]:
+    """
+    Yield each tier that lies where objects are kept, or another cache's copies.
+
+    Copies have the names of the objects.  A tier overwrites and drops whatever has
+    one, and two caches over different origins would serve each other's objects.
+    """
+    nodes = {id(thing): node for thing, node in builder.made}
+    kept = set(_kept(builder))
+    owners: dict[Hashable, tuple[Node, list[Hashable]]] = {}
+    for cache, _ in builder.stores():
+        if not _is_cache(cache):
+            continue
+        options: Any = cache
+        origin = list(_places(options.origin))
+        for tier in options.tiers:
+            for place in _places_of_tier(tier):
+                node = nodes[id(tier)]
+                first, other = owners.setdefault(place, (node, origin))
+                if place in kept:
+                    yield node, "objects are kept there, and it drops what it finds"
+                elif other != origin:
+                    yield (
+                        node,
+                        f"{first.path} keeps copies of another origin there, under the "
+                        "same names; give it a place or a prefix of its own",
+                    )
+
+
+def _kept(builder: Builder) -> Iterator[Hashable]:
+    """Yield every place where objects are kept, copies left out."""
+    stores = [store for store, _ in builder.stores()]
+    inside = {
+        id(below) for store in stores for below in walk(store) if below is not store
+    }
+    for store in stores:
+        if id(store) not in inside:
+            yield from _places(store)
+
+
+def _places(store: Store, prefix: str = "") -> Iterator[Hashable]:
+    """Yield where the objects of *store* are, and what their types begin with there."""
+    options: Any = store
+    kind = kind_of(type(store))
+    if kind == "prefixed":
+        prefix = options.prefix + prefix
+    below = [options.origin] if _is_cache(store) else list(store.children().values())
+    for child in below:
+        yield from _places(child, prefix)
+    if not below:
+        yield prefix, _place(store, kind)
+
+
+def _places_of_tier(tier: Any) -> Iterator[Hashable]:
+    stores = list(tier.children().values())
+    for store in stores:
+        yield from _places(store)
+    if not stores:
+        yield _place(tier, type(tier).__name__)
+
+
+def _place(thing: Any, kind: str) -> Hashable:
+    if kind not in _WHERE:
+        return id(thing)
+    found = {name: getattr(thing, name) for name in _WHERE[kind]}
+    if "path" in found:
+        found["path"] = os.path.abspath(os.path.expanduser(found["path"]))
+    return kind, *found.values()
+
+
+def _is_cache(store: Store) -> bool:
+    return kind_of(type(store)) == "cached"

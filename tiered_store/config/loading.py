@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiered_store.config.builder import Builder
-from tiered_store.config.conflicts import shared_journals
+from tiered_store.config.conflicts import conflicts
 from tiered_store.config.document import from_plain, read
 from tiered_store.config.lint import Finding, findings
 from tiered_store.config.node import Node
@@ -97,7 +97,7 @@ def _build_all(builder: Builder, outline: Outline, registry: Registry) -> None:
 
 
 def _tell_conflicts(builder: Builder, problems: Problems) -> None:
-    for node, message in shared_journals(builder):
+    for node, message in conflicts(builder):
         problems.add(node.start, node.path, message)
 
 
