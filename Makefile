@@ -1,6 +1,7 @@
 # make demo   the main job on real pictures
 # make test   the tests, real servers included
 # make bench  how fast it is, beside other libraries; bench-quick in less than a minute
+# make soak   processes that are killed and wronged, for some half an hour
 # Each does all its own set-up; PYTHON=python3.12 chooses another interpreter.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -12,7 +13,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check
 PIP := $(BIN)/python $(INSTALL)
 PEERS := $(VENV)/peers/bin
 
-.PHONY: demo test bench bench-quick lint types clean
+.PHONY: demo test bench bench-quick soak lint types clean
 
 demo: $(VENV)/demo
 	$(BIN)/tiered-store demo $(DEMO)
@@ -25,6 +26,17 @@ bench: $(VENV)/bench
 
 bench-quick: $(VENV)/bench
 	$(PEERS)/python -m benchmarks --quick $(BENCH)
+
+WRONGS := --evict --kill-feeds --kill-writers
+
+soak: $(VENV)/test
+	for seed in 1 2 3 4 5; do \
+	$(BIN)/python -m tests.cache_stress --seconds 60 --seed $$seed && \
+	$(BIN)/python -m tests.cache_stress --seconds 120 --seed $$seed $(WRONGS) && \
+	$(BIN)/python -m tests.cache_stress --seconds 60 --seed $$seed $(WRONGS) --no-memory \
+	|| exit 1; done
+	folder=$$(mktemp -d) && $(BIN)/python -m tests.kills "$$folder" --rounds 2500 \
+	&& rm -rf "$$folder"
 
 lint: $(VENV)/lint
 	$(BIN)/ruff check
