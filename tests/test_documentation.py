@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import inspect
+import itertools
 import pkgutil
 import re
 import textwrap
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,9 +19,14 @@ import tiered_store
 import tiered_store.backends
 import tiered_store.wrappers
 
+from tiered_store import events
+from tiered_store.backends.memory import MemoryStore
+from tiered_store.cli.drawing import draw
 from tiered_store.config import build
 from tiered_store.config.registry import STORES
 from tiered_store.store import Store
+from tiered_store.tree import label
+from tiered_store.wrappers.cached import CachedStore
 
 
 ROOT = Path(__file__).parent.parent
@@ -104,3 +112,81 @@ def test_the_changelog_and_decisions_are_there() -> None:
     """The README leads to them."""
     for target in re.findall(r"\]\(([\w/.-]+)\)", README):
         assert (ROOT / target).exists(), target
+
+
+CACHING = (ROOT / "docs" / "caching.md").read_text()
+LISTINGS = re.findall(r"```(yaml|python)\n(.*?)```", CACHING, re.DOTALL)
+PAIRS = [
+    (one[1], other[1])
+    for one, other in itertools.pairwise(LISTINGS)
+    if (one[0], other[0]) == ("yaml", "python")
+]
+
+
+def drawn(stack: Store) -> dict[str, Any]:
+    """Return how the command line draws *stack*, whichever way it was made."""
+    return draw(label(stack, "images")).plain()
+
+
+def without_redis() -> dict[str, Any]:
+    """Return the names that the listings of the cache take for granted."""
+    names = {name: getattr(tiered_store, name) for name in tiered_store.__all__}
+    return {**names, "url": "redis://127.0.0.1:1/0", "regions": MemoryStore()}
+
+
+@pytest.mark.parametrize("number", range(len(PAIRS)))
+def test_the_cache_is_the_same_in_yaml_and_in_code(number, monkeypatch) -> None:
+    """Each YAML of the page builds what the Python after it does, option by option."""
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    written, coded = PAIRS[number]
+    stores = {"images": yaml.safe_load(written), "regions": {"type": "memory"}}
+    names = without_redis()
+
+    exec(compile(coded, "caching.md", "exec"), names)
+
+    with build({"version": 1, "default": "images", "stores": stores}) as built:
+        assert drawn(built) == drawn(names["images"])
+    names["images"].close()
+
+
+def test_every_listing_of_the_cache_has_its_twin() -> None:
+    """None is left out because a line between them was moved."""
+    yamls = [text for language, text in LISTINGS if language == "yaml"]
+
+    assert yamls == [written for written, _ in PAIRS]
+    assert len(yamls) >= 10
+
+
+def test_the_listings_of_the_cache_run(capsys) -> None:
+    """Those that stand alone, after any that makes a cache, with Redis away."""
+    names = without_redis()
+    alone = [
+        text
+        for language, text in LISTINGS
+        if language == "python" and "CachedStore(" not in text
+    ]
+    exec(PAIRS[1][1], names)
+
+    for listing in alone:
+        exec(compile(listing, "caching.md", "exec"), names)
+
+    assert capsys.readouterr().out.startswith("absent\nFinding(place=")
+    assert len(alone) == 2
+    names["images"].close()
+
+
+def test_every_option_of_the_cache_is_explained() -> None:
+    """With when to use it and when not."""
+    options = set(inspect.signature(CachedStore).parameters) - {"clock"}
+
+    assert {option for option in options if f"`{option}" not in CACHING} == {
+        "origin",
+        "tiers",
+    }
+
+
+def test_every_event_of_the_cache_is_explained() -> None:
+    """Somebody has to know which of them to alert on."""
+    known = {name for name in vars(events) if re.match("Cache|Fill|Tier|Stale", name)}
+
+    assert {name for name in known if f"`{name}`" not in CACHING} == set()
