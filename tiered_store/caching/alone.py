@@ -10,12 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from functools import partial
 
+from tiered_store import deadlines
 from tiered_store.caching.keeper import Keeper, Parts, same
-from tiered_store.errors import StoreError
+from tiered_store.errors import StoreError, UnavailableError
+from tiered_store.journals.keylocks import KeyLocks
 from tiered_store.key import Key
 from tiered_store.policies.coherence import Fill, Write
 from tiered_store.policies.floors import Floors
 from tiered_store.tiers.tier import Entry, Record
+
+
+_LANDING = 0.25  # seconds that a write waits for a copy that is being put somewhere
 
 
 class Alone(Keeper):
@@ -24,6 +29,7 @@ class Alone(Keeper):
     def __init__(self, parts: Parts) -> None:
         super().__init__(parts)
         self._floors = {name: Floors() for name in parts.tiers}
+        self._landings = KeyLocks()
 
     def fetch(
         self, key: Key, fill: Fill, stale: Entry | None, known: Record | None = None
@@ -72,23 +78,26 @@ class Alone(Keeper):
         entry: Entry,
         names: Iterable[str],
     ) -> None:
-        for name in reversed(list(names)):
+        landing = self._landings.lease(key, 0)
+        if landing is None:
+            return  # somebody else puts it there
+        with landing:
+            for name in reversed(list(names)):
+                if not allowed():
+                    break
+                error = self.filler.offer(key, entry, name, allowed)
+                if error is not None and error.ambiguous:
+                    # it may land after a later write has purged
+                    self._floors[name].raise_to(key, entry.record.since)
             if not allowed():
-                break
-            error = self.filler.offer(key, entry, name, allowed)
-            if error is not None and error.ambiguous:
-                # it may land after a later write has purged
-                self._floors[name].raise_to(key, entry.record.since)
-        if not allowed():
-            self._purge(key)  # while the fill is doomed, nobody believes what it left
-            self.teller.rejected(key)
+                self._purge(key)  # while it is doomed, nobody believes what it left
+                self.teller.rejected(key)
 
     def _purge(self, key: Key) -> None:
         self.forget(key)
         try:
-            self._drop(key)
-        except StoreError as error:
-            self.teller.poisoned(key, self._farthest, error)
+            self._drop_all(key)
+        except StoreError:
             self.poison.add(key)
 
     def _begin(self, key: Key) -> Callable[[Entry | None, Write, bool], None]:
@@ -101,12 +110,24 @@ class Alone(Keeper):
             self._fill(write.alone, key, entry, self.tiers)
 
     def _drop(self, key: Key) -> None:
+        # a copy that lands after its object was written would outlive this process
+        landing = self._landings.lease(key, deadlines.bounded(_LANDING))
+        if landing is None:
+            raise UnavailableError("a copy is still being put there")
+        with landing:
+            self._drop_all(key)
+
+    def _tell_undropped(self, key: Key, error: StoreError) -> None:
+        """Each tier that failed has been told of."""
+
+    def _drop_all(self, key: Key) -> None:
         failure: StoreError | None = None
-        for tier in self.tiers.values():
+        for name, tier in self.tiers.items():
             if not tier.private:
                 try:
                     tier.delete(key)
                 except StoreError as error:
+                    self.teller.poisoned(key, name, error)
                     failure = error
         if failure is not None:
             raise failure

@@ -9,6 +9,7 @@ import contextvars
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 
+from tiered_store import lifecycle
 from tiered_store.body import BytesBody
 from tiered_store.caching.download import Download
 from tiered_store.caching.origin import WHOLE
@@ -32,6 +33,11 @@ class Filler:
         self._tiers = tiers
         self._teller = teller
         self._workers = Workers("fills", 8)
+        self.after_fork()
+        lifecycle.survive_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget what is arriving: the threads that see to it are the parent's."""
         self._arriving: dict[Key, tuple[Entry, Fill]] = {}
 
     def offer(
@@ -83,14 +89,13 @@ class Filler:
                 try:
                     offer(key, arriving, takers)
                 finally:
-                    if self._arriving.get(key) is place:
-                        del self._arriving[key]
+                    self._arrived(key, place)
                     if isinstance(download.failure, StoreError):
                         self._teller.bypassed(key, takers[0], download.failure)
 
         if contextvars.Context().run(self._workers.offer, work):
             return arriving
-        del self._arriving[key]
+        self._arrived(key, place)
         held.close()
         download.abandon()
         return entry
@@ -98,6 +103,10 @@ class Filler:
     def arriving(self, key: Key) -> tuple[Entry, Fill] | None:
         """Return what is on its way, and the fetch that brings it."""
         return self._arriving.get(key)
+
+    def _arrived(self, key: Key, place: tuple[Entry, Fill]) -> None:
+        if self._arriving.get(key) is place:
+            self._arriving.pop(key, None)
 
     def close(self) -> None:
         """Begin nothing more."""

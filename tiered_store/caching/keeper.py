@@ -7,12 +7,13 @@ from __future__ import annotations
 import functools
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Literal
 
-from tiered_store.body import Body
+from tiered_store.body import Body, BytesBody
+from tiered_store.caching.backed import BackedBody
 from tiered_store.caching.filling import Filler
 from tiered_store.caching.origin import Origin
 from tiered_store.caching.poison import Poison
@@ -75,7 +76,7 @@ class Keeper(ABC):
             clock=parts.clock,
         )
         self.filler = Filler(parts.tiers, parts.teller)
-        self._errands = Errands("refreshes", 4, 1000)
+        self._errands = Errands("refreshes", 4, 1000, owed=False)
 
     # -- reading -------------------------------------------------------------
 
@@ -171,12 +172,17 @@ class Keeper(ABC):
 
     def _look(self, key: Key, name: str) -> Entry | None:
         try:
-            return self.tiers[name].get(key)
+            entry = self.tiers[name].get(key)
         except DeadlineError:
             raise
         except StoreError as error:
             self.teller.bypassed(key, name, error)
             return None
+        if entry is None or entry.body is None or type(entry.body) is BytesBody:
+            return entry
+        ask = functools.partial(self.origin.store.get, key)
+        left = functools.partial(self.teller.bypassed, key, name)
+        return Entry(entry.record, BackedBody(entry.body, ask, left))
 
     def _poisoned(self, key: Key) -> bool:
         return self.poison.taints(key) and not self.poison.cure(key)
@@ -207,7 +213,7 @@ class Keeper(ABC):
             except DeadlineError:
                 raise
             except StoreError as error:
-                self.teller.poisoned(key, self._farthest, error)
+                self._tell_undropped(key, error)
                 if self.parts.on_invalidate_error == "fail":
                     raise
                 self.poison.begin(key)
@@ -221,8 +227,9 @@ class Keeper(ABC):
                     self.coherence.doubt(key)
                 self._finish(key, end, None, write, landed=known)
                 raise
-            self._finish(key, end, after(), write, landed=True)
-        self.teller.purged(key)
+            dropped = self._finish(key, end, after(), write, landed=True)
+        if dropped:
+            self.teller.purged(key)
 
     def _finish(
         self,
@@ -232,12 +239,16 @@ class Keeper(ABC):
         write: Write,
         *,
         landed: bool,
-    ) -> None:
+    ) -> bool:
+        """Do *end*, and return whether it could be done."""
         try:
             end(entry, write, landed)
         except StoreError as error:
-            self.teller.poisoned(key, self._farthest, error)
-            self.poison.add(key)
+            self._tell_undropped(key, error)
+            self.poison.add(key, over=landed)
+            return False
+        else:
+            return True
         finally:
             if entry is None:
                 self.forget(key)
@@ -263,6 +274,10 @@ class Keeper(ABC):
     def _drop(self, key: Key) -> None:
         """Drop the copies outside this process, or raise a store error."""
 
+    @abstractmethod
+    def _tell_undropped(self, key: Key, error: StoreError) -> None:
+        """Say that :meth:`_begin`, what it returned, or :meth:`_drop` failed."""
+
     def _clear(self) -> None:
         """Drop all copies outside this process, or raise a store error."""
         for tier in self.tiers.values():
@@ -273,10 +288,6 @@ class Keeper(ABC):
         """Drop the copies in this process, which cannot fail."""
         for tier in self.private.values():
             tier.delete(key)
-
-    @property
-    def _farthest(self) -> str:
-        return list(self.tiers)[-1]
 
     def close(self) -> None:
         """Stop what is done behind callers' backs, and let go of connections."""

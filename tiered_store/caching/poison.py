@@ -13,6 +13,7 @@ touched, so that a process which dies in the middle leaves nothing to believe.
 from __future__ import annotations
 
 import contextvars
+import logging
 import threading
 
 from collections import Counter
@@ -22,6 +23,7 @@ from tiered_store import lifecycle
 from tiered_store.clock import Clock
 from tiered_store.deadlines import deadline
 from tiered_store.errors import StoreError
+from tiered_store.findings import when
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.row import Row
 from tiered_store.key import Key
@@ -30,6 +32,9 @@ from tiered_store.workers import Workers
 
 _NAME = "cache"  # one row an object, whichever tier it is about: tiers come and go
 _SOONEST, _LATEST = 0.05, 5.0  # seconds between two rounds
+_LAST = 1.0  # seconds for the last one
+
+_log = logging.getLogger("tiered_store")
 
 
 class Poison:
@@ -59,7 +64,6 @@ class Poison:
         self._durable = durable
         self._seconds = seconds
         self._clock = clock
-        self._ours: set[int] = set()
         self._seen: dict[Key, tuple[int, float]] = {}
         self._all = 0  # how often more was poisoned than can be remembered
         self._cured = 0
@@ -74,6 +78,7 @@ class Poison:
         self._lock = threading.Lock()
         self._soon = threading.Event()
         self._unfinished: Counter[Key] = Counter()
+        self._ours: dict[Key, int] = {}  # the parent's writes may still be under way
         self._delivering = False
 
     def taints(self, key: Key) -> bool:
@@ -84,6 +89,16 @@ class Poison:
             return bool(self._journal.rows(key))
         except StoreError:
             return True
+
+    def owed(self, key: Key) -> str | None:
+        """Say, for a person, what is still to be dropped of *key*; None if nothing."""
+        if self._all != self._cured:
+            return "of every object, more of them than could be noted"
+        try:
+            rows = self._journal.rows(key)
+        except StoreError as error:
+            return f"not known, the journal cannot be read: {error.message}"
+        return next((f"since {when(row.since)}" for row in rows.values()), None)
 
     def begin(self, key: Key) -> None:
         """
@@ -96,8 +111,8 @@ class Poison:
             self._unfinished[key] += 1
         try:
             self._mark(key)
-        except StoreError:
-            if self._durable:
+        except BaseException as error:
+            if self._durable or not isinstance(error, StoreError):
                 self._finished(key)
                 raise
             self._poison_all()
@@ -107,19 +122,26 @@ class Poison:
         self._finished(key)
         self.deliver()
 
-    def add(self, key: Key) -> None:
-        """Poison *key* after its write; if that cannot be noted, everything is."""
+    def add(self, key: Key, *, over: bool = True) -> None:
+        """
+        Poison *key* after its write; if that cannot be noted, everything is.
+
+        Args:
+            over: What the write does has been done; or it may be, some time later.
+        """
         try:
-            self._mark(key)
+            self._mark(key, ours=over)
         except StoreError:
             self._poison_all()
         self.deliver()
 
     def cure(self, key: Key) -> bool:
         """Try to drop the copies of *key* now; return whether they can be believed."""
+        if self._all != self._cured:  # too much to wait for
+            if not self._delivering:
+                self.deliver()
+            return False
         try:
-            if self._all != self._cured:
-                self._cure_all()
             for row in list(self._journal.rows(key).values()):
                 self._cure(row)
         except StoreError:
@@ -130,7 +152,7 @@ class Poison:
         """Begin, or go on at once, to drop in the background what is poisoned."""
         self._soon.set()
         with self._lock:
-            if self._delivering or self._closed:
+            if self._delivering:
                 return
             self._delivering = True
         if not contextvars.Context().run(self._workers.offer, self._deliver):
@@ -152,7 +174,7 @@ class Poison:
         return left or self._all != self._cured
 
     def drain(self, seconds: float) -> str | None:
-        """Try once more at exit; what a durable journal knows is not lost."""
+        """Try once more at the end; what a durable journal knows is not lost."""
         if not self._delivering or self._durable:
             return None
         with deadline(seconds):
@@ -160,16 +182,22 @@ class Poison:
         return "copies in a cache that could not be dropped" if left else None
 
     def close(self) -> None:
-        """Stop trying."""
+        """Try once more, and stop."""
+        left = self.drain(_LAST)
+        if left is not None:
+            _log.error("closing with work left: %s", left)
         self._closed = True
         self._soon.set()
         self._workers.close()
         self._journal.close()
 
-    def _mark(self, key: Key) -> None:
+    def _mark(self, key: Key, *, ours: bool = True) -> None:
+        rows = self._journal.rows(key).values()
+        alone = all(row.sequence == self._ours.get(key) for row in rows)
         mark = self._journal.begin(key, {_NAME: "delete"})
-        with self._lock:
-            self._ours.add(mark.sequence)
+        if ours and alone:  # else the row stands for another process's write as well
+            with self._lock:
+                self._ours[key] = mark.sequence
 
     def _finished(self, key: Key) -> None:
         with self._lock:
@@ -183,17 +211,18 @@ class Poison:
         self._drop(row.key)
         if over and self._journal.clear(row):
             with self._lock:
-                self._ours.discard(row.sequence)
                 self._seen.pop(row.key, None)
+                if self._ours.get(row.key) == row.sequence:
+                    del self._ours[row.key]
         return over
 
     def _over(self, row: Row) -> bool:
         with self._lock:
             if self._unfinished[row.key]:
                 return False
-            if row.sequence in self._ours:
+            if self._ours.get(row.key) == row.sequence:
                 return True
-            # another process's, or an earlier life's: it may be writing right now
+            # another process's, an earlier life's, or one that nobody knows the end of
             now = self._clock.monotonic()
             sequence, since = self._seen.get(row.key, (row.sequence, now))
             if sequence != row.sequence:
@@ -216,12 +245,22 @@ class Poison:
 
     def _deliver(self) -> None:
         wait = _SOONEST
-        while not self._closed:
-            self._soon.clear()
-            if not self.sweep() and not self._soon.is_set():
-                break
-            wait = _SOONEST if self._soon.wait(wait) else min(2 * wait, _LATEST)
-        with self._lock:
+        try:
+            while not self._finished_delivering():
+                self._soon.clear()
+                if self.sweep():
+                    soon = self._soon.wait(wait)
+                    wait = _SOONEST if soon else min(2 * wait, _LATEST)
+                    self._soon.set()
+        except BaseException as error:
             self._delivering = False
-        if self._soon.is_set() and not self._closed:  # it came at the very end
-            self.deliver()
+            if not (self._closed and isinstance(error, ValueError)):
+                raise  # or else what should be dropped from is closed as well
+
+    def _finished_delivering(self) -> bool:
+        """Say whether there is nothing more to deliver, and let others begin anew."""
+        with self._lock:
+            if self._soon.is_set() and not self._closed:
+                return False
+            self._delivering = False
+            return True

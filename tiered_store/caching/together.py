@@ -9,13 +9,16 @@ somewhere is ever served, and what is too large for the shared tier can be elsew
 
 from __future__ import annotations
 
+import threading
+import time
+
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
 from tiered_store import deadlines, lifecycle
-from tiered_store.body import Body, BytesBody
+from tiered_store.body import Body
 from tiered_store.caching.keeper import Keeper, Parts, answer, same
 from tiered_store.errors import DeadlineError, NotFoundError, StoreError
 from tiered_store.key import Key
@@ -26,10 +29,15 @@ from tiered_store.tiers.tier import Entry, Record, always
 
 Result = TypeVar("Result")
 _SOONEST, _LATEST = 0.002, 0.05  # seconds between two looks, if nobody wakes us
+_LEASES = 2  # of others that are waited for, if they all end in vain
 
 
 class _Unshared(Exception):  # noqa: N818 - told to nobody
-    """The shared tier could not be asked."""
+    """The shared tier could not be asked; before, it may have told of a stale copy."""
+
+    def __init__(self, stale: Entry | None) -> None:
+        super().__init__()
+        self.stale = stale
 
 
 class Together(Keeper):
@@ -47,6 +55,7 @@ class Together(Keeper):
         place = names.index(self.shared_name)
         self._nearest = not any(name in self._stores for name in names[:place])
         self._forked = self._used = False
+        self._waking = threading.Lock()
         self.coherence.suspend()
         lifecycle.survive_fork(self)
         shared.subscribe(self)
@@ -63,6 +72,7 @@ class Together(Keeper):
         self.coherence.suspend()
         for tier in self.private.values():
             tier.clear()
+        self._forked = False
 
     def mended(self) -> None:
         """Keep copies in memory from now on, and drop what could not be dropped."""
@@ -73,11 +83,13 @@ class Together(Keeper):
     def after_fork(self) -> None:
         """Believe nothing of the parent's memory before the child listens itself."""
         self._forked = True
+        self._waking = threading.Lock()
 
     def wake(self) -> None:
         if self._forked:
-            self._forked = False
-            self.torn()
+            with self._waking:  # whoever comes second must not read before it is done
+                if self._forked:
+                    self.torn()
         if not self._used:  # before, nothing is changed: somebody may only look
             self._used = True
             self.poison.deliver()
@@ -116,8 +128,8 @@ class Together(Keeper):
         try:
             looked = self._ask_shared(key, partial(self.shared.look, key))
         except _Unshared:
-            looked = None
-        entry = None if looked is None else looked.entry
+            return self._share(key, lambda fill: self._fetch_apart(key, fill, None))
+        entry = looked.entry
         whole = entry is not None and entry.whole
         if entry is not None and whole and self._serves(key, self.shared_name, entry):
             return answer(entry)
@@ -137,8 +149,14 @@ class Together(Keeper):
         looked: Looked | None,
     ) -> Entry:
         if not self._poisoned(key):
-            with suppress(_Unshared):
+            try:
                 return self._agree(key, fill, stale, known, looked)
+            except _Unshared as unshared:
+                stale = unshared.stale or stale
+        return self._fetch_apart(key, fill, stale)
+
+    def _fetch_apart(self, key: Key, fill: Fill, stale: Entry | None) -> Entry:
+        """Fetch without the shared tier."""
         entry = self._ask(key, stale)
         if entry is not stale and self.origin.keeps(entry):
             self._keep_privately(key, entry, fill.allowed)
@@ -154,6 +172,7 @@ class Together(Keeper):
     ) -> Entry:
         """Return the current copy, or be the one who fetches it, or wait for that."""
         wait, gave_up = _SOONEST, 0
+        patience = time.monotonic() + _LEASES * self.parts.fill_lease
         while True:
             if looked is None:
                 looked = self._ask_shared(
@@ -165,8 +184,7 @@ class Together(Keeper):
                 if entry is None:
                     return self._fetch_as(key, current.record, fill, stale)
                 if self._serves(key, name, entry):
-                    self._fill_nearer(key, name, entry, fill)
-                    return entry
+                    return self._fill_nearer(key, name, entry, fill)
                 stale = entry
             leased = self._ask_shared(
                 key,
@@ -177,11 +195,13 @@ class Together(Keeper):
                     rejected=looked.rejected,
                     refresh=current is not None,
                 ),
+                stale,
             )
             looked = None
             if leased.state == "own":
                 return self._lead(key, leased.token, fill, stale)
-            if leased.state == "writing" or gave_up > 1:
+            impatient = gave_up > 1 or time.monotonic() > patience
+            if leased.state == "writing" or impatient:
                 return self._ask(key, stale)
             if leased.waiting is not None:
                 said = leased.waiting.wait(deadlines.bounded(wait))
@@ -212,6 +232,8 @@ class Together(Keeper):
             done = self.shared.fill(key, token, entry)
         except StoreError as error:
             self.teller.bypassed(key, self.shared_name, error)
+            with suppress(StoreError):  # or others wait for its end
+                self.shared.fail(key, token, absent=False)
             done = False
         else:
             if not done:
@@ -265,13 +287,11 @@ class Together(Keeper):
         self._keep_privately(key, entry, fill.allowed)
         return self.filler.keep(key, entry, self._stores, fill, self._fill)
 
-    def _fill_nearer(self, key: Key, name: str, entry: Entry, fill: Fill) -> None:
+    def _fill_nearer(self, key: Key, name: str, entry: Entry, fill: Fill) -> Entry:
         self._keep_privately(key, entry, fill.allowed)
-        for nearer in self.tiers:
-            if nearer == name:
-                break
-            if nearer in self._stores and type(entry.body) is BytesBody:
-                self.filler.offer(key, entry, nearer, always)
+        names = list(self.tiers)
+        nearer = [one for one in names[: names.index(name)] if one in self._stores]
+        return self.filler.keep(key, entry, nearer, fill, self._fill)
 
     def _fill(self, key: Key, entry: Entry, names: Iterable[str]) -> None:
         for name in names:
@@ -283,14 +303,16 @@ class Together(Keeper):
             return False  # nothing would ever end it
         return self.origin.keeps(entry)
 
-    def _ask_shared(self, key: Key, ask: Callable[[], Result]) -> Result:
+    def _ask_shared(
+        self, key: Key, ask: Callable[[], Result], stale: Entry | None = None
+    ) -> Result:
         try:
             return ask()
         except DeadlineError:
             raise
         except StoreError as error:
             self.teller.bypassed(key, self.shared_name, error)
-            raise _Unshared from error
+            raise _Unshared(stale) from error
 
     # -- writing -------------------------------------------------------------
 
@@ -310,6 +332,12 @@ class Together(Keeper):
 
     def _drop(self, key: Key) -> None:
         self.shared.delete(key)  # the others need no dropping
+
+    def _tell_undropped(self, key: Key, error: StoreError) -> None:
+        self.teller.poisoned(key, self.shared_name, error)
+
+    def _clear(self) -> None:
+        self.shared.clear()
 
 
 def _differ(version: str | None, other: str | None) -> bool:

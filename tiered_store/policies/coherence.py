@@ -93,14 +93,11 @@ class Fill:
         if self.noted is None:
             yield
             return
-        generation = self.noted
-        with self._coherence.state(self._key) as state:
-            state.fills.append(generation)
+        state = self._coherence.filling(self._key, self.noted)
         try:
             yield
         finally:
-            with self._coherence.state(self._key) as state:
-                state.fills.remove(generation)
+            self._coherence.filled(self._key, state, self.noted)
 
 
 class Write:
@@ -133,7 +130,6 @@ class Coherence:
         self._generations = itertools.count()  # none ever comes twice
         self._doubt = doubt
         self._clock = clock
-        self._states: dict[Key, _State] = {}
         self._doubts: OrderedDict[Key, float] = OrderedDict()
         self._doubt_of_all = float("-inf")
         self.after_fork()
@@ -142,10 +138,7 @@ class Coherence:
     def after_fork(self) -> None:
         """Forget the parent's writes and fetches; no thread of theirs is here."""
         self._lock = threading.Lock()
-        for key, state in list(self._states.items()):
-            state.writers, state.fills, state.flight = 0, [], None
-            if state.idle():
-                del self._states[key]
+        self._states: dict[Key, _State] = {}  # who was at them goes on with the old
 
     def unchanged(self, key: Key, generation: int, epoch: int) -> bool:
         """Say whether nothing was overtaken since *generation* and *epoch*."""
@@ -219,7 +212,8 @@ class Coherence:
     @contextmanager
     def writing(self, key: Key) -> Iterator[Write]:
         """Doom every fill that overlaps the block, and let readers fetch anew."""
-        with self.state(key) as state:
+        with self._lock:
+            state = self._at(key)
             alone = not state.writers
             state.generation = next(self._generations)
             state.writers += 1
@@ -227,9 +221,23 @@ class Coherence:
         try:
             yield write
         finally:
-            with self.state(key) as state:
+            with self._lock:
                 state.writers -= 1
                 state.flight = None  # who comes now must not join a fetch from before
+                self._let_go(key, state)
+
+    def filling(self, key: Key, noted: int) -> _State:
+        """Count in a fill of *key* that noted this generation."""
+        with self._lock:
+            state = self._at(key)
+            state.fills.append(noted)
+        return state
+
+    def filled(self, key: Key, state: _State, noted: int) -> None:
+        """Count it out."""
+        with self._lock:
+            state.fills.remove(noted)
+            self._let_go(key, state)
 
     def fetch(
         self, key: Key, fetch: Callable[[Fill], Body], *, join: bool = True
@@ -261,7 +269,7 @@ class Coherence:
                 elif flight.landed is None:
                     flight.landed = threading.Event()
             if flight is None:
-                return self._lead(key, mine, fill, fetch)
+                return self._lead(key, state, mine, fill, fetch)
             assert flight.landed is not None
             if not flight.landed.wait(deadlines.remaining()):
                 deadlines.check()
@@ -275,6 +283,7 @@ class Coherence:
     def _lead(
         self,
         key: Key,
+        state: _State,
         flight: _Flight,
         fill: Fill,
         fetch: Callable[[Fill], Body],
@@ -290,18 +299,18 @@ class Coherence:
             raise
         finally:
             _leading.reset(token)
-            self._land(key, flight, fill.noted)
+            self._land(key, state, flight, fill.noted)
         return flight.body
 
-    def _land(self, key: Key, flight: _Flight, noted: int | None) -> None:
+    def _land(
+        self, key: Key, state: _State, flight: _Flight, noted: int | None
+    ) -> None:
         with self._lock:
-            state = self._at(key)
             if noted is not None:
                 state.fills.remove(noted)
             if state.flight is flight:
                 state.flight = None
-            if state.idle():
-                del self._states[key]
+            self._let_go(key, state)
         if flight.landed is not None:
             flight.landed.set()
 
@@ -309,19 +318,12 @@ class Coherence:
         ends = self._doubts.get(key, self._doubt_of_all)
         return max(ends, self._doubt_of_all) > self._clock.monotonic()
 
-    @contextmanager
-    def state(self, key: Key) -> Iterator[_State]:
-        """Look at, or change, what is going on around *key*."""
-        with self._lock:
-            state = self._at(key)
-            try:
-                yield state
-            finally:
-                if state.idle():
-                    del self._states[key]
-
     def _at(self, key: Key) -> _State:
         state = self._states.get(key)
         if state is None:
             state = self._states[key] = _State(next(self._generations))
         return state
+
+    def _let_go(self, key: Key, state: _State) -> None:
+        if state.idle() and self._states.get(key) is state:
+            del self._states[key]

@@ -25,14 +25,16 @@ class Errands:
     """
     At most *threads* errands under way and *waiting* more waiting.
 
-    Each runs in a thread that knows nothing of its bringer's deadline.  What is
-    left when the interpreter ends is finished for a bounded time.
+    Each runs in a thread that knows nothing of its bringer's deadline.
 
     Args:
         name: What they are, in the plural; of the threads, and of what is left.
+        owed: They are finished before the interpreter ends, for a bounded time.
     """
 
-    def __init__(self, name: str, threads: int, waiting: int) -> None:
+    def __init__(
+        self, name: str, threads: int, waiting: int, *, owed: bool = True
+    ) -> None:
         if threads < 1:
             raise ConfigError(f"threads: must be at least 1, not {threads!r}")
         if waiting < 1:
@@ -44,7 +46,8 @@ class Errands:
         self._workers = Workers(name, _NO_LIMIT)
         self.after_fork()
         lifecycle.survive_fork(self)
-        lifecycle.drain_at_exit(self)
+        if owed:
+            lifecycle.drain_at_exit(self)
 
     def after_fork(self) -> None:
         """Start empty: the parent still has its errands, and does them."""

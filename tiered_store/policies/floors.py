@@ -43,8 +43,3 @@ class Floors:
             if len(self._of_key) > _MOST:
                 self._of_all = max(self._of_all, *self._of_key.values())
                 self._of_key.clear()
-
-    def raise_all_to(self, since: float) -> None:
-        """Distrust every copy that was fetched at *since* or before."""
-        with self._lock:
-            self._of_all = max(self._of_all, since)
