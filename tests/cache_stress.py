@@ -351,7 +351,11 @@ def judge(
             worst = max(worst, behind)
         if line[0] == "last" and line[4] != judged.current:
             evicted = [when for when, index in chaos.claims if index == judged.index]
-            double = any(begun < when for begun in judged.unended for when in evicted)
+            double = any(
+                begun < when < begun + CLAIM + 1
+                for begun in judged.unended
+                for when in evicted
+            )
             (excused if double else wrong).append((judged.index, line[4]))
     return {
         **{name: counts[name] for name in ("read", "wrote", "failed", "stale", "last")},
