@@ -114,12 +114,21 @@ REDIS = '{type: redis, url: "redis://x", ttl: 1d}'
 
 def test_journal_in_memory_of_a_cache() -> None:
     """It has one without being told, and a durable one is what to ask for."""
-    options = "journal: {type: memory}"
-    assert cache("[{type: memory, ttl: 60s}]", options) == [
-        "stores.images.journal journal-in-memory"
+    text = """\
+        version: 1
+        stores:
+          images:
+            type: cached
+            tiers: [{type: memory, ttl: 60s}]
+            origin: {type: memory}
+            journal: JOURNAL
+        """
+    assert warnings(text.replace("JOURNAL", "{type: memory}")) == [
+        "images.yml:7:5 stores.images.journal: a cache has one without being told; "
+        "what a tier could not drop is forgotten when this process ends; use type: "
+        "sqlite, or leave it out [journal-in-memory]"
     ]
-    options = "journal: {type: sqlite, path: x}"
-    assert cache("[{type: memory, ttl: 60s}]", options) == []
+    assert warnings(text.replace("JOURNAL", "{type: sqlite, path: x}")) == []
 
 
 def test_cached_without_ttl() -> None:

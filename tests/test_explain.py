@@ -218,6 +218,22 @@ def test_what_a_replica_has_is_told_where_it_is_behind() -> None:
     assert (found.state, found.size, found.facts["found"]) == ("behind", 3, "held")
 
 
+def test_what_is_behind_is_no_answer() -> None:
+    """What the only one who took the write has is not known."""
+    us, eu = FaultStore(MemoryStore()), FaultStore(MemoryStore())
+    stack = ReplicatedStore({"us": us, "eu": eu}, journal=MemoryJournal())
+    stack.put(KEY, Body.of(b"old"))
+    eu.down()
+    stack.put(KEY, Body.of(b"newer"))
+    eu.heal()
+    us.down()
+
+    explained = named(stack)
+
+    assert states(explained) == {"images.us": "failed", "images.eu": "behind"}
+    assert explained.answer == "unknown"
+
+
 def test_a_delete_that_some_have_not_heard_of_is_one() -> None:
     """A replica that still has the object is no reason to say so."""
     us, eu = MemoryStore(), FaultStore(MemoryStore())
@@ -677,7 +693,8 @@ def test_looking_delivers_no_purge(
     assert writer.look(KEY).entry is not None
     assert journal.rows(KEY)
 
-    stack.get(KEY)  # who reads does
+    with pytest.raises(FileNotFoundError):  # who reads does, whatever they read
+        stack.get(KEY._replace(object_id=9))
     until(lambda: writer.look(KEY).entry is None)
     stack.close()
 
