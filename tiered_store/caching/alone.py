@@ -37,6 +37,7 @@ class Alone(Keeper):
         poisoned = self._poisoned(key)
         if not poisoned and self.coherence.believable(key):
             nearer: list[str] = []
+            arriving = self.filler.arriving(key)  # before it may have landed
             for name in self.tiers:
                 entry = self._believed(key, name)
                 old = entry is None or same(entry.record, known)
@@ -46,7 +47,6 @@ class Alone(Keeper):
                     )
                 stale = stale or entry
                 nearer.append(name)
-            arriving = self.filler.arriving(key)
             if arriving is not None and arriving[1].allowed():
                 return arriving[0]
         entry = self._ask(key, stale)

@@ -28,7 +28,8 @@ from tiered_store.tiers.tier import Entry, Record, always
 
 
 Result = TypeVar("Result")
-_SOONEST, _LATEST = 0.002, 0.05  # seconds between two looks, if nobody wakes us
+_SOONEST, _LATEST = 0.002, 0.05  # seconds between two looks, if nobody can wake us
+_WOKEN = 0.2  # if somebody can: only the end of a dead one's lease makes no noise
 _LEASES = 2  # of others that are waited for, if they all end in vain
 
 
@@ -204,7 +205,8 @@ class Together(Keeper):
             if leased.state == "writing" or impatient:
                 return self._ask(key, stale)
             if leased.waiting is not None:
-                said = leased.waiting.wait(deadlines.bounded(wait))
+                heard = self.shared.online
+                said = leased.waiting.wait(deadlines.bounded(_WOKEN if heard else wait))
                 deadlines.check()
                 if said == "absent":
                     raise NotFoundError("no such object, as who asked was told")
@@ -245,6 +247,7 @@ class Together(Keeper):
 
     def _whole(self, key: Key, current: Entry) -> tuple[str, Entry | None]:
         """Return the nearest whole copy that is the current one, and where it is."""
+        arriving = self.filler.arriving(key)  # before it may have landed
         for name in self.tiers:
             if name == self.shared_name:
                 entry: Entry | None = current
@@ -257,7 +260,6 @@ class Together(Keeper):
                 entry = None if current.whole else self._look(key, name)
                 if entry is not None and same(entry.record, current.record):
                     return name, Entry(current.record, entry.body)
-        arriving = self.filler.arriving(key)
         if arriving is not None and same(arriving[0].record, current.record):
             return self._stores[0], arriving[0]
         return self.shared_name, None

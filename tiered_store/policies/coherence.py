@@ -42,9 +42,10 @@ _leading: ContextVar[frozenset[tuple[int, Key]]] = ContextVar(
 class _Flight:
     """A fetch that others may wait for; the first of them brings the event."""
 
-    __slots__ = ("body", "error", "landed")
+    __slots__ = ("body", "doomed", "error", "landed")
 
     def __init__(self) -> None:
+        self.doomed = False  # some who wait came after what overtook it
         self.body: Body | None = None
         self.error: StoreError | None = None
         self.landed: threading.Event | None = None
@@ -181,7 +182,7 @@ class Coherence:
             state = self._states.get(key)
             if state is not None:
                 state.generation = next(self._generations)
-                state.flight = None
+                _doom(state)
 
     def suspend(self) -> None:
         """Doom every fill until :meth:`resume`: what overtakes it is not told."""
@@ -189,7 +190,7 @@ class Coherence:
             self.suspended = True
             self.epoch += 1
             for state in self._states.values():
-                state.flight = None
+                _doom(state)
 
     def resume(self) -> None:
         """Allow fills that begin from now on."""
@@ -270,15 +271,9 @@ class Coherence:
                     flight.landed = threading.Event()
             if flight is None:
                 return self._lead(key, state, mine, fill, fetch)
-            assert flight.landed is not None
-            if not flight.landed.wait(deadlines.remaining()):
-                deadlines.check()
-            if flight.body is not None:
-                return flight.body
-            if isinstance(flight.error, DeadlineError):
-                deadlines.check()
-            elif flight.error is not None:
-                raise flight.error.copy() from flight.error
+            body = _followed(flight)
+            if body is not None:
+                return body
 
     def _lead(
         self,
@@ -327,3 +322,25 @@ class Coherence:
     def _let_go(self, key: Key, state: _State) -> None:
         if state.idle() and self._states.get(key) is state:
             del self._states[key]
+
+
+def _doom(state: _State) -> None:
+    """Have whoever waits for the fetch under way, if any, fetch anew."""
+    flight, state.flight = state.flight, None
+    if flight is not None:
+        flight.doomed = True
+        if flight.landed is not None:
+            flight.landed.set()
+
+
+def _followed(flight: _Flight) -> Body | None:
+    """Return what *flight* brings, None if one has to fetch anew."""
+    assert flight.landed is not None
+    if not flight.landed.wait(deadlines.remaining()):
+        deadlines.check()
+    if flight.doomed or isinstance(flight.error, DeadlineError):
+        deadlines.check()
+        return None
+    if flight.error is not None:
+        raise flight.error.copy() from flight.error
+    return flight.body
