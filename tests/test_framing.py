@@ -69,6 +69,44 @@ def test_an_object_cut_off_at_a_border_does_not_pass() -> None:
         unsealed(Body.of(stored[: 4 + PIECE + TAG]), 4, Plain)
 
 
+class Telling(Plain):
+    """Says when something was spoiled."""
+
+    spoilt = 0
+
+    def spoiled(self) -> None:
+        self.spoilt += 1
+
+
+def test_without_reading_ahead_the_header_is_enough() -> None:
+    """A piece is only checked when a reader comes to it, and the frame hears of it."""
+    stored = bytearray(sealed(Body.of(CONTENT), Plain()).read())
+    stored[4 + PIECE + TAG] ^= 1
+    frame = Telling()
+    body = unsealed(Body.of(bytes(stored)), 4, lambda _: frame, ahead=False)
+    with body.open() as file:
+        assert file.read(PIECE) == CONTENT[:PIECE]
+        assert frame.spoilt == 0
+        with pytest.raises(CorruptError, match="piece 1"):
+            file.read(1)
+    assert frame.spoilt == 1
+    with body.open(2 * PIECE) as file:
+        assert file.read() == CONTENT[2 * PIECE :]
+    assert unsealed(Body.of(b"head" + Plain().seal(0, True, b"x")), 4, Plain).size == 1
+
+
+def test_an_object_that_shrinks_while_it_is_read_is_spoiled() -> None:
+    """The bytes that are missing are told like those that are wrong."""
+    stored = sealed(Body.of(CONTENT), Plain()).read()
+    shrunk = Body.of(stored[:-1])
+    shrunk.size += 1
+    frame = Telling()
+    body = unsealed(shrunk, 4, lambda _: frame, ahead=False)
+    with pytest.raises(CorruptError, match="1 bytes too early"):
+        body.read()
+    assert frame.spoilt == 1
+
+
 def test_only_sizes_that_can_be_are_believed() -> None:
     """A size tells how much content there is, or that something is missing."""
     known = {

@@ -58,6 +58,9 @@ class Frame(ABC):
             CorruptError: It is not piece *index* of this object.
         """
 
+    def spoiled(self) -> None:  # noqa: B027 - optional
+        """A reader is about to hear that a piece is not there or did not pass."""
+
 
 def content_size(sealed_size: int, header_size: int) -> int:
     """
@@ -82,10 +85,17 @@ def sealed(content: Body, frame: Frame) -> Body:
 
 
 def unsealed(
-    stored: Body, header_size: int, frame_of: Callable[[bytes], Frame]
+    stored: Body,
+    header_size: int,
+    frame_of: Callable[[bytes], Frame],
+    *,
+    ahead: bool = True,
 ) -> Body:
     """
     Return the content of *stored*, whose first piece has been read and has passed.
+
+    Args:
+        ahead: Without it only the header has been read.
 
     Raises:
         CorruptError: From here if its header, size or first piece are wrong, from a
@@ -97,13 +107,15 @@ def unsealed(
         size = content_size(stored.size, header_size)
         if frame.size not in (None, size):
             raise CorruptError(f"{size} of {frame.size} bytes are there")
-        plan = _Plan(size, b"", PIECE, header_size, _SEALED, frame.unseal)
+        plan = _Plan(
+            size, b"", PIECE, header_size, _SEALED, frame.unseal, frame.spoiled
+        )
         reader = _PieceReader(stored, plan, 0, file)
-        first = reader.load(0)
+        first = reader.load(0) if ahead else b""
     except BaseException:
         file.close()
         raise
-    if size > PIECE:
+    if size > PIECE or not ahead:
         return _PieceBody(stored, plan, reader, version=stored.version)
     reader.close()
     return BytesBody(first, stored.version)
@@ -119,6 +131,7 @@ class _Plan:
     source_lead: int
     source_step: int
     convert: Callable[[int, bool, bytes], bytes]
+    spoiled: Callable[[], None] = lambda: None
 
 
 class _PieceBody(Body):
@@ -169,8 +182,12 @@ class _PieceReader(SeekableReader):
             plan, whole = self._plan, self._source.size
             start = plan.source_lead + index * plan.source_step
             end = min(start + plan.source_step, whole)
-            block = _exactly(self._standing_at(start), end - start)
-            self._block = plan.convert(index, end == whole, block)
+            try:
+                block = _exactly(self._standing_at(start), end - start)
+                self._block = plan.convert(index, end == whole, block)
+            except CorruptError:
+                plan.spoiled()
+                raise
             self._index = index
         return self._block
 
