@@ -98,7 +98,7 @@ class TestRedisJournal(JournalConformance, FleetRules, TimedRules):
 
     @pytest.fixture
     def hasty(self, make):
-        return lambda: make(lease_ttl=0.3)
+        return lambda: make(lease_ttl=0.5)
 
     @pytest.fixture
     def lose(self, server, prefix):
@@ -392,9 +392,13 @@ def test_a_full_server_refuses(redis_servers) -> None:
 def test_a_row_is_nothing_before_the_replicas_have_it(own) -> None:
     """A write that could be forgotten by a failover does not begin."""
     journal = RedisJournal(own.url, replicas=1)
+    assert missed(journal) == {}
+
     with pytest.raises(UnavailableError, match="0 of 1 replicas") as raised:
         journal.begin(KEY, PUT)
+
     assert raised.value.ambiguous
+    assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
     journal.close()
 
 
@@ -497,6 +501,9 @@ def test_counts_agree_with_the_rows(server, prefix, tmp_path) -> None:
         assert journal.clear(row)
     assert journal.backlogs() == {}
     assert journal.short_of(1) == 0
+    assert sorted(server.ask("KEYS", f"{{{prefix}}}*")) == [
+        f"{{{prefix}}}:{name}".encode() for name in ("counts", "rows")
+    ]
     journal.close()
 
 

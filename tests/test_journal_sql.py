@@ -17,7 +17,15 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.fleets_of_journals import FleetRules, Process, TimedRules, campaign
+from sqlalchemy import text
+
+from tests.fleets_of_journals import (
+    FleetRules,
+    Process,
+    TimedRules,
+    campaign,
+    check_release_in_no_time,
+)
 from tests.servers.postgres import PostgresServer
 from tests.servers.postgres import _starting as starting
 from tiered_store.clock import SYSTEM
@@ -104,7 +112,7 @@ class TestLeasesInATable(TimedRules):
 
     @pytest.fixture
     def hasty(self, postgres_server, prefix):
-        options = {"prefix": prefix, "leases": "table", "lease_ttl": 0.3}
+        options = {"prefix": prefix, "leases": "table", "lease_ttl": 0.5}
         with maker(postgres_server.url, SYSTEM, **options) as make:
             yield make
 
@@ -185,10 +193,6 @@ def test_connections_that_broke_while_idle_are_replaced(own, journal) -> None:
     own.start()
 
     held(journal, KEY, 0).release()
-    journal.begin(OTHER, PUT)
-    own.kill()
-    own.start()
-
     assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
 
 
@@ -218,6 +222,30 @@ def test_a_frozen_server_is_waited_for_so_long(own, prefix) -> None:
     held(journal, KEY, 0).release()
     journal.close()
     fresh.close()
+
+
+def test_a_server_that_freezes_while_it_is_met_is_waited_for_so_long(
+    own, prefix
+) -> None:
+    """SQLAlchemy asks it who it is, and would wait for that for ever."""
+    journal = SQLJournal(own.url, prefix=prefix, timeout=0.4)
+    database = journal._ledger._database
+    begin = database._begin_session
+
+    def begin_and_freeze(connection) -> None:
+        begin(connection)
+        own.freeze()
+
+    database._begin_session = begin_and_freeze
+    try:
+        with pytest.raises(UnavailableError, match=r"within 0\.4 s"):
+            journal.rows(KEY)
+    finally:
+        own.thaw()
+
+    database._begin_session = begin
+    assert missed(journal) == {}
+    journal.close()
 
 
 def test_a_commit_without_an_answer_is_ambiguous(own, prefix) -> None:
@@ -272,6 +300,7 @@ OTHER_DRIVER = POSTGRES.replace("psycopg", "pg8000")
         (POSTGRES.format("reader", "PORT", "postgres"), ReadOnlyError, "read-only"),
         (OTHER_DRIVER.format("postgres", 1, "postgres"), UnavailableError, "127.0"),
         (OTHER_DRIVER.format("postgres", "PORT", "nix"), MisconfiguredError, "nix"),
+        (OTHER_DRIVER.format("limited", "PORT", "postgres"), DeniedError, "permission"),
         ("sqlite:////nowhere/journal.db", MisconfiguredError, "unable to open"),
     ],
 )
@@ -329,6 +358,25 @@ def test_a_file_that_somebody_else_locks_is_busy(tmp_path) -> None:
     journal._update(KEY, rule)
     journal.close()
     hasty.close()
+
+
+def test_a_child_leaves_its_parents_connections_alone(postgres_server, prefix) -> None:
+    """It opens its own, and does not close what it inherited."""
+    journal = SQLJournal(postgres_server.url, prefix=prefix)
+    database = journal._ledger._database
+
+    def backend() -> int:
+        return int(database.look(text("SELECT pg_backend_pid()"))[0][0])
+
+    parents = backend()
+    assert backend() == parents
+
+    database.after_fork()
+
+    assert backend() != parents
+    where = f"FROM pg_stat_activity WHERE pid = {parents} AND state = 'idle'"
+    assert postgres_server.ask(f"SELECT count(*) {where}") == [(1,)]
+    journal.close()
 
 
 def test_no_more_connections_than_asked_for(postgres_server, prefix) -> None:
@@ -441,6 +489,18 @@ def test_a_lease_ends_with_its_process(postgres_server, prefix) -> None:
         process.popen.kill()
         held(journal, KEY, 10).release()
     journal.close()
+
+
+def test_a_lock_is_released_though_the_time_is_up(postgres_server, prefix) -> None:
+    """The caller's deadline is often why it is released."""
+    one, other = (SQLJournal(postgres_server.url, prefix=prefix) for _ in range(2))
+
+    with held(one, OTHER, 0):
+        check_release_in_no_time(one, other)
+        assert other.lease(OTHER, 0) is None
+
+    one.close()
+    other.close()
 
 
 def test_who_lost_its_session_finds_out_when_it_ends(postgres_server, prefix) -> None:

@@ -165,6 +165,24 @@ class Journal(ABC):
             row.key, lambda rows, fresh: rules.clear(rows, self._step(fresh), row)
         )
 
+    def attempt(self, row: Row) -> Row | None:
+        """
+        Return what *row* is while it is repaired, from now on; None if it must wait.
+
+        So it must if it is in quarantine, and if it is not current there is nothing to
+        repair.  A repair that does not end is a change that nobody waits for.
+        """
+        if not self.quarantine and not row.quarantine:
+            return row
+        return self._update(
+            row.key, lambda rows, fresh: rules.attempt(rows, self._step(fresh), row)
+        )
+
+    def forgo(self, row: Row) -> None:
+        """Say that the repair of *row* failed and cannot have changed anything."""
+        if self.quarantine:
+            self._update(row.key, lambda rows, _: rules.forgo(rows, row))
+
     def complete(self, row: Row) -> bool:
         """
         Drop *row*, for its replica was brought up to date; return whether it went.

@@ -143,11 +143,32 @@ def clear(rows: Rows, step: Step, row: Row) -> bool:
     return True
 
 
+def attempt(rows: Rows, step: Step, row: Row) -> Row | None:
+    """Note that a repair of *row* begins, unless it has been replaced or must wait."""
+    current = rows.get(row.replica)
+    if current is None or current.sequence != row.sequence:
+        return None
+    if current.quarantine > step.now:
+        return None
+    until = step.now + step.quarantine
+    current = replace(current, sequence=step.fresh, quarantine=until)
+    rows[row.replica] = current
+    return current
+
+
+def forgo(rows: Rows, row: Row) -> None:
+    """Note that the repair of *row* did nothing, unless it has been replaced."""
+    current = rows.get(row.replica)
+    if current is not None and current.sequence == row.sequence:
+        rows[row.replica] = replace(current, quarantine=0.0)
+
+
 def complete(rows: Rows, step: Step, row: Row) -> bool:
     """Drop *row*, or note what its repair may have done to a later write."""
     current = rows.get(row.replica)
     if current is not None and current.sequence == row.sequence:
-        return clear(rows, step, row)
+        del rows[row.replica]
+        return True
     if current is None:
         current = _behind(step, row.replica, row.key, "put")
     elif not current.behind:

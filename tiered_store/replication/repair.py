@@ -207,12 +207,18 @@ class Repair:
         """Do what the replica of *row* missed, unless it is known to be down."""
         if row.replica in self._down:
             return RepairReport(down=1)
+        attempt = self._journal.attempt(row)
+        if attempt is None:
+            return RepairReport(busy=1)
+        row = attempt
         try:
             done = self._copy(row, behind) if row.verb == "put" else self._remove(row)
-        except CircuitOpenError:
-            self._down.add(row.replica)
-            return RepairReport(down=1)
         except Exception as error:  # noqa: BLE001 - one object's bug is not the others'
+            if isinstance(error, StoreError) and not error.ambiguous:
+                self._journal.forgo(row)
+            if isinstance(error, CircuitOpenError):
+                self._down.add(row.replica)
+                return RepairReport(down=1)
             return self._blame([row], error)
         if not self._journal.complete(row):
             return RepairReport(busy=1)

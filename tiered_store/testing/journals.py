@@ -366,6 +366,7 @@ class JournalConformance:
         write(journal, failed=("eu",))
         clock.advance(60)
         journal.begin(OTHER, PUT)
+        journal.blame(journal.rows(OTHER)["eu"], "earlier", clock.time() - 1)
         journal.blame(journal.rows(KEY)["eu"], "refused", clock.time())
 
         backlogs = journal.backlogs()
@@ -466,16 +467,54 @@ class JournalConformance:
 
         assert careful.rows(KEY) == {}
 
-    def test_a_replica_where_a_request_timed_out_is_looked_at_again(
+    def test_a_replica_where_a_request_timed_out_is_repaired_later(
         self, careful: Journal, clock: FakeClock
     ) -> None:
-        """Though a repair has brought it up to date."""
+        """A copy before that might be overwritten by it."""
         write(careful, failed=("eu",), error=LATE)
 
         assert missed(careful) == {"eu": "put"}
-        assert not careful.complete(careful.rows(KEY)["eu"])
+        assert careful.attempt(careful.rows(KEY)["eu"]) is None
         clock.advance(61)
-        assert careful.complete(careful.rows(KEY)["eu"])
+        attempt = careful.attempt(careful.rows(KEY)["eu"])
+        assert attempt is not None
+        assert careful.complete(attempt)
+        assert careful.rows(KEY) == {}
+
+    def test_a_repair_that_did_not_end_may_arrive_late(
+        self, careful: Journal, clock: FakeClock
+    ) -> None:
+        """So its replica is looked at again, whoever writes meanwhile."""
+        write(careful, failed=("eu",))
+        assert careful.attempt(careful.rows(KEY)["eu"]) is not None
+
+        assert careful.attempt(careful.rows(KEY)["eu"]) is None
+        write(careful)
+        assert missed(careful) == {"eu": "put"}
+        clock.advance(61)
+        assert careful.attempt(careful.rows(KEY)["eu"]) is not None
+
+    def test_a_repair_that_did_nothing_may_begin_again(self, careful: Journal) -> None:
+        """At once; and one that was overtaken leaves all as it is."""
+        write(careful, failed=("eu",))
+        old = careful.rows(KEY)["eu"]
+        attempt = careful.attempt(old)
+        assert attempt is not None
+
+        careful.forgo(old)
+        assert careful.attempt(careful.rows(KEY)["eu"]) is None
+        careful.forgo(attempt)
+
+        assert careful.attempt(careful.rows(KEY)["eu"]) is not None
+
+    def test_without_late_changes_a_repair_is_not_noted(self, journal: Journal) -> None:
+        """Which spares a step for each object."""
+        write(journal, failed=("eu",))
+        row = journal.rows(KEY)["eu"]
+
+        assert journal.attempt(row) is row
+        journal.forgo(row)
+        assert journal.rows(KEY)["eu"] == row
 
     def test_a_request_that_timed_out_may_overwrite_what_came_later(
         self, careful: Journal, clock: FakeClock

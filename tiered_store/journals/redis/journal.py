@@ -32,10 +32,15 @@ class RedisJournal(Journal):
 
     A lease ends *lease_ttl* seconds after its holder was last heard of.  Who was
     stopped or cut off for longer may meet another writer; it finds out when it ends,
-    and leaves what both touched in doubt.  What a crashed write left is settled once
-    it has been in *quarantine*.  Not promised: if such a writer dies before it finds
-    out, and its request takes effect after the quarantine, its replica differs until
-    it is verified.
+    and leaves what both touched in doubt.  Where a request may still take effect that
+    nobody waits for, of a process that died or a call that timed out, the replica is
+    looked at again after its *quarantine*, which is also when a crashed write is
+    settled.  Replicas end equal.
+
+    Not promised: that such a request is not the last word (it may bring back what a
+    later write had replaced), nor that one which takes effect after its quarantine is
+    noticed before the replicas are verified.  The clocks of the hosts should agree to
+    a few seconds.
 
     If the server loses rows, by a failover without *replicas* or a *durability* that
     was not enough, the next operation of each process that has seen more fails and

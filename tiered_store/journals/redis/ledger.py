@@ -230,7 +230,7 @@ class Ledger:
         if self._identity is None:
             fresh = uuid.uuid4().hex
             identity, schema, changes = self._server.run(
-                scripts.OPEN, [self._hash], [fresh, _SCHEMA], confirmed=True
+                scripts.OPEN, [self._hash], [fresh, _SCHEMA]
             )
             if int(schema) > _SCHEMA:
                 raise MisconfiguredError(

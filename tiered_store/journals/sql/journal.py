@@ -36,9 +36,14 @@ class SQLJournal(Journal):
     Either can be lost by a writer that goes on: with the session, when the server
     restarts or the network between fails; or to a pause that is too long.  Such a
     writer may meet another one; it finds out when it ends, and leaves what both touched
-    in doubt.  What a crashed write left is settled once it has been in *quarantine*.
-    Not promised: if such a writer dies before it finds out, and its request takes
-    effect after the quarantine, its replica differs until it is verified.
+    in doubt.  Where a request may still take effect that nobody waits for, of a process
+    that died or a call that timed out, the replica is looked at again after its
+    *quarantine*, which is also when a crashed write is settled.  Replicas end equal.
+
+    Not promised: that such a request is not the last word (it may bring back what a
+    later write had replaced), nor that one which takes effect after its quarantine is
+    noticed before the replicas are verified.  The clocks of the hosts should agree to
+    a few seconds.
 
     Args:
         url: Of SQLAlchemy, such as ``postgresql+psycopg://user:password@host/db``.
