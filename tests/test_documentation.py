@@ -179,7 +179,7 @@ def test_every_option_of_the_cache_is_explained() -> None:
     """With when to use it and when not."""
     options = set(inspect.signature(CachedStore).parameters) - {"clock"}
 
-    assert {option for option in options if f"`{option}" not in CACHING} == {
+    assert {option for option in options if f"**`{option}" not in CACHING} == {
         "origin",
         "tiers",
     }

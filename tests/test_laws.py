@@ -232,7 +232,7 @@ SECRET = Secret("YW4gZXhhbXBsZTsgbWFrZSBvbmUgb2YgeW91ciBvd24=")
 AROUND: dict[str, Callable[[Store], Store]] = {
     "breaker": BreakerStore,
     "cached": lambda store: CachedStore(store, [MemoryTier(), MemoryStore()]),
-    "compressed": CompressedStore,
+    "compressed": lambda store: CompressedStore(store, skip=[]),
     "compressed, as it is": lambda store: CompressedStore(store, skip=["*/*"]),
     "encrypted": lambda store: EncryptedStore(store, SECRET),
     "fallback": lambda store: FallbackStore({"only": store}),
