@@ -230,7 +230,8 @@ def _sync_folder(folder: str) -> None:
 def _names(root: str, below: str, prefix: str) -> Iterator[str]:
     """Yield the names of files under *below* whose path may start with *prefix*."""
     try:
-        entries = list(os.scandir(os.path.join(root, below)))
+        with os.scandir(os.path.join(root, below)) as found:
+            entries = list(found)
     except FileNotFoundError:
         if not below:
             raise

@@ -12,12 +12,11 @@ from contextlib import ExitStack
 from tiered_store import lifecycle
 from tiered_store.body import BytesBody
 from tiered_store.caching.download import Download
-from tiered_store.caching.origin import WHOLE
 from tiered_store.caching.telling import Teller
 from tiered_store.errors import StoreError
 from tiered_store.key import Key
 from tiered_store.policies.coherence import Fill
-from tiered_store.tiers.tier import Entry, Tier
+from tiered_store.tiers.tier import WHOLE, Entry, Tier
 from tiered_store.workers import Workers
 
 

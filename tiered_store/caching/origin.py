@@ -15,11 +15,7 @@ from tiered_store.clock import Clock
 from tiered_store.errors import ConfigError, NotFoundError, StoreError
 from tiered_store.key import Key
 from tiered_store.store import Store
-from tiered_store.tiers.tier import FOREVER, Entry, Record, lifetime
-from tiered_store.units import MIB
-
-
-WHOLE = 8 * MIB  # a larger object is never held in memory
+from tiered_store.tiers.tier import FOREVER, WHOLE, Entry, Record, lifetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

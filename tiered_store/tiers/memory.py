@@ -22,7 +22,7 @@ from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError
 from tiered_store.key import Key
 from tiered_store.tiers.eviction import FREQUENT, Queues
-from tiered_store.tiers.tier import Entry, Record, Tier, always
+from tiered_store.tiers.tier import WHOLE, Entry, Record, Tier, always
 from tiered_store.units import MIB, Duration, Size
 
 
@@ -111,11 +111,15 @@ class MemoryTier(Tier):
             raise ConfigError(f"capacity: must be positive, not {capacity}")
         if not 0 <= jitter <= 1:
             raise ConfigError(f"jitter: must be between 0 and 1, not {jitter}")
+        if max_object is not None and not 0 < max_object <= WHOLE:
+            raise ConfigError(
+                f"max_object: must be more than zero and at most 8MiB, not {max_object}"
+            )
         self.capacity = capacity
         self.ttl = ttl
         self.jitter = jitter
         self.max_object = (
-            min(8 * MIB, capacity // 8) if max_object is None else max_object
+            min(WHOLE, capacity // 8) if max_object is None else max_object
         )
         self.copies: dict[Key, Copy] = {}
         self._clock = clock

@@ -11,12 +11,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from tiered_store.body import Body
+from tiered_store.body import SPOOL_LIMIT, Body
 from tiered_store.key import Key
 from tiered_store.store import Store
 
 
 FOREVER = float("inf")
+WHOLE = SPOOL_LIMIT  # bytes; a larger object is never in memory whole
 
 
 def new_identity() -> int:

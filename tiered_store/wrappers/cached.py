@@ -42,7 +42,7 @@ from tiered_store.body import Body, BytesBody, Stat
 from tiered_store.caching.alone import Alone
 from tiered_store.caching.explaining import findings
 from tiered_store.caching.keeper import Keeper, Parts
-from tiered_store.caching.origin import WHOLE, Freshness, Origin
+from tiered_store.caching.origin import Freshness, Origin
 from tiered_store.caching.telling import Teller
 from tiered_store.caching.together import Together
 from tiered_store.clock import SYSTEM, Clock
@@ -58,7 +58,7 @@ from tiered_store.store import Store
 from tiered_store.tiers.memory import Copy, MemoryTier
 from tiered_store.tiers.shared import SharedTier
 from tiered_store.tiers.store import StoreTier
-from tiered_store.tiers.tier import Entry, Record, Tier, lifetime
+from tiered_store.tiers.tier import WHOLE, Entry, Record, Tier, lifetime
 from tiered_store.units import Duration
 
 

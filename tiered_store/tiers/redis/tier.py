@@ -40,11 +40,10 @@ from tiered_store.tiers.shared import (
     SharedTier,
     UnderWay,
 )
-from tiered_store.tiers.tier import Entry
+from tiered_store.tiers.tier import WHOLE, Entry
 from tiered_store.units import MIB, Duration, Secret, Size
 
 
-_LARGEST = 512 * MIB  # where a string of Redis ends
 _AT_ONCE = BreakerPolicy(
     failures=1, open=1.0, open_limit=5.0, probes=1, probe_lease=1.0
 )
@@ -72,7 +71,8 @@ class RedisTier(SharedTier):
         prefix: Begins every name; those who share it share the copies.
         ttl: Seconds that a copy is believed.
         jitter: Share of *ttl* that is left to chance.
-        max_object: Bytes of the largest body that is kept; of a larger one there is
+        max_object: Bytes of the largest body that is kept, at most 8 MiB, as larger
+            ones are never in memory whole; of a larger one there is
             a record only, for the other tiers.
         timeout: Seconds without a byte sent or received, after which it has failed.
         connect_timeout: Seconds to connect, for each address of a host.
@@ -143,9 +143,9 @@ class RedisTier(SharedTier):
             wrong.append(f"ttl: must be a millisecond or more, not {self.ttl!r}")
         if not 0 <= self.jitter <= 1:
             wrong.append(f"jitter: must be between 0 and 1, not {self.jitter!r}")
-        if not 0 < self.max_object <= _LARGEST:
+        if not 0 < self.max_object <= WHOLE:
             wrong.append(
-                f"max_object: must be more than zero and at most 512MiB, "
+                f"max_object: must be more than zero and at most 8MiB, "
                 f"not {self.max_object!r}"
             )
         if not self.heartbeat > 0:
