@@ -101,6 +101,8 @@ def work(place: Place, name: str, say: Callable[[str], None]) -> None:
     """Write, read and repair for ever, and *say* what begins and how it ends."""
     chance = random.Random(name)
     store, faults = place.open(chance.choice(NAMES))
+    store.status()
+    say("ready")
     for number in itertools.count():
         if number == 0 or chance.random() < 0.1:
             away = chance.choice([*NAMES, None, None])
@@ -137,6 +139,11 @@ class Worker:
             finally:
                 os._exit(70)  # it never ends by itself
         os.close(write)
+        self._pipe = os.fdopen(self._read)
+
+    def wait(self) -> None:
+        """Wait until it is about to begin: a connection takes its time."""
+        assert self._pipe.readline() == "ready\n"
 
     def kill(self) -> int:
         """Kill it, and return when it was surely dead."""
@@ -146,8 +153,8 @@ class Worker:
         return time.monotonic_ns()
 
     def told(self) -> list[str]:
-        with os.fdopen(self._read) as pipe:
-            return pipe.read().splitlines()
+        with self._pipe:
+            return self._pipe.read().splitlines()
 
 
 def write_all(descriptor: int, line: str) -> None:
@@ -165,6 +172,8 @@ class Campaign:
 
     def round(self, number: int) -> None:
         workers = [Worker(self.place, f"{number}.{twin}") for twin in range(2)]
+        for worker in workers:
+            worker.wait()
         time.sleep(self.chance.uniform(0.005, 0.04))
         for worker in workers:
             killed = worker.kill()

@@ -556,6 +556,7 @@ def test_killed_writers_leave_what_can_be_settled(own, tmp_path) -> None:
     counts = campaign(tmp_path, own.url, 6)
 
     assert counts["kills"] == 12
+    assert counts["acknowledged"] > 3
 
 
 # -- how it is made -----------------------------------------------------------------
