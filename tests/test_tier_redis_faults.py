@@ -21,6 +21,7 @@ import tiered_store.tiers.redis
 
 from tests.servers.redis import RedisServer, RedisServers, SentinelSetup
 from tests.tiers import content, entry, until
+from tiered_store.clients.lines import Lines
 from tiered_store.config import build
 from tiered_store.deadlines import deadline
 from tiered_store.errors import (
@@ -37,6 +38,7 @@ from tiered_store.layout import object_name
 from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
 from tiered_store.testing.clock import FakeClock
 from tiered_store.tiers.redis import RedisTier
+from tiered_store.tiers.redis.scripts import MARK
 from tiered_store.units import Secret
 
 
@@ -75,16 +77,16 @@ def tier(tiers: Tiers) -> RedisTier:
     return tiers(breaker=None)
 
 
-def data(tier: RedisTier) -> str:
-    """Return where the server has the copy."""
-    return f"{tier.prefix}{{:{object_name(KEY)}}}"
+def data(tier: RedisTier, key: Key = KEY) -> str:
+    """Return where the server has the copy of *key*."""
+    return f"{tier.prefix}{{:{object_name(key)}}}"
 
 
-def fill(tier: RedisTier, bytes_: bytes = OLD) -> None:
+def fill(tier: RedisTier, bytes_: bytes = OLD, key: Key = KEY) -> None:
     """Make *bytes_* the current copy, whatever was there."""
-    leased = tier.lease(KEY, SECONDS, refresh=True)
+    leased = tier.lease(key, SECONDS, refresh=True)
     assert leased.state == "own"
-    assert tier.fill(KEY, leased.token, entry(bytes_))
+    assert tier.fill(key, leased.token, entry(bytes_))
 
 
 def raised(call: Callable[[], object]) -> StoreError | None:
@@ -359,6 +361,47 @@ def test_everything_is_forgotten_at_once(own: RedisServer, tiers: Tiers) -> None
     assert content(two.look(KEY)) == NEW
 
 
+def test_who_cannot_listen_asks_each_time(own: RedisServer, tiers: Tiers) -> None:
+    """It would not hear that everything was forgotten."""
+    own.ask("ACL", "SETUSER", "deaf", "on", ">pw", "~*", "&*", "+@all")
+    deaf, other = tiers(f"redis://deaf:pw@127.0.0.1:{own.port}/0"), tiers()
+    fill(deaf)
+    until(lambda: deaf.online)
+    own.ask("ACL", "SETUSER", "deaf", "-subscribe")
+    own.ask("CLIENT", "KILL", "TYPE", "pubsub")
+    until(lambda: not deaf.online)
+    assert content(deaf.look(KEY)) == OLD
+
+    other.clear()
+
+    assert deaf.look(KEY).entry is None
+    assert not deaf.online
+
+
+def test_what_is_forgotten_while_a_feed_is_mended_stays_forgotten(
+    own: RedisServer, tiers: Tiers
+) -> None:
+    """The mark was asked for before, and answered after."""
+    tier = tiers(heartbeat=60.0)
+    fill(tier)
+    until(lambda: tier.online)
+    server = tier._server
+    run = server._known.run if server._known else None
+    tier._feed.close()
+    ask = server._feeds.ask
+
+    def slow(*args: Any) -> Any:
+        answer = ask(*args)
+        server._feeds.ask = ask  # type: ignore[method-assign]
+        tier.clear()
+        return answer
+
+    server._feeds.ask = slow  # type: ignore[method-assign]
+    server.mend(run)
+
+    assert tier.look(KEY).entry is None
+
+
 def test_a_mark_that_is_lost_is_another_one(own: RedisServer, tiers: Tiers) -> None:
     """A server without memory may evict it; then everything is forgotten, together."""
     one, two = tiers(), tiers()
@@ -386,6 +429,11 @@ def test_two_that_find_no_mark_agree_on_one(own: RedisServer, tiers: Tiers) -> N
 
     for tier in several:
         assert content(tier.look(KEY)) == OLD
+    name = f"{several[0].prefix}mark"
+    marks = [
+        own.ask("EVAL", MARK.text, 1, name, mark, "channel", "said") for mark in "ab"
+    ]
+    assert marks == [own.ask("GET", name)] * 2
 
 
 # -- servers that let one down -------------------------------------------------
@@ -619,10 +667,8 @@ def test_a_unix_socket_is_a_server_too(
     until(lambda: tier.online)
 
 
-def test_a_cluster_without_one_of_its_nodes(
-    redis_servers: RedisServers, tiers: Tiers
-) -> None:
-    """What the others have is served; each node has a breaker of its own."""
+def two_nodes(redis_servers: RedisServers) -> list[RedisServer]:
+    """Return a Cluster of a test's own, that serves what is covered."""
     nodes = [
         redis_servers(
             *("--cluster-enabled", "yes"), *("--cluster-require-full-coverage", "no")
@@ -634,18 +680,51 @@ def test_a_cluster_without_one_of_its_nodes(
         node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
     nodes[1].ask("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
     for node in nodes:
+        until(lambda node=node: b"cluster_known_nodes:2" in raw(node, "CLUSTER INFO"))
+        until(lambda node=node: b"cluster_slots_ok:16384" in raw(node, "CLUSTER INFO"))
         until(lambda node=node: b"cluster_state:ok" in raw(node, "CLUSTER INFO"))
+    return nodes
+
+
+def test_a_cluster_without_one_of_its_nodes(
+    redis_servers: RedisServers, tiers: Tiers
+) -> None:
+    """What the others have is served; each node has a breaker of its own."""
+    nodes = two_nodes(redis_servers)
     keys = [KEY._replace(object_id=number) for number in range(30)]
     tier = tiers(nodes[0].url, mode="cluster", timeout=0.5, clock=FakeClock())
     for key in keys:
         assert tier.put(key, entry(OLD))
+    slots = {key: nodes[0].ask("CLUSTER", "KEYSLOT", data(tier, key)) for key in keys}
     nodes[1].process.freeze()
 
-    outcomes = [type(raised(lambda key=key: tier.look(key))) for key in keys * 3]
+    outcomes = [(key, type(raised(lambda key=key: tier.look(key)))) for key in keys * 3]
     nodes[1].process.thaw()
 
-    assert set(outcomes) == {type(None), UnavailableError, CircuitOpenError}
-    assert outcomes.count(UnavailableError) == 1
+    alive = [outcome for key, outcome in outcomes if slots[key] < 8192]
+    dead = [outcome for key, outcome in outcomes if slots[key] >= 8192]
+    assert set(alive) == {type(None)}
+    assert set(dead) == {UnavailableError, CircuitOpenError}
+    assert dead.count(UnavailableError) == 1
+
+
+def test_who_takes_over_in_a_cluster_is_found(
+    redis_servers: RedisServers, tiers: Tiers
+) -> None:
+    """By asking again, behind everybody's back, once a node is out."""
+    nodes = two_nodes(redis_servers)
+    keys = [KEY._replace(object_id=number) for number in range(30)]
+    tier = tiers(nodes[0].url, mode="cluster", breaker=None)
+    for key in keys:
+        assert tier.put(key, entry(OLD))
+    nodes[1].process.kill()
+    nodes[0].ask("CLUSTER", "DELSLOTSRANGE", 8192, 16383)
+    nodes[0].ask("CLUSTER", "ADDSLOTSRANGE", 8192, 16383)
+
+    for key in keys:
+        until(lambda key=key: raised(lambda: tier.look(key)) is None)
+        fill(tier, NEW, key)
+        assert content(tier.look(key)) == NEW
 
 
 def raw(server: RedisServer, words: str) -> bytes:
@@ -658,13 +737,7 @@ def test_a_slot_that_moves_is_followed(
     redis_servers: RedisServers, tiers: Tiers
 ) -> None:
     """While it does and when it has; nothing old is found on the way."""
-    nodes = [redis_servers("--cluster-enabled", "yes") for _ in range(2)]
-    for number, (node, start) in enumerate(zip(nodes, (0, 8192), strict=True)):
-        node.ask("CLUSTER", "ADDSLOTSRANGE", start, start + 8191)
-        node.ask("CLUSTER", "SET-CONFIG-EPOCH", number + 1)
-    nodes[1].ask("CLUSTER", "MEET", "127.0.0.1", nodes[0].port)
-    for node in nodes:
-        until(lambda node=node: b"cluster_state:ok" in raw(node, "CLUSTER INFO"))
+    nodes = two_nodes(redis_servers)
     names = [node.ask("CLUSTER", "MYID").decode() for node in nodes]
     tier = tiers(nodes[0].url, mode="cluster")
     fill(tier, OLD)
@@ -711,7 +784,7 @@ def test_a_server_is_not_taken_for_a_cluster(own: RedisServer, tiers: Tiers) -> 
         ({"jitter": 1.5}, "jitter: must be between 0 and 1, not 1.5"),
         ({"jitter": float("nan")}, "jitter: must be between 0 and 1, not nan"),
         ({"max_object": 0}, "max_object: must be more than zero"),
-        ({"max_object": 1 << 30}, "at most 512MiB"),
+        ({"max_object": 1 << 30}, "at most 8MiB"),
         ({"heartbeat": 0.0}, "heartbeat: must be positive, not 0.0"),
         ({"timeout": 0.0}, "timeout must be more than zero"),
         ({"url": None}, "url is missing"),
@@ -779,6 +852,7 @@ def test_a_constructor_does_nothing() -> None:
     script = """
 import sys, threading
 from tiered_store.tiers.redis import RedisTier
+from tiered_store.tiers.redis.scripts import MARK
 tier = RedisTier("redis://192.0.2.1")
 assert "redis" not in sys.modules
 assert threading.active_count() == 1
@@ -814,10 +888,12 @@ def test_more_calls_than_connections_are_this_process_own_trouble(
     tier = tiers(connections=1, timeout=30.0, heartbeat=60.0)
     fill(tier)
     until(lambda: tier.online)
+    lines = tier._server._lines
+    assert isinstance(lines, Lines)
     own.process.freeze()
     with ThreadPoolExecutor(1) as threads:
         first = threads.submit(tier.look, KEY)
-        until(lambda: not tier._server._lines._idle)  # type: ignore[union-attr]
+        until(lambda: not lines._idle)
 
         error = raised(lambda: tier.look(KEY))
 
@@ -826,6 +902,22 @@ def test_more_calls_than_connections_are_this_process_own_trouble(
     assert isinstance(error, UnavailableError)
     assert error.local
     assert content(tier.look(KEY)) == OLD
+
+
+def test_the_feed_needs_none_of_the_connections(own: RedisServer, tiers: Tiers) -> None:
+    """Busy callers must not keep it from being mended."""
+    tier = tiers(connections=1)
+    fill(tier)
+    until(lambda: tier.online)
+    lines = tier._server._lines
+    assert isinstance(lines, Lines)
+    line, _ = lines._take(None)
+
+    own.ask("CLIENT", "KILL", "TYPE", "pubsub")
+    until(lambda: not tier.online)
+
+    until(lambda: tier.online)
+    lines._drop(line)
 
 
 def test_connections_that_went_stale_are_replaced_unnoticed(
@@ -853,6 +945,7 @@ import os, sys, time
 from tests.tiers import content, entry
 from tiered_store.key import Key
 from tiered_store.tiers.redis import RedisTier
+from tiered_store.tiers.redis.scripts import MARK
 
 tier = RedisTier({own.url!r}, timeout=20.0)
 key = Key("fork", 1, 1, 1, "image/png")
@@ -907,3 +1000,26 @@ def test_closing_leaves_nothing(own: RedisServer) -> None:
     with pytest.raises(ValueError, match="closed"):
         tier.look(KEY)
     tier.close()
+
+
+def test_closing_leaves_nothing_in_a_cluster(redis_servers: RedisServers) -> None:
+    """At any node."""
+    nodes = two_nodes(redis_servers)
+
+    def connections() -> int:
+        return sum(
+            connection.get("lib-name") == "redis-py"
+            for node in nodes
+            for connection in node.client().client_list()
+        )
+
+    before = connections()
+    tier = RedisTier(nodes[0].url, mode="cluster")
+    for number in range(30):
+        tier.look(KEY._replace(object_id=number))
+    until(lambda: tier.online)
+    assert connections() > before + 2
+
+    tier.close()
+
+    until(lambda: connections() == before)

@@ -113,7 +113,7 @@ class Feed:
         self._tear()
 
     def _start(self) -> None:
-        if self._thread is None and not self._ended:
+        if self._thread is None:
             thread = threading.Thread(
                 target=_listen, args=(weakref.ref(self),), daemon=True, name="feed"
             )

@@ -111,7 +111,7 @@ class Link:
             self._closed = True
             client, self._client = self._client, None
         if client is not None:
-            client.close()
+            _close(client)
 
     def forget(self, client: Any) -> None:
         """Begin again with the nodes that are configured: those it found are gone."""
@@ -120,7 +120,7 @@ class Link:
                 return
             self._client = None
         with contextlib.suppress(Exception):
-            client.close()
+            _close(client)
 
     def _attempt(self, words: tuple[Any, ...], options: dict[str, Any]) -> Any:
         client: Any = None
@@ -171,6 +171,12 @@ def unpooled(client: Any, **options: Any) -> Any:
     """Return a connection as those of the pool of *client*, but not of it."""
     pool = client.connection_pool
     return pool.connection_class(**{**pool.connection_kwargs, **options})
+
+
+def _close(client: Any) -> None:
+    if hasattr(client, "disconnect_connection_pools"):
+        client.disconnect_connection_pools()  # as closing a Cluster does not
+    client.close()
 
 
 def _refresh(cluster: Any) -> None:

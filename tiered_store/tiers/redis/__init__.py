@@ -22,8 +22,15 @@ Copies that many processes share, in a Redis or Valkey server, Sentinel or Clust
    url: redis://10.0.0.1:6379
    nodes: ["10.0.0.2:6379", "10.0.0.3:6379"]
 
-The server needs version 6 or later, an eviction policy of the ``allkeys`` kind (what
-it loses, whatever it is, is only fetched again), and no persistence.
+What the server loses, whatever it is, is only fetched again; so it needs no persistence
+and may evict (``maxmemory-policy: allkeys-lru``).  It must be of version 6 or later.  A
+user of its own needs ``~PREFIX* &PREFIX* +@read +@write +@scripting +@pubsub
++@connection +info``.
+
+Whatever a process could miss of what others write is noticed within three heartbeats,
+but for two things, which *ttl* bounds: a master that is cut off from its sentinels is
+believed by whoever is cut off with it, and messages that get lost between the nodes of
+a Cluster are lost.
 """
 
 from __future__ import annotations

@@ -10,12 +10,14 @@ cost four times as much as sending them.
 
    F 1a2b            a reader fetches
    F 1a2b!           and another waits for it
-   W 1a2b@99         one writer, whose claim ends at that millisecond
-   X 1a2b@99 3c4d@98 several, or one who was not alone: none of them may publish
+   W 1a2b@99         a writer, whose claim ends at that millisecond
+   W 1a2b@99 3c4d@98 several
+   X 1a2b@99         one who was not alone
 
-Each script may be sent twice.  Losing a key, at any time, dooms fills and publishes
-nothing.  A server without memory refuses only the first change of a script, and never
-one that makes room; so whatever drops a copy does that first.
+Only a writer who was alone all the time publishes.  Each script may be sent twice.
+Losing a key, at any time, dooms fills and publishes nothing.  A server without memory
+refuses only the first change of a script, and never one that makes room; so whatever
+drops a copy does that first.
 """
 
 from __future__ import annotations
@@ -149,12 +151,11 @@ BEGIN = Script(
     _LEASE_IS
     + _CLAIMS
     + """
-local mark = others == '' and 'W' or 'X'
 local ends = now + ARGV[4]
 redis.call('UNLINK', KEYS[1])
 redis.call('PUBLISH', ARGV[2], ARGV[3])
 redis.call(
-  'SET', KEYS[2], mark .. others .. ' ' .. ARGV[1] .. '@' .. ends,
+  'SET', KEYS[2], 'W' .. others .. ' ' .. ARGV[1] .. '@' .. ends,
   'PX', math.max(last, ends) - now
 )
 return 1
