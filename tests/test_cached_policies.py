@@ -185,6 +185,18 @@ def test_absence_is_no_error(make) -> None:
     assert stack.get() is None
 
 
+def test_an_outage_is_not_told_as_an_absence_of_long_ago(make) -> None:
+    """Remembered absence ends with its time: the object may be there by now."""
+    stack = make(stale_if_error=3600, stale_while_revalidate=3600, negative_ttl=10)
+    assert stack.get() is None
+    stack.change(b"one")
+    stack.clock.advance(12)
+    stack.origin.down()
+
+    with pytest.raises(UnavailableError):
+        stack.get()
+
+
 def test_an_old_copy_is_never_one_from_before_a_write(make) -> None:
     """Serving what is stale is about time, not about what was overwritten."""
     stack = make(stale_if_error=3600, stale_while_revalidate=3600)

@@ -18,6 +18,8 @@ from tests.fleets import KEY, Fleet, Member, on_board, on_redis, until
 from tiered_store.body import Body
 from tiered_store.errors import UnavailableError
 from tiered_store.events import FillRejected
+from tiered_store.tiers.shared import Claim
+from tiered_store.tiers.tier import Entry
 
 
 @pytest.fixture(params=["board", pytest.param("redis", marks=pytest.mark.servers)])
@@ -204,6 +206,45 @@ def test_a_dead_writers_claim_ends(fleet) -> None:
         return reader.get() == b"new" and fleet.reads == reads
 
     until(kept)
+
+
+def test_an_end_that_got_lost_is_made_up_for(fleet, monkeypatch) -> None:
+    """The writer lives, so nobody has to wait until its claim ends by itself."""
+    writer, reader = fleet.join(), fleet.join()
+    lost = iter([True])
+    end = writer.shared.end
+
+    def lose(claim: Claim, entry: Entry | None) -> bool:
+        if next(lost, False):
+            raise UnavailableError("cut off")
+        return end(claim, entry)
+
+    monkeypatch.setattr(writer.shared, "end", lose)
+    writer.put(b"new")
+
+    def kept() -> bool:
+        reads = fleet.reads
+        return reader.get() == b"new" and fleet.reads == reads
+
+    until(kept)
+
+
+def test_a_fetch_that_outlasts_its_lease_is_kept_in_memory(fleet, threads) -> None:
+    """Others may have fetched meanwhile, but who was slow need not ask again."""
+    reader = fleet.join(fill_lease=0.01)
+    fleet.origin.child.put(KEY, Body.of(b"new"))
+    with fleet.origin.pause("get", after_apply=True) as fetched:
+        slow = threads.submit(reader.get)
+        fetched.wait()
+        board = getattr(reader.shared, "board", None)
+        if board is not None:
+            board.clock.advance(1)
+        until(lambda: reader.shared.lease(KEY, 0.01).state == "own")
+    slow.result()
+    reads = fleet.reads
+
+    assert reader.get() == b"new"
+    assert fleet.reads == reads
 
 
 def test_a_put_that_may_have_failed_is_not_cached_around(pair, fleet) -> None:

@@ -46,12 +46,15 @@ class Freshness:
 
     def served_while_asking(self, record: Record, now: float) -> bool:
         """Say whether a copy past its freshness is served, and refreshed meanwhile."""
-        return now < record.fresh_until + self.stale_while_revalidate
+        return not record.absent and now < (
+            record.fresh_until + self.stale_while_revalidate
+        )
 
     def served_instead(self, record: Record, now: float, error: StoreError) -> bool:
         """Say whether a copy past its freshness is served since the origin failed."""
-        told = isinstance(error, NotFoundError)
-        return not told and error.failover and now < self._last_resort(record)
+        if record.absent or isinstance(error, NotFoundError) or not error.failover:
+            return False  # an outage is not told as an absence of long ago
+        return now < self._last_resort(record)
 
     def _last_resort(self, record: Record) -> float:
         return record.fresh_until + self.stale_if_error

@@ -30,6 +30,7 @@ from tiered_store.tiers.tier import Entry, Record, always
 Result = TypeVar("Result")
 _SOONEST, _LATEST = 0.002, 0.05  # seconds between two looks, if nobody can wake us
 _WOKEN = 0.2  # if somebody can: only the end of a dead one's lease makes no noise
+_MOST = 10_000  # claims that are remembered to be ended
 _LEASES = 2  # of others that are waited for, if they all end in vain
 
 
@@ -57,6 +58,7 @@ class Together(Keeper):
         self._nearest = not any(name in self._stores for name in names[:place])
         self._forked = self._used = False
         self._waking = threading.Lock()
+        self._unended: dict[Key, Claim] = {}
         self.coherence.suspend()
         lifecycle.survive_fork(self)
         shared.subscribe(self)
@@ -181,12 +183,14 @@ class Together(Keeper):
                 )
             current = looked.entry
             if current is not None and not same(current.record, known):
-                name, entry = self._whole(key, current)
-                if entry is None:
+                name, entry, rejected = self._whole(key, current)
+                if entry is None and rejected is None:
                     return self._fetch_as(key, current.record, fill, stale)
-                if self._serves(key, name, entry):
+                if entry is None:
+                    current, looked = None, Looked(None, rejected)
+                elif self._serves(key, name, entry):
                     return self._fill_nearer(key, name, entry, fill)
-                stale = entry
+                stale = entry or stale
             leased = self._ask_shared(
                 key,
                 partial(
@@ -240,29 +244,37 @@ class Together(Keeper):
         else:
             if not done:
                 self.teller.rejected(key)
-        if not done:
+        if not done:  # it may just have taken too long; what overtook it will be heard
+            self._keep_privately(key, entry, fill.allowed)
             return entry
         self.teller.filled(key, self.shared_name, entry.record)
         return self._fill_others(key, entry, fill)
 
-    def _whole(self, key: Key, current: Entry) -> tuple[str, Entry | None]:
-        """Return the nearest whole copy that is the current one, and where it is."""
+    def _whole(
+        self, key: Key, current: Entry
+    ) -> tuple[str, Entry | None, bytes | None]:
+        """
+        Return where the nearest whole copy is that is the current one, and itself.
+
+        If the shared tier has one that turns out to be damaged, it is named at last.
+        """
+        rejected = None
         arriving = self.filler.arriving(key)  # before it may have landed
         for name in self.tiers:
             if name == self.shared_name:
                 entry: Entry | None = current
                 if not current.whole and not self._nearest:
-                    look = partial(self.shared.look, key)
-                    entry = self._ask_shared(key, look).entry
+                    looked = self._ask_shared(key, partial(self.shared.look, key))
+                    entry, rejected = looked.entry, looked.rejected
                 if entry is not None and entry.whole:
-                    return name, entry
+                    return name, entry, None
             elif name in self._stores:
                 entry = None if current.whole else self._look(key, name)
                 if entry is not None and same(entry.record, current.record):
-                    return name, Entry(current.record, entry.body)
+                    return name, Entry(current.record, entry.body), None
         if arriving is not None and same(arriving[0].record, current.record):
-            return self._stores[0], arriving[0]
-        return self.shared_name, None
+            return self._stores[0], arriving[0], None
+        return self.shared_name, None, rejected
 
     def _fetch_as(
         self, key: Key, record: Record, fill: Fill, stale: Entry | None
@@ -327,13 +339,27 @@ class Together(Keeper):
     ) -> None:
         if not landed:
             self.shared.leave(claim)
-        elif self.shared.end(claim, entry) and entry is not None:
+        elif self._ended(claim, entry) and entry is not None:
             self.teller.filled(claim.key, self.shared_name, entry.record)
             self._keep_privately(claim.key, entry, write.alone)
             self._fill(claim.key, entry, self._stores)
 
+    def _ended(self, claim: Claim, entry: Entry | None) -> bool:
+        try:
+            return self.shared.end(claim, entry)
+        except StoreError:
+            if len(self._unended) < _MOST:
+                self._unended[claim.key] = claim  # or nobody fills before it ends
+            raise
+
     def _drop(self, key: Key) -> None:
-        self.shared.delete(key)  # the others need no dropping
+        claim = self._unended.get(key)
+        if claim is None:
+            self.shared.delete(key)  # the others need no dropping
+            return
+        self.shared.end(claim, None)
+        if self._unended.get(key) is claim:
+            self._unended.pop(key, None)
 
     def _tell_undropped(self, key: Key, error: StoreError) -> None:
         self.teller.poisoned(key, self.shared_name, error)

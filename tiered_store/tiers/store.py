@@ -27,6 +27,7 @@ from tiered_store.errors import (
     ConfigError,
     CorruptError,
     FullError,
+    InvalidError,
     NotFoundError,
     StoreError,
     TooLargeError,
@@ -200,6 +201,9 @@ class StoreTier(Tier):
             self._delete(key, self._bare)
 
     def _delete(self, key: Key, store: Store) -> None:
-        store.delete(key)
+        with contextlib.suppress(
+            InvalidError
+        ):  # it has nothing of a name it cannot have
+            store.delete(key)
         if self._bound is not None:
             self._bound.release(key)
