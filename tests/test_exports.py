@@ -22,7 +22,8 @@ SOURCE = Path(tiered_store.__file__).read_text(encoding="utf-8")
 PROMISED = (
     *("MemoryStore", "FileSystemStore", "S3Store", "RedisStore"),
     *("CachedStore", "ReplicatedStore", "FallbackStore", "RetryStore"),
-    *("load", "build", "as_store", "observe", "deadline"),
+    *("load", "build", "as_store", "observe", "deadline", "explain"),
+    *("MemoryTier", "RedisTier", "StoreTier"),
     *("Store", "Wrapper", "Key", "Body", "OverlayStore", "BreakerStore"),
 )
 ERRORS = tuple(
