@@ -10,6 +10,7 @@ readers included.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -197,6 +198,13 @@ class FileBody(Body):
         return positioned_reader(
             self._descriptor, self._start, self.size, offset, self._fail
         )
+
+    def read(self) -> bytes:
+        with contextlib.suppress(OSError):
+            content = os.pread(self._descriptor.number, self.size, self._start)
+            if len(content) == self.size:
+                return content
+        return super().read()  # which goes on, or says why it cannot
 
     def stat(self) -> Stat:
         return Stat(self.size, self.version, self.modified)

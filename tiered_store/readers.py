@@ -77,11 +77,15 @@ class SeekableReader(io.RawIOBase):
         return len(piece)
 
     def readall(self) -> bytes:
-        whole = io.BytesIO()  # grows in place; joining pieces would need twice the room
+        whole = io.BytesIO()  # joining pieces would need twice the room
         while wanted := self._wanted(self._size):
             piece = self._next_piece(wanted)
-            if len(piece) == wanted and not whole.tell():
-                return piece
+            if not whole.tell():
+                if len(piece) == wanted:
+                    return piece
+                whole.seek(wanted - 1)
+                whole.write(b"\0")  # all the room at once: growing is dear
+                whole.seek(0)
             whole.write(piece)
         return whole.getvalue()
 
