@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--turns", type=int, default=1_500)
     options = parser.parse_args()
-    copies._AT_ONCE = 100_000  # so that most bytes are checked while they are read
+    copies.WHOLE = 100_000  # so that most bytes are checked while they are read
     chance, seen = random.Random(options.seed), Counter[str]()
     store = FileSystemStore(options.folder, create=True)
     tier = StoreTier(store, capacity=CAPACITY, max_object=LARGEST, breaker=None)

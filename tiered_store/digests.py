@@ -9,7 +9,7 @@ import struct
 from typing import Any
 
 from tiered_store.errors import CorruptError
-from tiered_store.framing import PIECE, TAG, Frame, content_size
+from tiered_store.framing import PIECE, TAG, Frame
 
 
 _PLACE = struct.Struct(">Q?")
@@ -35,42 +35,14 @@ class Digests(Frame):
     def seal(self, index: int, last: bool, content: bytes) -> bytes:
         return content + self._digest(index, last, content)
 
-    def unseal(self, index: int, last: bool, sealed: bytes) -> bytes:
-        content, digest = sealed[:-TAG], sealed[-TAG:]
-        self._check(index, last, content, digest)
-        return content
-
-    def content_of(self, stored: bytes) -> bytes:
-        """
-        Return the content of *stored*, a whole object, once all of it is checked.
-
-        Raises:
-            CorruptError: A piece, or the size, is wrong.
-        """
-        size = content_size(len(stored), len(self.header))
-        if size != self.size:
-            raise CorruptError(f"{size} of {self.size} bytes are there")
-        view, contents = memoryview(stored), []
-        starts = range(len(self.header), len(stored), PIECE + TAG)
-        for index, start in enumerate(starts):
-            sealed = view[start : start + PIECE + TAG]
-            last = index + 1 == len(starts)
-            self._check(index, last, sealed[:-TAG], sealed[-TAG:])
-            contents.append(sealed[:-TAG])
-        return b"".join(contents)
-
-    def _check(
-        self,
-        index: int,
-        last: bool,
-        content: bytes | memoryview,
-        digest: bytes | memoryview,
-    ) -> None:
-        if self._digest(index, last, content) != digest:
+    def unseal(self, index: int, last: bool, sealed: bytes | memoryview) -> bytes:
+        content = sealed[:-TAG]
+        if self._digest(index, last, content) != sealed[-TAG:]:
             start = index * PIECE
             raise CorruptError(
                 f"bytes {start} to {start + len(content)} do not match their digest"
             )
+        return bytes(content)
 
     def _digest(self, index: int, last: bool, content: bytes | memoryview) -> bytes:
         hasher = self._hasher.copy()

@@ -18,14 +18,13 @@ from tiered_store import framing
 from tiered_store.body import Body, BytesBody
 from tiered_store.digests import Digests
 from tiered_store.errors import CorruptError, StoreError
-from tiered_store.framing import PIECE, Frame
+from tiered_store.framing import PIECE, TAG, Frame
 from tiered_store.lent import InnerReader
 from tiered_store.tiers.header import HEADER_SIZE, Header, pack, unpack
-from tiered_store.tiers.tier import Entry, Record
-from tiered_store.units import MIB
+from tiered_store.tiers.tier import WHOLE, Entry, Record
 
 
-_AT_ONCE = 8 * MIB
+_ONE_PIECE = HEADER_SIZE + PIECE + TAG
 
 
 def packed(name: str, record: Record, body: Body | None) -> Body:
@@ -55,7 +54,7 @@ def opened(name: str, stored: Body, drop: Callable[[], None]) -> Entry:
     Raises:
         CorruptError: From here, or later from a reader.
     """
-    if stored.size <= _AT_ONCE:
+    if stored.size <= _ONE_PIECE:
         return _checked(name, stored.read())
     records: list[Record] = []
 
@@ -64,8 +63,11 @@ def opened(name: str, stored: Body, drop: Callable[[], None]) -> Entry:
         return _Pieces(name, header, records[0], drop)
 
     body = framing.unsealed(stored, HEADER_SIZE, frame_of, ahead=False)
-    body.version = records[0].version
-    return Entry(records[0], body)
+    [record] = records
+    if body.size <= WHOLE:
+        return Entry(record, BytesBody(body.read(), record.version))
+    body.version = record.version
+    return Entry(record, body)
 
 
 class SourceError(StoreError):
@@ -86,7 +88,8 @@ def _checked(name: str, stored: bytes) -> Entry:
     if record.absent and len(stored) == HEADER_SIZE:
         return Entry(record, None)
     pieces = _Pieces(name, stored[:HEADER_SIZE], record, _nothing)
-    return Entry(record, BytesBody(pieces.content_of(stored), record.version))
+    content = pieces.unseal(0, True, memoryview(stored)[HEADER_SIZE:])
+    return Entry(record, BytesBody(content, record.version))
 
 
 class _Pieces(Digests):
