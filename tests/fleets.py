@@ -15,6 +15,7 @@ from typing import Any
 from tests.boards import Board, BoardTier
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
+from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import NotFoundError
 from tiered_store.key import Key
 from tiered_store.testing.faults import FaultStore
@@ -35,7 +36,7 @@ class Member:
     def __init__(self, fleet: Fleet, shared: SharedTier, **options: Any) -> None:
         self.fleet = fleet
         self.shared = shared
-        self.memory = MemoryTier()
+        self.memory = MemoryTier(clock=fleet.clock)
         self.store = CachedStore(
             fleet.origin, [self.memory, *fleet.between(), shared], **options
         )
@@ -68,7 +69,9 @@ class Fleet:
         self,
         shared: Callable[[], SharedTier],
         between: Callable[[], list[Any]] = list,
+        clock: Clock = SYSTEM,
     ) -> None:
+        self.clock = clock
         self.origin = FaultStore(MemoryStore())
         self.between = between
         self._shared = shared

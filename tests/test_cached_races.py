@@ -334,6 +334,21 @@ def test_what_was_put_is_kept_at_once_if_asked_for(fleet) -> None:
     assert fleet.reads == reads
 
 
+def test_memory_is_as_fresh_as_what_all_share() -> None:
+    """Without a ttl of its own, memory ends with the shared copy, whoever fetched."""
+    board = Board()
+    fleet = Fleet(lambda: BoardTier(board, ttl=60), clock=board.clock)
+    members = fleet.join(clock=board.clock), fleet.join(clock=board.clock)
+    fleet.origin.child.put(KEY, Body.of(b"old"))
+    settled(members, b"old")
+    fleet.origin.child.put(KEY, Body.of(b"new"))  # behind everybody's back
+
+    board.clock.advance(61)
+
+    settled(members, b"new")
+    fleet.close()
+
+
 def test_a_strong_read_asks_whether_its_copy_is_current(fleet) -> None:
     """It is right although no message arrived, and moves no bytes."""
     writer, reader = fleet.join(), fleet.join(strong=True)

@@ -496,7 +496,8 @@ def test_tree_draws_the_stack(
     assert seen.splitlines() == [
         "images: retry attempts=5 > cached",
         "├── tiers.0: memory capacity=64MiB ttl=90s max_object=8MiB",
-        "├── tiers.1: tier ttl=1h max_object=1024GiB > breaker > filesystem path=/cache",
+        "├── tiers.1: tier ttl=1h max_object=1024GiB > breaker "
+        "> filesystem path=/cache",
         "└── origin: fallback breaker.open=250ms",
         "    ├── one: breaker > s3 bucket=pictures access_key=user secret_key=**** "
         "endpoint_url=http://****@localhost:1 timeout=5s",

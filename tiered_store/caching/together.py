@@ -14,6 +14,7 @@ import time
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -248,7 +249,7 @@ class Together(Keeper):
             self._keep_privately(key, entry, fill.allowed)
             return entry
         self.teller.filled(key, self.shared_name, entry.record)
-        return self._fill_others(key, entry, fill)
+        return self._fill_others(key, self._bounded(entry), fill)
 
     def _whole(
         self, key: Key, current: Entry
@@ -311,6 +312,11 @@ class Together(Keeper):
         for name in names:
             self.filler.offer(key, entry, name, always)
 
+    def _bounded(self, entry: Entry) -> Entry:
+        """Return *entry* as fresh, at most, as it is for those who share it."""
+        until = self.shared.until(entry, self.clock.time())
+        return Entry(replace(entry.record, fresh_until=until), entry.body)
+
     def _keeps(self, entry: Entry) -> bool:
         body = entry.body
         if body is not None and body.provisional and self.shared.ttl is None:
@@ -341,6 +347,7 @@ class Together(Keeper):
             self.shared.leave(claim)
         elif self._ended(claim, entry) and entry is not None:
             self.teller.filled(claim.key, self.shared_name, entry.record)
+            entry = self._bounded(entry)
             self._keep_privately(claim.key, entry, write.alone)
             self._fill(claim.key, entry, self._stores)
 
