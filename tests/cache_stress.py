@@ -6,10 +6,14 @@ Processes that read and write the same objects through a cache, and are wronged.
    python -m tests.cache_stress --seconds 60 --seed 7 \
        --evict --kill-feeds --kill-writers
 
-Each process has memory and shares a Redis.  Every read is judged by the order in which
-the origin took the writes: it is *stale* if a write that had been acknowledged before
-the read began was already newer.  When all is calm again, every process must read what
-the origin has: anything else is a *wrong* object, and those end the campaign badly.
+Each process has memory and shares a Redis.  In each round a few objects are *hot*:
+everybody reads and writes them, and is wronged; then they are only read, for longer
+than news takes, so that whatever was left behind is seen.  Every read is judged by the
+order in which the origin took the writes: it is *stale* if a later one had been
+acknowledged before it began; and it is *late* if the origin had a later one,
+acknowledged or not, for as long as no news may take.  When all is calm again, every
+process must read what the origin has: anything else is a *wrong* object.  Late reads,
+wrong objects and calls that fail end the campaign badly.
 
 Keys are evicted from Redis at random, claims of writers included; subscribers are
 disconnected; writers are killed with SIGKILL between any two of their steps.  An
@@ -22,6 +26,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import math
 import os
 import random
 import signal
@@ -39,6 +44,7 @@ from typing import Any
 
 from redis import Redis, RedisError
 
+from tests.cache_judge import History, Write
 from tests.servers.redis import _starting
 from tiered_store.body import Body
 from tiered_store.errors import NotFoundError, StoreError, UnsupportedError
@@ -51,13 +57,18 @@ from tiered_store.tiers.tier import Entry
 from tiered_store.wrappers.cached import CachedStore
 
 
-KEYS = [Key("testing", number, 1, 1, "image/png") for number in range(12)]
+KEYS = [Key("testing", number, 1, 1, "image/png") for number in range(24)]
 PREFIX = "stress:"
 CLAIM = 3.0  # seconds of a write claim; nothing here takes longer
+HOT = 6  # objects of a round
+BUSY, QUIET = 0.4, 1.2  # seconds of a round in which they are written, and are not
+LATE = 0.8  # seconds that no news takes
 _WRITE = """
 local version = redis.call('INCR', 'version')
 redis.call('HSET', KEYS[1], 'version', version, 'content', ARGV[1])
-redis.call('RPUSH', 'order', version .. ' ' .. KEYS[1] .. ' ' .. ARGV[2])
+local time = redis.call('TIME')
+local at = time[1] .. '.' .. string.format('%06d', time[2])
+redis.call('RPUSH', 'order', version .. ' ' .. KEYS[1] .. ' ' .. ARGV[2] .. ' ' .. at)
 return version
 """
 
@@ -72,7 +83,7 @@ class OrderedOrigin(Store):
         self.local = threading.local()
 
     def _nap(self) -> None:
-        time.sleep(self._chance.random() ** 3 * 0.02)
+        time.sleep(self._chance.random() ** 6 * 0.1)  # often not at all, and then long
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
         content = body.read()
@@ -108,6 +119,7 @@ class Mortal(RedisTier):
 
     chance: random.Random
     risk = 0.0
+    ends = 0.0
 
     def begin(self, key: Key, seconds: float) -> Claim:
         self._risk()
@@ -116,7 +128,7 @@ class Mortal(RedisTier):
         return claim
 
     def end(self, claim: Claim, entry: Entry | None) -> bool:
-        self._risk()  # the origin has taken its bytes, and nobody was told
+        self._risk(5)  # the origin has taken its bytes, and nobody was told
         done = super().end(claim, entry)
         self._risk()
         return done
@@ -125,8 +137,10 @@ class Mortal(RedisTier):
         self._risk()
         return super().fill(key, token, entry)
 
-    def _risk(self) -> None:
-        if self.chance.random() < self.risk:
+    def _risk(self, times: int = 1) -> None:
+        if 0 < round_at(self.ends)[1] < BUSY / 4:  # when nobody may put it right
+            times *= 8
+        if self.chance.random() < self.risk * times:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -160,8 +174,8 @@ def made(options: Options, cache: int, origin: int, seed: str) -> CachedStore:
     )
 
 
-def work(options: Options, cache: int, origin: int, name: str, ends: float) -> None:
-    """Read and write until *ends*, and say on the standard output what happened."""
+def work(options: Options, cache: int, origin: int, name: str) -> None:
+    """Read and write until it is time, and say on the standard output what happened."""
     store = made(options, cache, origin, name)
     lock = threading.Lock()
 
@@ -174,16 +188,17 @@ def work(options: Options, cache: int, origin: int, name: str, ends: float) -> N
         for count in itertools.count():
             if time.monotonic() >= ends:
                 break
-            index = chance.randrange(len(KEYS))
+            hot, busy = round_at(ends)
+            index = chance.choice(hot)
             begun = time.monotonic()
-            fate = chance.random()
             try:
-                if fate < 0.7:
+                if not busy or chance.random() < 0.75:
                     token = read(store, KEYS[index])
                     say("read", index, begun, time.monotonic(), token)
+                    time.sleep(0.002 if busy else 0.01)
                     continue
-                say("began", index, begun, f"{name}.{number}")
-                if fate < 0.92:
+                say("began", index, begun, begun, f"{name}.{number}")
+                if chance.random() < 0.8:
                     token = f"{name}.{number}.{count}"
                     padding = b" " + b"x" * chance.randrange(5000)
                     store.put(KEYS[index], Body.of(token.encode() + padding))
@@ -192,8 +207,11 @@ def work(options: Options, cache: int, origin: int, name: str, ends: float) -> N
                 version = store.origin.local.version
                 say("wrote", index, begun, time.monotonic(), version)
             except StoreError as error:
-                say("failed", index, begun, time.monotonic(), repr(str(error)))
+                message = str(error).replace(" ", "_")
+                say("failed", index, begun, time.monotonic(), message)
 
+    say("ready", 0, 0, 0, 0)
+    ends = store.tiers[-1].ends = float(sys.stdin.readline())
     threads = [
         threading.Thread(target=serve, args=(number,))
         for number in range(options.threads)
@@ -204,9 +222,17 @@ def work(options: Options, cache: int, origin: int, name: str, ends: float) -> N
         thread.join()
     say("calm", 0, 0, 0, 0)
     sys.stdin.readline()  # until all are calm, and every claim is over
+    store.tiers[-1].risk = 0.0
     for index, key in enumerate(KEYS):
         say("last", index, time.monotonic(), time.monotonic(), read(store, key))
     os._exit(0)
+
+
+def round_at(ends: float) -> tuple[range, float]:
+    """Return which objects are hot, and for how many seconds they are still written."""
+    number, left = divmod(ends - time.monotonic(), BUSY + QUIET)
+    first = int(number) * HOT % len(KEYS)
+    return range(first, first + HOT), max(0.0, left - QUIET)
 
 
 def read(store: Store, key: Key) -> str:
@@ -224,7 +250,7 @@ class Worker:
     def __init__(self, options: Options, ports: tuple[int, int], name: str) -> None:
         self.name = name
         self.lines: list[str] = []
-        self.calm = False
+        self.ready, self.calm = threading.Event(), threading.Event()
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "tests.cache_stress", "--worker", name),
@@ -241,14 +267,25 @@ class Worker:
     def _listen(self) -> None:
         assert self.process.stdout is not None
         for line in self.process.stdout:
-            self.calm = self.calm or line.startswith("calm")
             self.lines.append(line)
+            for word, event in (("ready", self.ready), ("calm", self.calm)):
+                if line.startswith(word):
+                    event.set()
 
-    def finish(self) -> None:
+    @property
+    def dead(self) -> bool:
+        """Whether it ended before its time."""
+        return self.process.poll() is not None and not self.calm.is_set()
+
+    def tell(self, line: object) -> None:
+        """Let it go on."""
         assert self.process.stdin is not None
         with suppress(OSError):
-            self.process.stdin.write("go on\n")
+            self.process.stdin.write(f"{line}\n")
             self.process.stdin.flush()
+
+    def finish(self) -> None:
+        self.tell("to the end")
         self.process.wait(60)
         self.thread.join()
 
@@ -256,10 +293,11 @@ class Worker:
 class Chaos:
     """What happens to the cache's server meanwhile."""
 
-    def __init__(self, options: Options, port: int) -> None:
+    def __init__(self, options: Options, port: int, ends: float) -> None:
         self.counts: Counter[str] = Counter()
         self.claims: list[tuple[float, int]] = []  # evicted: when, of which object
         self._options = options
+        self._ends = ends
         self._client = Redis(port=port)
         self._chance = random.Random(options.seed)
         self._over = threading.Event()
@@ -269,17 +307,23 @@ class Chaos:
     def _run(self) -> None:
         last = time.monotonic()
         while not self._over.wait(0.02):
+            if not round_at(self._ends)[1]:
+                continue  # what is wrong now must not be healed by it
             with suppress(RedisError):
                 if self._options.evict:
                     self._evict()
-                if self._options.kill_feeds and time.monotonic() - last > 0.3:
+                if self._options.kill_feeds and time.monotonic() - last > 0.1:
                     last = time.monotonic()
                     self.counts["feeds killed"] += self._client.execute_command(
                         "CLIENT", "KILL", "TYPE", "pubsub"
                     )
 
     def _evict(self) -> None:
+        """Let a key go, every other time one that says who fills or writes."""
         names = list(self._client.scan_iter(f"{PREFIX}*", 500))
+        leases = [name for name in names if name.endswith(b"l")]
+        if leases and self._chance.random() < 0.5:
+            names = leases
         for name in self._chance.sample(names, min(len(names), 1)):
             held = b""
             with suppress(RedisError):
@@ -307,25 +351,27 @@ def campaign(options: Options, folder: Path) -> dict[str, Any]:
     """Run it and return what was counted."""
     with _starting(folder) as start:
         ports = (start().port, start().port)
+        crew = [
+            Worker(options, ports, f"{options.seed}.{n}")
+            for n in range(options.processes)
+        ]
+        everybody, deaths = list(crew), 0
+        for worker in crew:
+            assert worker.ready.wait(60)
         ends = time.monotonic() + options.seconds
-        chaos = Chaos(options, ports[0])
-        workers, everybody, deaths = {}, [], 0
-        for number in range(options.processes):
-            workers[number] = Worker(
-                options, ports, f"{options.seed}.{number}.0:{ends}"
-            )
-        everybody.extend(workers.values())
-        while not all(worker.calm for worker in workers.values()):
-            time.sleep(0.02)
-            for number, worker in workers.items():
-                if worker.process.poll() is not None and not worker.calm:
+        chaos = Chaos(options, ports[0], ends)
+        for worker in crew:
+            worker.tell(ends)
+        while not all(worker.calm.wait(0.02) for worker in crew):
+            for number, worker in enumerate(crew):
+                if worker.dead:
                     deaths += 1
-                    name = f"{options.seed}.{number}.{deaths}:{ends}"
-                    workers[number] = Worker(options, ports, name)
-                    everybody.append(workers[number])
+                    crew[number] = Worker(options, ports, f"{worker.name}.{deaths}")
+                    crew[number].tell(ends)
+                    everybody.append(crew[number])
         chaos.end()
-        time.sleep(CLAIM + 1.5)  # claims of the dead, and feeds that were cut
-        for worker in workers.values():
+        time.sleep(CLAIM * options.kill_writers + 0.5)  # until claims of the dead end
+        for worker in crew:
             worker.finish()
         with Redis(port=ports[1]) as origin:
             order = [line.decode().split() for line in origin.lrange("order", 0, -1)]
@@ -337,77 +383,72 @@ def judge(
     lines: list[list[str]], order: list[list[str]], chaos: Chaos
 ) -> dict[str, Any]:
     """Hold what was read against what the origin took."""
-    objects = [Judged(index, lines, order) for index in range(len(KEYS))]
-    counts: Counter[str] = Counter(line[0] for line in lines)
-    worst = 0.0
-    wrong, excused = [], []
-    for line in lines:
-        if line[0] not in ("read", "last"):
+    clock = time.time() - time.monotonic()  # one machine, so they agree
+    acknowledged = {
+        int(line[4]): float(line[3]) for line in lines if line[0] == "wrote"
+    }
+    histories = [
+        History(
+            Write(int(v), token, float(at) - clock, acknowledged.get(int(v), math.inf))
+            for v, key, token, at in order
+            if int(key) == index
+        )
+        for index in range(len(KEYS))
+    ]
+    found: dict[str, list[Any]] = {name: [] for name in ("stale", "late", "wrong")}
+    excused: dict[str, list[Any]] = {"late": [], "wrong": []}
+    doubts = Doubts(lines, chaos)
+    for kind, key, begun, ended, token in lines:
+        if kind not in ("read", "last"):
             continue
-        judged = objects[int(line[1])]
-        behind = judged.behind(float(line[2]), line[4])
-        if line[0] == "read" and behind:
-            counts["stale"] += 1
-            worst = max(worst, behind)
-        if line[0] == "last" and line[4] != judged.current:
-            evicted = [when for when, index in chaos.claims if index == judged.index]
-            double = any(
-                begun < when < begun + CLAIM + 1
-                for begun in judged.unended
-                for when in evicted
-            )
-            (excused if double else wrong).append((judged.index, line[4]))
+        index, history, read = int(key), histories[int(key)], float(begun)
+        facts = token, read, float(ended)
+        fitting = excused if doubts.covers(index, read) else found
+        if kind == "last" and token != history.current:
+            fitting["wrong"].append((index, token))
+        if kind == "read" and (seconds := history.stale(*facts)):
+            found["stale"].append(seconds)
+        if kind == "read" and (seconds := history.replaced(*facts)) > LATE:
+            fitting["late"].append((index, token, round(seconds, 3)))
+    counts = Counter(line[0] for line in lines)
     return {
-        **{name: counts[name] for name in ("read", "wrote", "failed", "stale", "last")},
-        "worst_stale_ms": round(worst * 1000, 1),
-        "wrong": wrong,
-        "wrong_by_double_fault": excused,
+        **{name: counts[name] for name in ("read", "wrote", "failed", "last")},
+        "stale": len(found["stale"]),
+        "worst_stale_ms": round(1000 * max(found["stale"], default=0.0), 1),
+        "late": found["late"],
+        "wrong": found["wrong"],
+        **{f"{name}_by_double_fault": cases for name, cases in excused.items()},
     }
 
 
-class Judged:
+class Doubts:
     """
-    One object: the writes that the origin took, and when they were acknowledged.
+    When an object is in doubt: its claim was evicted, and who held it is dead.
 
-    Attributes:
-        current: The last one.
-        unended: When those began that were never acknowledged.
+    The next write that is acknowledged ends it.
     """
 
-    def __init__(
-        self, index: int, lines: list[list[str]], order: list[list[str]]
-    ) -> None:
-        self.index = index
-        self._tokens = {int(v): token for v, key, token in order if int(key) == index}
-        self._versions = {token: v for v, token in self._tokens.items() if token != "-"}
-        self.current = self._tokens[max(self._tokens)] if self._tokens else "-"
-        mine = [line for line in lines if line[1] == str(index)]
-        wrote = [line for line in mine if line[0] == "wrote"]
-        self._ended = sorted((float(line[3]), int(line[4])) for line in wrote)
-        ended = {line[2] for line in wrote}
-        self.unended = [
-            float(line[2])
-            for line in mine
-            if line[0] == "began" and line[2] not in ended
-        ]
+    def __init__(self, lines: list[list[str]], chaos: Chaos) -> None:
+        ended = {(line[1], line[2]) for line in lines if line[0] in ("wrote", "failed")}
+        wrote = [line for line in lines if line[0] == "wrote"]
+        self._spans: list[tuple[int, float, float]] = []
+        for _, key, begun, *_ in (line for line in lines if line[0] == "began"):
+            if (key, begun) in ended:
+                continue
+            for when, index in chaos.claims:
+                if index == int(key) and when > float(begun):
+                    later = (
+                        float(line[3])
+                        for line in wrote
+                        if line[1] == key and float(line[2]) > when
+                    )
+                    self._spans.append((index, when, min(later, default=math.inf)))
 
-    def behind(self, begun: float, token: str) -> float:
-        """Return for how long *token* had not been the newest at *begun*."""
-        before = [(when, version) for when, version in self._ended if when < begun]
-        newest = max((version for _, version in before), default=0)
-        if token != "-":
-            version = self._versions[token]
-        elif newest == 0 or any(
-            gone == "-" for version, gone in self._tokens.items() if version >= newest
-        ):
-            return 0.0  # it was deleted, or is about to be
-        else:
-            version = max(
-                (v for v, gone in self._tokens.items() if gone == "-" and v < newest),
-                default=0,
-            )
-        later = [when for when, newer in before if newer > version]
-        return begun - min(later) if later else 0.0
+    def covers(self, index: int, when: float) -> bool:
+        """Say whether object *index* was in doubt at *when*."""
+        return any(
+            index == one and since < when < until for one, since, until in self._spans
+        )
 
 
 def _arguments(options: Options) -> list[str]:
@@ -444,14 +485,14 @@ def main() -> None:
         memory=not given.no_memory,
     )
     if given.worker:
-        name, _, ends = given.worker.rpartition(":")
-        work(options, given.cache, given.origin, name, float(ends))
+        work(options, given.cache, given.origin, given.worker)
         return
     with tempfile.TemporaryDirectory() as folder:
         counts = campaign(options, Path(folder))
     sys.stdout.write(json.dumps(counts) + "\n")
-    if counts["wrong"]:
-        sys.exit("some objects are wrong")
+    for name in ("failed", "late", "wrong"):
+        if counts[name]:
+            sys.exit(f"there are some that are {name}")
 
 
 if __name__ == "__main__":

@@ -193,9 +193,9 @@ def nothing_stays() -> Iterator[None]:
     for thread in fetching():
         thread.join(10)
         assert not thread.is_alive(), "a download goes on that nobody wants"
-    if descriptors() != before:  # an error that was caught refers to its reader
+    if descriptors() > before:  # an error that was caught refers to its reader
         gc.collect()
-    assert descriptors() == before
+    assert descriptors() <= before  # what other tests left may go meanwhile
 
 
 @pytest.fixture

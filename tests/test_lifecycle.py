@@ -312,7 +312,9 @@ def test_what_is_gone_is_not_kept_for_a_fork_or_an_exit() -> None:
 
     del stores
     gc.collect()
-    assert (len(lifecycle._forkable), len(lifecycle._drainable)) == before
+    # what other tests left may go meanwhile
+    assert len(lifecycle._forkable) <= before[0]
+    assert len(lifecycle._drainable) <= before[1]
 
 
 # -- exits -----------------------------------------------------------------------------
