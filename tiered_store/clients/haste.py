@@ -39,6 +39,7 @@ class _HastySocket:
 
     def __init__(self, connected: Any, timeout: float | None) -> None:
         self._socket = connected
+        self._recv_into = connected.recv_into
         self._timeout = timeout
         self._shortened = False
 
@@ -46,9 +47,10 @@ class _HastySocket:
         self._hurry()
         return bytes(self._socket.recv(*args))
 
-    def recv_into(self, *args: Any) -> int:
-        self._hurry()
-        return int(self._socket.recv_into(*args))
+    def recv_into(self, *args: Any) -> Any:
+        if self._shortened or deadlines.remaining() is not None:
+            self._hurry()
+        return self._recv_into(*args)
 
     def sendall(self, content: Any) -> None:
         if len(content) <= _PIECE:

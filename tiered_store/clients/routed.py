@@ -52,18 +52,19 @@ class Routed:
         """
         Return the answer to each of *commands*, all about what *name* is placed by.
 
-        The run of the server is empty when *name* has moved to another node.  While it
-        moves the answers are errors.
+        While *name* moves from one node to another the answers are errors.
         """
         try:
-            answers, server = self._serving(name).ask(name, commands, run)
+            answers, told = self._serving(name).ask(name, commands, run)
+            if any(map(_moved, answers)):
+                self._doubtful = True
+                self.tend()
+                answers, told = self._serving(name).ask(name, commands, run)
         except UnavailableError as error:
             if not isinstance(error, CircuitOpenError):
                 self._doubtful = True
             raise
-        if not any(map(_moved, answers)):
-            return answers, server
-        return [self._followed(words) for words in commands], b""
+        return answers, told
 
     def tend(self) -> None:
         """Ask who serves what now, if that has come into doubt; takes its time."""
@@ -103,15 +104,6 @@ class Routed:
                     )
                     self._nodes[node.name] = lines
         return lines
-
-    def _followed(self, words: Command) -> Any:
-        """Go wherever the nodes send to, at redis-py's pace."""
-        try:
-            return self._link.command(*words)
-        except StoreError as error:
-            if "ResponseError" not in family(error.__cause__ or error):
-                raise
-            return error
 
 
 def _moved(answer: Any) -> bool:

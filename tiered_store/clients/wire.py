@@ -14,7 +14,8 @@ from tiered_store.errors import ReadOnlyError, StoreError
 from tiered_store.translation.translate import family
 
 
-Command = Sequence[bytes | str | int]
+Words = Sequence[bytes | str | int]
+Command = bytes | Words  # bytes are sent as they are
 
 _LARGE = 16 * 1024  # bytes from which copying costs more than sending a piece more
 _RUN = re.compile(rb"run_id:(\w+)")
@@ -66,6 +67,9 @@ def packed(commands: Iterable[Command]) -> list[bytes]:
     pieces: list[bytes] = []
     small: list[bytes] = []
     for words in commands:
+        if isinstance(words, bytes):
+            small.append(words)
+            continue
         small.append(b"*%d\r\n" % len(words))
         for word in words:
             if isinstance(word, str):

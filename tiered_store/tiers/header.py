@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import struct
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import xxhash
 
@@ -35,12 +35,12 @@ from tiered_store.tiers.tier import Record
 _MAGIC = b"TSc2"
 _START = struct.Struct("<4sI")
 _FACTS = struct.Struct("<dddQQQQBB62s")
+_ALL = struct.Struct("<4sIdddQQQQBB")  # but for the version
 _ABSENT, _ELSEWHERE = 1, 2
 HEADER_SIZE = _START.size + _FACTS.size
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
+class Header(NamedTuple):
     """
     A record, and what its place has to know besides.
 
@@ -86,17 +86,16 @@ def unpack(name: str, start: bytes) -> Header:
     """
     if len(start) < HEADER_SIZE or not start.startswith(_MAGIC):
         raise CorruptError("no copy of this format is stored there")
-    facts = start[_START.size : HEADER_SIZE]
-    if _START.unpack_from(start)[1] != _check(name, facts):
-        raise CorruptError("its header is damaged, or another object's")
-    since, until, cost, identity, size, checksum, epoch, flags, length, version = (
-        _FACTS.unpack(facts)
+    _, check, since, until, cost, identity, size, checksum, epoch, flags, length = (
+        _ALL.unpack_from(start)
     )
+    if check != _check(name, start[_START.size : HEADER_SIZE]):
+        raise CorruptError("its header is damaged, or another object's")
     record = Record(
         since=since,
         fresh_until=until,
         size=None if flags & _ABSENT else size,
-        version=version[:length].decode() or None,
+        version=start[_ALL.size : _ALL.size + length].decode() if length else None,
         cost=cost,
         identity=identity,
     )

@@ -5,6 +5,7 @@ A copy as it is stored: a hash of a header and of the bytes as they are.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ from tiered_store.tiers.tier import Entry
 
 
 _STAGED = 60_000  # milliseconds, far longer than sending an object takes
+_SEEN = 1024  # headers, some 700 bytes each
+_WHOLE = b"*4\r\n$5\r\nHMGET\r\n$%d\r\n%b\r\n$1\r\nh\r\n$1\r\nd\r\n"
+_START = b"*3\r\n$5\r\nHMGET\r\n$%d\r\n%b\r\n$1\r\nh\r\n"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -36,6 +40,12 @@ class Offer:
 
 
 NOTHING = Offer((b"", ""))
+
+
+def question(stored: str, *, body: bool) -> Command:
+    """Return how to ask for the copy at *stored*, or for its header alone."""
+    name = stored.encode()
+    return (_WHOLE if body else _START) % (len(name), name)
 
 
 def offered(
@@ -71,12 +81,16 @@ def header_of(name: str, start: bytes, epoch: int) -> Header:
     Raises:
         CorruptError: It is not to be believed.
     """
-    header = unpack(name, start)
     if len(start) != HEADER_SIZE:
-        raise CorruptError("its header is longer than one of ours")
+        raise CorruptError("its header is not as long as one of ours")
+    header = _unpacked(name, start)
     if header.epoch != epoch:
         raise CorruptError("it was stored before a restart, or by another server")
     return header
+
+
+# a copy in demand is asked for again and again, or compared with one in memory
+_unpacked = functools.lru_cache(_SEEN)(unpack)
 
 
 def entry_of(header: Header, content: bytes | None) -> Entry:

@@ -26,7 +26,7 @@ import hashlib
 
 from dataclasses import dataclass, field
 
-from tiered_store.clients.wire import Command
+from tiered_store.clients.wire import Words
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +40,11 @@ class Script:
         digest = hashlib.sha1(self.text.encode(), usedforsecurity=False).hexdigest()
         object.__setattr__(self, "digest", digest)
 
-    def call(self, keys: Command, arguments: Command) -> Command:
+    def call(self, keys: Words, arguments: Words) -> Words:
         """Return the command that runs it where it is known."""
         return ("EVALSHA", self.digest, len(keys), *keys, *arguments)
 
-    def taught(self, keys: Command, arguments: Command) -> Command:
+    def taught(self, keys: Words, arguments: Words) -> Words:
         """Return the command that runs it anywhere, and makes it known."""
         return ("EVAL", self.text, len(keys), *keys, *arguments)
 

@@ -23,7 +23,13 @@ from tiered_store.clients.endpoint import Endpoint
 from tiered_store.clients.lines import ElsewhereError, Lines
 from tiered_store.clients.link import Link
 from tiered_store.clients.routed import Routed
-from tiered_store.clients.wire import Command, check_master, introduced, valid
+from tiered_store.clients.wire import (
+    Command,
+    Words,
+    check_master,
+    introduced,
+    valid,
+)
 from tiered_store.clock import Clock
 from tiered_store.errors import StoreError, UnavailableError
 from tiered_store.policies.breaker import BreakerPolicy, Circuit
@@ -124,7 +130,7 @@ class Server:
         self,
         script: Script,
         keys: Sequence[str],
-        arguments: Command,
+        arguments: Words,
         before: Sequence[Command] = (),
     ) -> tuple[list[Any], int]:
         """

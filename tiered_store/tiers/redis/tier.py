@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from tiered_store.clients.endpoint import Endpoint, Mode
 from tiered_store.clients.feed import Feed
-from tiered_store.clients.wire import Command, valid
+from tiered_store.clients.wire import Command, Words, valid
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError, CorruptError
 from tiered_store.key import Key
@@ -29,6 +29,7 @@ from tiered_store.tiers.redis.copies import (
     header_of,
     milliseconds,
     offered,
+    question,
 )
 from tiered_store.tiers.redis.hearing import TOKEN, Hearing
 from tiered_store.tiers.redis.server import Server
@@ -177,9 +178,8 @@ class RedisTier(SharedTier):
     def look(self, key: Key, *, body: bool = True) -> Looked:
         name = object_name(key)
         stored = self._stored(name)
-        command = ("HMGET", stored, "h", "d") if body else ("HMGET", stored, "h")
         self._feed.start()
-        (answer,), epoch = self._server.ask(stored, command)
+        (answer,), epoch = self._server.ask(stored, question(stored, body=body))
         if isinstance(answer, CorruptError):
             return Looked(None, b"")  # no hash: whoever gets a lease drops it
         start = valid(answer)[0]
@@ -304,7 +304,7 @@ class RedisTier(SharedTier):
         self,
         script: scripts.Script,
         name: str,
-        words: Command,
+        words: Words,
         sent: Sequence[Command] = (),
     ) -> tuple[list[Any], int]:
         self._feed.start()
