@@ -26,7 +26,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
-import math
 import os
 import random
 import signal
@@ -44,7 +43,7 @@ from typing import Any
 
 from redis import Redis, RedisError
 
-from tests.cache_judge import History, Write
+from tests.cache_judge import judge
 from tests.servers.redis import _starting
 from tiered_store.body import Body
 from tiered_store.errors import NotFoundError, StoreError, UnsupportedError
@@ -62,7 +61,6 @@ PREFIX = "stress:"
 CLAIM = 3.0  # seconds of a write claim; nothing here takes longer
 HOT = 6  # objects of a round
 BUSY, QUIET = 0.4, 1.2  # seconds of a round in which they are written, and are not
-LATE = 0.8  # seconds that no news takes
 _WRITE = """
 local version = redis.call('INCR', 'version')
 redis.call('HSET', KEYS[1], 'version', version, 'content', ARGV[1])
@@ -375,80 +373,10 @@ def campaign(options: Options, folder: Path) -> dict[str, Any]:
             worker.finish()
         with Redis(port=ports[1]) as origin:
             order = [line.decode().split() for line in origin.lrange("order", 0, -1)]
-    counts = judge([line.split() for w in everybody for line in w.lines], order, chaos)
+    counts = judge(
+        [line.split() for w in everybody for line in w.lines], order, chaos.claims
+    )
     return {"deaths": deaths, **counts, **chaos.counts}
-
-
-def judge(
-    lines: list[list[str]], order: list[list[str]], chaos: Chaos
-) -> dict[str, Any]:
-    """Hold what was read against what the origin took."""
-    clock = time.time() - time.monotonic()  # one machine, so they agree
-    acknowledged = {
-        int(line[4]): float(line[3]) for line in lines if line[0] == "wrote"
-    }
-    histories = [
-        History(
-            Write(int(v), token, float(at) - clock, acknowledged.get(int(v), math.inf))
-            for v, key, token, at in order
-            if int(key) == index
-        )
-        for index in range(len(KEYS))
-    ]
-    found: dict[str, list[Any]] = {name: [] for name in ("stale", "late", "wrong")}
-    excused: dict[str, list[Any]] = {"late": [], "wrong": []}
-    doubts = Doubts(lines, chaos)
-    for kind, key, begun, ended, token in lines:
-        if kind not in ("read", "last"):
-            continue
-        index, history, read = int(key), histories[int(key)], float(begun)
-        facts = token, read, float(ended)
-        fitting = excused if doubts.covers(index, read) else found
-        if kind == "last" and token != history.current:
-            fitting["wrong"].append((index, token))
-        if kind == "read" and (seconds := history.stale(*facts)):
-            found["stale"].append(seconds)
-        if kind == "read" and (seconds := history.replaced(*facts)) > LATE:
-            fitting["late"].append((index, token, round(seconds, 3)))
-    counts = Counter(line[0] for line in lines)
-    return {
-        **{name: counts[name] for name in ("read", "wrote", "failed", "last")},
-        "stale": len(found["stale"]),
-        "worst_stale_ms": round(1000 * max(found["stale"], default=0.0), 1),
-        "late": found["late"],
-        "wrong": found["wrong"],
-        **{f"{name}_by_double_fault": cases for name, cases in excused.items()},
-    }
-
-
-class Doubts:
-    """
-    When an object is in doubt: its claim was evicted, and who held it is dead.
-
-    The next write that is acknowledged ends it.
-    """
-
-    def __init__(self, lines: list[list[str]], chaos: Chaos) -> None:
-        ended = {(line[1], line[2]) for line in lines if line[0] in ("wrote", "failed")}
-        wrote = [line for line in lines if line[0] == "wrote"]
-        self._spans: list[tuple[int, float, float]] = []
-        for _, key, begun, *_ in (line for line in lines if line[0] == "began"):
-            if (key, begun) in ended:
-                continue
-            for when, index in chaos.claims:
-                if index == int(key) and when > float(begun):
-                    later = (
-                        float(line[3])
-                        for line in wrote
-                        if line[1] == key and float(line[2]) > when
-                    )
-                    self._spans.append((index, when, min(later, default=math.inf)))
-
-    def covers(self, index: int, when: float) -> bool:
-        """Say whether object *index* was in doubt at *when*."""
-        return any(
-            index == one and since < when < until for one, since, until in self._spans
-        )
 
 
 def _arguments(options: Options) -> list[str]:
