@@ -37,6 +37,7 @@ LAYERS = (
             "deadlines",
             "events",
             "findings",
+            "condition",
         ),
         *(
             "body",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tiered_store.backends.redis import RedisStore
     from tiered_store.backends.s3 import S3Store
     from tiered_store.body import Body, Stat
+    from tiered_store.condition import Condition
     from tiered_store.config import build, load
     from tiered_store.deadlines import deadline
     from tiered_store.errors import (
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from tiered_store.tiers.memory import MemoryTier
     from tiered_store.tiers.redis import RedisTier
     from tiered_store.tiers.store import StoreTier
-    from tiered_store.tree import label, observe
+    from tiered_store.tree import conditions, label, observe
     from tiered_store.units import Secret
     from tiered_store.wrapper import Wrapper
     from tiered_store.wrappers.breaker import BreakerStore
@@ -119,6 +120,7 @@ __all__ = [
     "Secret",
     # around any of them
     "as_store",
+    "conditions",
     "deadline",
     "explain",
     "label",
@@ -131,6 +133,7 @@ __all__ = [
     "Stat",
     "Finding",
     "Explanation",
+    "Condition",
     # errors
     "StoreError",
     "NotFoundError",
@@ -189,6 +192,7 @@ _ELSEWHERE = {
     "Rule": "policies.routing",
     "Secret": "units",
     "as_store": "foreign",
+    "conditions": "tree",
     "deadline": "deadlines",
     "explain": "explanation",
     "label": "tree",
@@ -200,6 +204,7 @@ _ELSEWHERE = {
     "Stat": "body",
     "Finding": "findings",
     "Explanation": "findings",
+    "Condition": "condition",
 }
 
 

@@ -21,6 +21,7 @@ from typing import NoReturn, Protocol, TypeVar
 
 from tiered_store import deadlines
 from tiered_store.body import Body, Readable, Stat
+from tiered_store.condition import Condition
 from tiered_store.errors import (
     MisconfiguredError,
     NotFoundError,
@@ -229,6 +230,14 @@ class Store(ABC):
                 size=known.size,
                 version=known.etag,
             )
+
+    def conditions(self) -> Iterator[Condition]:
+        """
+        Yield how this store itself is doing as a whole, without those underneath.
+
+        No object is asked for: what a journal, a breaker or an operator has noted.
+        """
+        yield from ()
 
     # -- hooks ---------------------------------------------------------------
 

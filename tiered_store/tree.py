@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from tiered_store.condition import Condition
+from tiered_store.errors import StoreError
 from tiered_store.events import Listener
 from tiered_store.store import Store
 
@@ -25,6 +27,19 @@ def walk(root: Store) -> Iterator[Store]:
         seen.add(id(store))
         yield store
         waiting.extend(reversed(list(store.children().values())))
+
+
+def conditions(root: Store) -> Iterator[Condition]:
+    """
+    Yield how *root* and every store underneath is doing, as far as it can say.
+
+    Nothing is changed, and no object is asked for.
+    """
+    for store in walk(root):
+        try:
+            yield from store.conditions()
+        except StoreError as error:
+            yield Condition.of("stores", str(store), error)
 
 
 def label(root: _Stack, name: str) -> _Stack:

@@ -16,7 +16,7 @@ from tiered_store.cli.failure import ABSENT, FAILED, WRONG, CommandError
 from tiered_store.cli.names import key_of
 from tiered_store.cli.objects import Name
 from tiered_store.cli.options import Config, Json, Mimetype, StoreName, opened
-from tiered_store.cli.output import console, print_json
+from tiered_store.cli.output import console, print_json, shown_age
 from tiered_store.deadlines import deadline
 from tiered_store.errors import StoreError
 from tiered_store.explanation import explain as explain_stack
@@ -128,7 +128,7 @@ def _print(findings: Sequence[Finding]) -> None:
         table.add_row(
             finding.place,
             Text(finding.state, _STYLES[finding.state]),
-            "" if finding.age is None else _age(finding.age),
+            "" if finding.age is None else shown_age(finding.age),
             "" if finding.size is None else str(finding.size),
             finding.version or "",
             "\n".join(facts),
@@ -141,10 +141,3 @@ def _print(findings: Sequence[Finding]) -> None:
     told = [f"{state}: {_MEANINGS[state]}" for state in _MEANINGS if state in seen]
     if told:
         typer.echo("\n" + "\n".join(told))
-
-
-def _age(seconds: float) -> str:
-    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(seconds, 0):.1f} s"

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from tiered_store.units import GIB, KIB, MIB
+
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,3 +28,19 @@ def console() -> Console:
 def print_json(value: object, indent: int | None = None) -> None:
     """Print *value* as JSON, in one line without *indent*."""
     typer.echo(json.dumps(value, indent=indent))
+
+
+def shown_age(seconds: float) -> str:
+    """Return *seconds* in the unit that a person would choose."""
+    for unit, length in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(seconds, 0):.1f} s"
+
+
+def shown_size(size: float) -> str:
+    """Return *size* bytes in the unit that a person would choose."""
+    for unit, length in (("GiB", GIB), ("MiB", MIB), ("KiB", KIB)):
+        if size >= length:
+            return f"{size / length:.1f} {unit}"
+    return f"{size:.0f} B"

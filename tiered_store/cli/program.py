@@ -17,6 +17,7 @@ from tiered_store.cli.demo import demo
 from tiered_store.cli.explaining import explain as explain_object
 from tiered_store.cli.failure import FAILED, INTERRUPTED, WRONG, explain
 from tiered_store.cli.objects import get, ls, put, rm, stat, url
+from tiered_store.cli.status import status
 
 
 app = typer.Typer(
@@ -67,6 +68,6 @@ def tiered_store(
         raise typer.Exit(WRONG)
 
 
-for _command in (check, tree, put, get, url, rm, ls, stat, demo):
+for _command in (check, tree, put, get, url, rm, ls, stat, status, demo):
     app.command()(_command)
 app.command("explain")(explain_object)

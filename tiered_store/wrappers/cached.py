@@ -40,12 +40,14 @@ from typing import Literal
 from tiered_store import lifecycle
 from tiered_store.body import Body, BytesBody, Stat
 from tiered_store.caching.alone import Alone
+from tiered_store.caching.conditions import conditions
 from tiered_store.caching.explaining import findings
 from tiered_store.caching.keeper import Keeper, Parts
 from tiered_store.caching.origin import Freshness, Origin
 from tiered_store.caching.telling import Teller
 from tiered_store.caching.together import Together
 from tiered_store.clock import SYSTEM, Clock
+from tiered_store.condition import Condition
 from tiered_store.errors import ConfigError
 from tiered_store.events import Verb
 from tiered_store.findings import Finding
@@ -276,6 +278,10 @@ class CachedStore(Store):
 
     def findings(self, key: Key) -> Iterator[Finding]:
         return findings(self._keeper, key, str(self))
+
+    def conditions(self) -> Iterator[Condition]:
+        if self.journal is not None:
+            yield from conditions(str(self), self.journal, self._clock.time())
 
     def underneath(self, key: Key) -> Iterator[tuple[Store, Key]]:
         yield self.origin, key  # what its tiers have, it tells itself

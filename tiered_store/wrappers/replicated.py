@@ -27,6 +27,7 @@ from typing import Literal
 
 from tiered_store.body import Body, BytesBody, Stat
 from tiered_store.clock import SYSTEM, Clock
+from tiered_store.condition import Condition
 from tiered_store.errors import (
     ConfigError,
     InvalidError,
@@ -43,6 +44,7 @@ from tiered_store.key import Key
 from tiered_store.lent import LentBody
 from tiered_store.policies.breaker import BreakerPolicy
 from tiered_store.policies.guard import guard
+from tiered_store.replication.conditions import conditions
 from tiered_store.replication.explaining import findings
 from tiered_store.replication.health import last_resort
 from tiered_store.replication.listing import list_keys
@@ -263,6 +265,10 @@ class ReplicatedStore(Store):
 
     def findings(self, key: Key) -> Iterator[Finding]:
         return findings(str(self), self.replicas, self._journal.rows(key))
+
+    def conditions(self) -> Iterator[Condition]:
+        now = self._clock.time()
+        return conditions(str(self), self.replicas, self._journal, now)
 
     def _ordered(self) -> Mapping[str, Store]:
         return {name: self.replicas[name] for name in self._placement.order}
