@@ -52,7 +52,7 @@ LAYERS = (
         *("lifecycle", "workers", "combine"),
     ),
     ("store", "foreign", "wrapper", "tree", "explanation"),
-    ("policies", "journals", "tiers", "clients", "replication", "caching"),
+    ("policies", "journals", "control", "tiers", "clients", "replication", "caching"),
     ("backends", "wrappers"),
     ("config",),
     ("testing", "demo", "cli", "__main__"),

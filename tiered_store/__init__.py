@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tiered_store.body import Body, Stat
     from tiered_store.condition import Condition
     from tiered_store.config import build, load
+    from tiered_store.control.file import FileControl
     from tiered_store.deadlines import deadline
     from tiered_store.errors import (
         ConfigError,
@@ -113,6 +114,7 @@ __all__ = [
     "RedisJournal",
     "SQLJournal",
     "MemoryJournal",
+    "FileControl",
     "BreakerPolicy",
     "ReadPolicy",
     "Reproducible",
@@ -186,6 +188,7 @@ _ELSEWHERE = {
     "RedisJournal": "journals.redis",
     "SQLJournal": "journals.sql",
     "MemoryJournal": "journals.memory",
+    "FileControl": "control.file",
     "BreakerPolicy": "policies.breaker",
     "ReadPolicy": "replication.placement",
     "Reproducible": "replication.placement",

@@ -165,6 +165,36 @@ class CircuitChanged(Event):
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decided(Event):
+    """
+    An operator's decision about the place *name* holds from now on in this process.
+
+    Attributes:
+        verb: ``drain``, ``isolate`` or ``promote``; None if none holds any more.
+        by: Who decided.
+        until: When it ends by itself, in seconds since the epoch.
+    """
+
+    name: str
+    verb: str | None
+    by: str = ""
+    why: str = ""
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlChanged(Event):
+    """
+    Operators' decisions cannot be followed, or can be again.
+
+    Attributes:
+        error: Why not; the last known ones hold.  None if they can.
+    """
+
+    error: StoreError | None
+
+
 ShadowOutcome = Literal[
     "copied", "deleted", "same", "different", "missing", "surplus", "failed", "dropped"
 ]

@@ -91,7 +91,7 @@ def examine(
 
 
 def _build_all(builder: Builder, outline: Outline, registry: Registry) -> None:
-    for family in (registry.stores, registry.journals):
+    for family in (registry.stores, registry.journals, registry.controls):
         for name in outline.definitions[family.noun]:
             builder.defined(family, name)
 

@@ -15,7 +15,7 @@ from tiered_store.config.problems import Place, Problems, series, unknown
 
 VERSION = 1
 
-_SECTIONS = {"store": "stores", "journal": "journals"}
+_SECTIONS = {"store": "stores", "journal": "journals", "control": "controls"}
 _KEYS = ("version", "default", *_SECTIONS.values())
 _NAME = re.compile(r"\w[\w-]*")
 

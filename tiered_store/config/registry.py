@@ -8,8 +8,8 @@ A package adds types by entry points, which are as lazy:
    [project.entry-points."tiered_store.stores"]
    gcs = "acme_storage:GCSStore"
 
-The groups are ``tiered_store.stores``, ``tiered_store.journals`` and
-``tiered_store.tiers``.
+The groups are ``tiered_store.stores``, ``tiered_store.journals``,
+``tiered_store.tiers`` and ``tiered_store.controls``.
 """
 
 from __future__ import annotations
@@ -62,6 +62,10 @@ TIERS: Types = {
     "memory": "tiered_store.tiers.memory:MemoryTier",
     "redis": "tiered_store.tiers.redis:RedisTier",
     "store": "tiered_store.tiers.store:StoreTier",  # around any store
+}
+
+CONTROLS: Types = {
+    "file": "tiered_store.control.file:FileControl",
 }
 
 
@@ -125,7 +129,7 @@ class Registry:
 
     Args:
         stores: More of them, or others under the same words: a class or its
-            ``module:Class``.  The same for *journals* and *tiers*.
+            ``module:Class``.  The same for *journals*, *tiers* and *controls*.
     """
 
     def __init__(
@@ -134,6 +138,7 @@ class Registry:
         stores: Types | None = None,
         journals: Types | None = None,
         tiers: Types | None = None,
+        controls: Types | None = None,
     ) -> None:
         self.stores = Family(
             "store", "tiered_store.store:Store", {**STORES, **(stores or {})}
@@ -146,7 +151,12 @@ class Registry:
         self.tiers = Family(
             "tier", "tiered_store.tiers.tier:Tier", {**TIERS, **(tiers or {})}
         )
-        self.families = (self.stores, self.journals, self.tiers)
+        self.controls = Family(
+            "control",
+            "tiered_store.control.control:Control",
+            {**CONTROLS, **(controls or {})},
+        )
+        self.families = (self.stores, self.journals, self.tiers, self.controls)
 
     def family_of(self, annotation: object) -> Family | None:
         """Return the family whose members a parameter with *annotation* takes."""

@@ -11,6 +11,7 @@ from typing import TypeVar
 from tiered_store import deadlines
 from tiered_store.body import Body
 from tiered_store.combine import Answers
+from tiered_store.control.standing import Rota, Standing
 from tiered_store.errors import NotFoundError, StoreError, UnsupportedError
 from tiered_store.events import Verb
 from tiered_store.journals.journal import Journal
@@ -39,6 +40,7 @@ class Reader:
         placement: Placement,
         journal: Journal,
         teller: Teller,
+        rota: Rota,
         *,
         lenient: bool,
     ) -> None:
@@ -46,6 +48,7 @@ class Reader:
         self._placement = placement
         self._journal = journal
         self._teller = teller
+        self._rota = rota
         self._lenient = lenient
 
     def first(self, verb: Verb, key: Key, ask: Callable[[Store], Result]) -> Result:
@@ -63,12 +66,12 @@ class Reader:
         rows = self._rows(key)
         if rows and is_gone(rows):
             raise NotFoundError("it was deleted")
-        names = self._current(rows)
+        names = self._current(rows, self._rota.now())
         answers = Answers()
         with last_resort((self._replicas[name] for name in names), "read"):
             found = self._ask(verb, key, ask, names, answers)
         if not found:
-            raise answers.conclusion("every replica is behind")
+            raise answers.conclusion("every replica is behind, or isolated")
         if answers.errors and not rows:
             self._note_lacking(key, answers)
         (answer,) = found
@@ -86,9 +89,9 @@ class Reader:
         """
         rows = self._rows(key) if self._journal.local else {}
         refusal: UnsupportedError | None = None
-        for name in sorted(
-            self._current(rows) or self._placement.order, key=self._rank
-        ):
+        standing = self._rota.now()
+        names = self._current(rows, standing) or standing.read
+        for name in sorted(names, key=lambda name: self._rank(name, standing)):
             try:
                 return self._replicas[name].url(key)
             except UnsupportedError as error:
@@ -139,16 +142,18 @@ class Reader:
             return {}
         return {name: rows[name] for name in rows if name in self._replicas}
 
-    def _current(self, rows: Mapping[str, Row]) -> Sequence[str]:
+    def _current(self, rows: Mapping[str, Row], standing: Standing) -> Sequence[str]:
         """Return the replicas that can be believed, in order."""
         if not rows:
-            return self._placement.order
+            return standing.read
         return [
-            name
-            for name in self._placement.order
-            if name not in rows or not rows[name].behind
+            name for name in standing.read if name not in rows or not rows[name].behind
         ]
 
-    def _rank(self, name: str) -> tuple[bool, bool]:
-        """Sort those first that keep everything, then those that are well."""
-        return name not in self._placement.complete, is_ill(self._replicas[name])
+    def _rank(self, name: str, standing: Standing) -> tuple[bool, bool, bool]:
+        """Sort those first that are not drained, keep everything, and are well."""
+        return (
+            name in standing.spare,
+            name not in self._placement.complete,
+            is_ill(self._replicas[name]),
+        )

@@ -21,6 +21,8 @@ from typing import Literal, TypeVar
 from tiered_store import deadlines
 from tiered_store.body import Body, Stat
 from tiered_store.combine import Answers
+from tiered_store.control.control import Control
+from tiered_store.control.standing import Rota
 from tiered_store.errors import (
     ConfigError,
     NotFoundError,
@@ -54,6 +56,8 @@ class FallbackStore(Store):
         read_on: What makes a read go on to the next store: ``unavailable``, and for a
             migration's old store also ``not_found``.
         breaker: When to stop asking a store; None for never.
+        control: Where operators' decisions are looked up.  A drained store is asked
+            last, a promoted one first, an isolated one not at all.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class FallbackStore(Store):
         *,
         read_on: Sequence[Literal["unavailable", "not_found"]] = ("unavailable",),
         breaker: BreakerPolicy | None = BreakerPolicy(),  # noqa: B008 - frozen
+        control: Control | None = None,
     ) -> None:
         if not stores:
             raise ConfigError("stores: needs at least one")
@@ -70,6 +75,8 @@ class FallbackStore(Store):
         }
         self.read_on = tuple(read_on)
         self.breaker = breaker
+        self.control = control
+        self._rota = Rota(tuple(self.stores), control, self)
 
     def children(self) -> Mapping[str, Store]:
         return self.stores
@@ -80,13 +87,23 @@ class FallbackStore(Store):
         primary = next(iter(self.stores.values()))
         return able - ({"put"} - primary.capabilities())
 
+    def _close(self) -> None:
+        self._rota.close()
+
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
-        primary = next(iter(self.stores.values()))
+        primary = self._primary()
         try:
             primary.put(key, body, reproducible)
         except CircuitOpenError:
             with trickle():
                 primary.put(key, body, reproducible)
+
+    def _primary(self) -> Store:
+        """Return whom a put goes to: the first, but for what operators decided."""
+        standing = self._rota.now()
+        for name in (*standing.write, *standing.spare):
+            return self.stores[name]
+        raise standing.refusal(next(iter(standing.withheld)))
 
     def _get(self, key: Key) -> Body:
         body, certain = self._first("get", key, lambda store: store.get(key))
@@ -114,14 +131,18 @@ class FallbackStore(Store):
         self, verb: Verb, key: Key, ask: Callable[[Store], Result], answers: Answers
     ) -> list[Result]:
         """Return the first hit, or nothing with everybody's *answers* noted."""
-        left = len(self.stores)
-        for name, store in self.stores.items():
+        standing = self._rota.now()
+        first = next(iter(self.stores))
+        left = len(standing.read)
+        for name in standing.read:
+            store = self.stores[name]
             try:
                 with deadlines.share(left):
                     return [ask(store)]
             except NotFoundError as error:
                 answers.add(name, error)
-                if len(answers.errors) == 1 and "not_found" not in self.read_on:
+                alone = len(answers.errors) == 1 and name == first
+                if alone and "not_found" not in self.read_on:
                     return []  # it is up and it knows; after a failure, others might
             except StoreError as error:
                 answers.add(name, error)
@@ -134,15 +155,18 @@ class FallbackStore(Store):
         return []
 
     def _url(self, key: Key) -> str:
-        able = [
-            store for store in self.stores.values() if "url" in store.capabilities()
-        ]
+        standing = self._rota.now()
+        stores = [self.stores[name] for name in standing.read]
+        able = [store for store in stores if "url" in store.capabilities()]
         if not able:
             raise UnsupportedError("none of its stores has URLs")
         return next((store for store in able if _is_well(store)), able[0]).url(key)
 
     def _delete(self, key: Key) -> None:
         outcomes: dict[str, StoreError | None] = {}
+        standing = self._rota.now()
+        for name in standing.withheld:  # where it would stay, and come back
+            raise standing.refusal(name)
         for name, store in reversed(self.stores.items()):
             if "delete" not in store.capabilities():
                 continue
@@ -163,8 +187,8 @@ class FallbackStore(Store):
             yield from self._first_keys(prefix)
             return
         seen: set[Key] = set()
-        for store in self.stores.values():
-            for key in store.keys(prefix):
+        for name in self._rota.now().read:
+            for key in self.stores[name].keys(prefix):
                 if key not in seen:
                     seen.add(key)
                     yield key
@@ -172,10 +196,10 @@ class FallbackStore(Store):
     def _first_keys(self, prefix: str) -> Iterator[Key]:
         """Yield what the first store that is up lists; half a list is an error."""
         answers = Answers()
-        for name, store in self.stores.items():
+        for name in self._rota.now().read:
             begun = False
             try:
-                for key in store.keys(prefix):
+                for key in self.stores[name].keys(prefix):
                     begun = True
                     yield key
             except StoreError as error:

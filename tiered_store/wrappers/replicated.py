@@ -28,6 +28,8 @@ from typing import Literal
 from tiered_store.body import Body, BytesBody, Stat
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.condition import Condition
+from tiered_store.control.control import Control
+from tiered_store.control.standing import Rota
 from tiered_store.errors import (
     ConfigError,
     InvalidError,
@@ -51,6 +53,7 @@ from tiered_store.replication.listing import list_keys
 from tiered_store.replication.placement import Placement, ReadPolicy, Reproducible
 from tiered_store.replication.reading import Reader
 from tiered_store.replication.repair import Repair, RepairReport
+from tiered_store.replication.service import askable, in_service, reachable
 from tiered_store.replication.telling import Teller
 from tiered_store.replication.writing import Writer, changed_nothing
 from tiered_store.store import Store, union
@@ -81,6 +84,9 @@ class ReplicatedStore(Store):
             something is known to be pending for the object, and every replica is
             believed.
         breaker: When to stop asking a replica; None for never.
+        control: Where operators' decisions are looked up.  A drained replica is read
+            last and written only if no other can be; an isolated one is not touched.
+            What either misses is in the journal.
         workers: Threads; beyond them replicas are written one after the other, except
             under a deadline, when one that finds no thread has failed.  With none at
             all a deadline is only kept as far as each replica keeps it.
@@ -99,6 +105,7 @@ class ReplicatedStore(Store):
         reproducible: Reproducible | None = None,
         journal_errors: Literal["fail", "degrade"] = "fail",
         breaker: BreakerPolicy | None = BreakerPolicy(),  # noqa: B008 - frozen
+        control: Control | None = None,
         workers: int = 32,
         clock: Clock = SYSTEM,
     ) -> None:
@@ -120,11 +127,13 @@ class ReplicatedStore(Store):
         self.reproducible = reproducible
         self.journal_errors = journal_errors
         self.breaker = breaker
+        self.control = control
         self.workers = workers
         self._clock = clock
         self._journal = NoJournal() if journal is None else journal
         self._workers = Workers("replicated", workers)
         self._teller = Teller(self)
+        self._rota = Rota(self._placement.order, control, self)
         degrade = journal_errors == "degrade"
         self._writer = Writer(self._journal, self._workers, degrade=degrade)
         self._reader = Reader(
@@ -132,6 +141,7 @@ class ReplicatedStore(Store):
             self._placement,
             self._journal,
             self._teller,
+            self._rota,
             lenient=degrade,
         )
 
@@ -172,11 +182,12 @@ class ReplicatedStore(Store):
         quorum: int,
         reproducible: bool = False,
     ) -> None:
+        asked = in_service(self.replicas, self._rota.now())
         calls = {
-            name: functools.partial(change, self.replicas[name], intent)
+            name: functools.partial(change, asked[name], intent)
             for name, intent in intents.items()
         }
-        with last_resort(self.replicas.values(), "write"):
+        with last_resort(askable(asked), "write"):
             outcomes, all_must = self._writer.write(
                 key, intents, calls, reproducible=reproducible
             )
@@ -207,7 +218,10 @@ class ReplicatedStore(Store):
 
     def _keys(self, prefix: str) -> Iterator[Key]:
         return list_keys(
-            self._ordered(), self._placement.complete, self._journal, prefix
+            reachable(self.replicas, self._rota.now()),
+            self._placement.complete,
+            self._journal,
+            prefix,
         )
 
     # -- repairing -----------------------------------------------------------
@@ -271,9 +285,11 @@ class ReplicatedStore(Store):
         return conditions(str(self), self.replicas, self._journal, now)
 
     def _ordered(self) -> Mapping[str, Store]:
-        return {name: self.replicas[name] for name in self._placement.order}
+        touched = reachable(self.replicas, self._rota.now())
+        return {name: touched[name] for name in self._placement.order}
 
     def _close(self) -> None:
+        self._rota.close()
         self._workers.close()
         self._journal.close()
 

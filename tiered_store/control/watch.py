@@ -1,0 +1,142 @@
+"""
+Follow a control from a process: the last known decisions, without any I/O.
+
+The first use loads the record and starts a thread that looks again and again, so the
+decisions that a call sees are no older than the control's ``poll``.  While the control
+cannot be reached the last ones hold, until they expire.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import weakref
+
+from tiered_store import deadlines, lifecycle
+from tiered_store.control.control import Control
+from tiered_store.control.decisions import Decision, Decisions
+from tiered_store.errors import StoreError
+from tiered_store.events import ControlChanged, Decided
+from tiered_store.store import Store
+
+
+_FIRST_SECONDS = 1.0  # that the first call of a process waits for a control
+
+_log = logging.getLogger("tiered_store")
+
+
+class Watch:
+    """
+    What *control* said last.
+
+    Args:
+        owner: Whose listeners hear of changes.
+
+    Attributes:
+        decisions: The last known ones, nothing expired among them.
+        error: Why the control could not be read the last time; None if it could.
+    """
+
+    def __init__(self, control: Control, owner: Store) -> None:
+        self.control = control
+        self.decisions = Decisions()
+        self.error: StoreError | None = None
+        self._owner = weakref.ref(owner)
+        self.after_fork()
+        lifecycle.survive_fork(self)
+
+    def after_fork(self) -> None:
+        """Start a thread of one's own when next asked; what is known stays."""
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._first = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def current(self) -> Decisions:
+        """Return the last known decisions; the first call waits a second at most."""
+        if self._thread is None:
+            self._begin()
+        return self.decisions
+
+    def refresh(self) -> None:
+        """Look once; what cannot be read changes nothing."""
+        before, was_lost = self.decisions, self.error is not None
+        self.error = None
+        now = self.control.clock.time()
+        try:
+            found = self.control.load()
+            if found.is_older(before):
+                raise StoreError("the record was lost, or an older one is back")
+        except StoreError as error:
+            found, self.error = before.at(now), error
+        except Exception as error:  # noqa: BLE001 - it must go on looking
+            _log.exception("the control could not be read")
+            found, self.error = before.at(now), StoreError(repr(error))
+        if found != before:  # else it is the same object, which others compare
+            self.decisions = found
+        self._tell(before, (self.error is not None) != was_lost)
+
+    def close(self) -> None:
+        """Look no more; what is known stays."""
+        self._ended.set()
+
+    def _begin(self) -> None:
+        with self._lock:
+            if self._thread is None and not self._ended.is_set():
+                thread = threading.Thread(
+                    target=contextvars.Context().run,
+                    args=(
+                        _follow,
+                        weakref.ref(self),
+                        self._ended,
+                        self._first,
+                        self.control.poll,
+                    ),
+                    name="tiered-store-control",
+                    daemon=True,
+                )
+                try:
+                    thread.start()
+                except RuntimeError:  # no more threads to be had, or the process ends
+                    return
+                self._thread = thread
+        self._first.wait(deadlines.bounded(_FIRST_SECONDS))
+
+    def _tell(self, before: Decisions, turned: bool) -> None:
+        owner = self._owner()
+        if owner is None or not owner.listeners:
+            return
+        if turned:
+            owner.emit(ControlChanged(store=str(owner), error=self.error))
+        for name in sorted({*before.standing, *self.decisions.standing}):
+            was, held = before.standing.get(name), self.decisions.standing.get(name)
+            if was != held:
+                owner.emit(_decided(str(owner), name, held))
+
+
+def _decided(store: str, name: str, held: Decision | None) -> Decided:
+    if held is None:
+        return Decided(store=store, name=name, verb=None)
+    return Decided(
+        store=store,
+        name=name,
+        verb=held.verb,
+        by=held.by,
+        why=held.why,
+        until=held.until,
+    )
+
+
+def _follow(
+    watching: weakref.ref[Watch],
+    ended: threading.Event,
+    first: threading.Event,
+    poll: float,
+) -> None:
+    while (watch := watching()) is not None:
+        watch.refresh()
+        first.set()
+        del watch  # whoever forgets it need not close it
+        if ended.wait(poll):
+            return
