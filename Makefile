@@ -19,7 +19,7 @@ demo: $(VENV)/demo
 	$(BIN)/tiered-store demo $(DEMO)
 
 test: $(VENV)/test
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(TESTS)
 
 bench: $(VENV)/bench
 	$(PEERS)/python -m benchmarks $(BENCH)

@@ -159,7 +159,10 @@ def test_a_full_disk_behind_standard_output_is_told(run: Run) -> None:
 def test_an_interrupt_ends_quietly(config: Path) -> None:
     """Ctrl-C is a wish, not a failure to explain."""
     with subprocess.Popen(
-        _command("put", "-", NAME), stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        _command("put", "-", NAME),
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        preexec_fn=_heed_interrupts,
     ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
@@ -170,6 +173,11 @@ def test_an_interrupt_ends_quietly(config: Path) -> None:
         assert process.wait(30) == 130
         assert b"Traceback" not in process.stderr.read()
         process.stdin.close()
+
+
+def _heed_interrupts() -> None:
+    """Be as in a terminal, even if the tests run behind a shell's back."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_terminal_gets_no_binary(run: Run) -> None:

@@ -289,7 +289,7 @@ def test_a_store_that_is_smaller_than_its_capacity_is_used_all_the_same() -> Non
         except FullError:
             refused += 1
 
-    assert refused < 30
+    assert refused < 100  # once a count at most, which are as many as time allows
     settle(tier)
     assert len(numbers_in(place) & set(range(900, 1_000))) > 20
 
