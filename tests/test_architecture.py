@@ -73,7 +73,11 @@ OWNERS = {
     "click": ("tiered_store.cli",),
     "cryptography": ("tiered_store.wrappers.encrypted",),
     "PIL": ("tiered_store.demo",),
-    "pytest": ("tiered_store.testing.conformance", "tiered_store.testing.journals"),
+    "pytest": (
+        "tiered_store.testing.conformance",
+        "tiered_store.testing.controls",
+        "tiered_store.testing.journals",
+    ),
     "hypothesis": (),
     "moto": (),
     "fakeredis": (),
