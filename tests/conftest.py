@@ -5,6 +5,7 @@ from __future__ import annotations
 
 pytest_plugins = [
     "tests.conformance_table",
+    "tests.servers.disk",
     "tests.servers.postgres",
     "tests.servers.redis",
     "tests.servers.s3",

@@ -863,24 +863,6 @@ def test_an_object_that_may_not_be_read_is_denied(
     assert found == {"get": DeniedError, "stat": None}
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of one mebibyte; without one the test counts as skipped."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = "size=1m,nr_inodes=20"
-    ran = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ran.returncode:
-        pytest.skip(f"a file system cannot be mounted here: {ran.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=False, capture_output=True)
-
-
 @pytest.mark.root
 def test_a_full_disk_keeps_what_it_has(small_disk: Path) -> None:
     """The old object stays, nothing half-written is left, and there is room again."""

@@ -13,7 +13,6 @@ import sys
 import tempfile
 import tracemalloc
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -702,24 +701,6 @@ def test_a_tier_costs_nothing_before_it_is_used(place: FaultStore) -> None:
 
 
 # -- directories that go wrong, and their neighbours ---------------------------
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of one mebibyte; without one the test counts as skipped."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    options = "size=1m,nr_inodes=40"
-    ran = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ran.returncode:
-        pytest.skip(f"a file system cannot be mounted here: {ran.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=False, capture_output=True)
 
 
 def outcome(tier: StoreTier, verb: str, key: Key = KEY) -> object:
