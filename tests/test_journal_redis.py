@@ -237,6 +237,20 @@ def test_who_answers_after_an_outage_is_looked_at_again(own) -> None:
     journal.close()
 
 
+def test_a_journal_of_before_is_taken_over(own) -> None:
+    """It says so, so that older processes which start again refuse it."""
+    name = "{tiered-store:journal}:rows"
+    journal = RedisJournal(own.url)
+    journal.begin(KEY, PUT)
+    own.ask("HSET", name, "schema", 1)
+    other = RedisJournal(own.url)
+
+    assert other.rows(KEY)["us"].size == 0
+    assert own.ask("HGET", name, "schema") == b"2"
+    journal.close()
+    other.close()
+
+
 def test_a_newer_schema_is_refused(own) -> None:
     """Saying which version it has and which one is known."""
     journal = RedisJournal(own.url)
@@ -244,7 +258,7 @@ def test_a_newer_schema_is_refused(own) -> None:
     own.ask("HSET", "{tiered-store:journal}:rows", "schema", 7)
     other = RedisJournal(own.url)
 
-    with pytest.raises(MisconfiguredError, match=r"schema 7.*knows 1"):
+    with pytest.raises(MisconfiguredError, match=r"schema 7.*knows 2"):
         other.rows(KEY)
     journal.close()
     other.close()

@@ -13,6 +13,7 @@ import textwrap
 import time
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
@@ -398,6 +399,25 @@ def test_no_more_connections_than_asked_for(postgres_server, prefix) -> None:
 # -- its tables -------------------------------------------------------------------
 
 
+def test_the_tables_of_before_are_taken_over(postgres_server, prefix) -> None:
+    """With what they know; rows of then have no size."""
+    journal = SQLJournal(postgres_server.url, prefix=prefix)
+    journal.begin(KEY, PUT, size=7)
+    journal.close()
+    postgres_server.ask(f"ALTER TABLE {prefix}journal_rows DROP COLUMN size")
+    postgres_server.ask(f"UPDATE {prefix}journal SET version = 1")
+    others = [SQLJournal(postgres_server.url, prefix=prefix) for _ in range(2)]
+
+    with ThreadPoolExecutor() as threads:
+        found = list(threads.map(lambda other: other.rows(KEY), others))
+
+    assert [rows["us"].size for rows in found] == [0, 0]
+    others[0].begin(KEY, PUT, size=8)
+    assert others[1].backlogs()["us"].size == 8
+    for other in others:
+        other.close()
+
+
 def test_a_newer_schema_is_refused(postgres_server, prefix) -> None:
     """Saying which version it has and which one is known."""
     journal = SQLJournal(postgres_server.url, prefix=prefix)
@@ -405,7 +425,7 @@ def test_a_newer_schema_is_refused(postgres_server, prefix) -> None:
     postgres_server.ask(f"UPDATE {prefix}journal SET version = 7")
     other = SQLJournal(postgres_server.url, prefix=prefix)
 
-    with pytest.raises(MisconfiguredError, match=r"schema 7.*knows 1"):
+    with pytest.raises(MisconfiguredError, match=r"schema 7.*knows 2"):
         other.rows(KEY)
     journal.close()
     other.close()

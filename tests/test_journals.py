@@ -197,6 +197,21 @@ class TestSQLiteJournal(JournalConformance):
             with pytest.raises(MisconfiguredError, match=r"missing.*does not exist"):
                 use()
 
+    def test_the_file_of_before_is_taken_over(self, make, tmp_path) -> None:
+        """With what it knows; rows of then have no size."""
+        write(make(), failed=("eu",))
+        with sqlite3.connect(tmp_path / "journal.db") as connection:
+            connection.execute("ALTER TABLE pending DROP COLUMN size")
+            connection.execute("PRAGMA user_version = 1")
+        connection.close()
+
+        journal = make()
+
+        assert missed(journal) == {"eu": "put"}
+        assert journal.rows(KEY)["eu"].size == 0
+        journal.begin(KEY, PUT, size=8)
+        assert make().rows(KEY)["eu"].size == 8
+
     def test_a_newer_schema_is_refused(self, make, tmp_path) -> None:
         """Saying which version it has and which one is known."""
         write(make(), failed=("eu",))
@@ -204,7 +219,7 @@ class TestSQLiteJournal(JournalConformance):
             connection.execute("PRAGMA user_version = 7")
         connection.close()
 
-        with pytest.raises(MisconfiguredError, match=r"schema 7.*knows 1"):
+        with pytest.raises(MisconfiguredError, match=r"schema 7.*knows 2"):
             make().rows(KEY)
 
     def test_another_database_is_refused(self, make, tmp_path) -> None:

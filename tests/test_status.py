@@ -90,6 +90,8 @@ def test_what_a_replica_missed_is_told(folder: Path, capsys) -> None:
     assert mirror["facts"]["single copies"] == 2
     eu = at(found, "replicas", "images.origin.eu")
     assert eu["facts"]["rows"] == 2
+    assert eu["facts"]["bytes"] == 2 * len(b"content")
+    assert eu["facts"]["dead letters"] == 0
     assert eu["facts"]["age"] >= 0
     assert "no such directory" in eu["facts"]["last error"]
     us = at(found, "replicas", "images.origin.us")

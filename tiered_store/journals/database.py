@@ -22,7 +22,7 @@ from tiered_store.errors import (
 
 
 _APPLICATION = 0x74696572  # "tier", so that nobody's other database is mistaken for one
-_SCHEMA = 1
+_SCHEMA = 2
 _LONGEST = 60.0  # seconds that a thread waits for the transactions of others
 _TABLES = (
     """
@@ -35,11 +35,12 @@ _TABLES = (
         key TEXT, replica TEXT, verb TEXT NOT NULL, intent TEXT NOT NULL, prior TEXT,
         sequence INTEGER NOT NULL, since REAL NOT NULL, reproducible INTEGER NOT NULL,
         attempts INTEGER NOT NULL, retry_at REAL NOT NULL, last_error TEXT,
-        quarantine REAL NOT NULL,
+        quarantine REAL NOT NULL, size INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (key, replica)
     ) WITHOUT ROWID
     """,
 )
+_UPGRADES = {1: "ALTER TABLE pending ADD COLUMN size INTEGER NOT NULL DEFAULT 0"}
 
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
 _WRONG = {
@@ -190,21 +191,25 @@ class Database:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         execute = connection.execute
         execute(f"PRAGMA synchronous = {'FULL' if self._flush else 'NORMAL'}")
-        if self._is_ours(connection):
+        if self._schema(connection) == _SCHEMA:
             return
         execute("PRAGMA journal_mode = WAL")
         execute("BEGIN IMMEDIATE")
-        if not self._is_ours(connection):  # another process may have been quicker
+        schema = self._schema(connection)  # another process may have been quicker
+        if not schema:
             for table in _TABLES:
                 execute(table)
             execute("INSERT INTO state VALUES (?, 0, 0)", (uuid.uuid4().hex,))
             execute(f"PRAGMA application_id = {_APPLICATION}")
-            execute(f"PRAGMA user_version = {_SCHEMA}")
+        else:
+            for older in range(schema, _SCHEMA):
+                execute(_UPGRADES[older])
+        execute(f"PRAGMA user_version = {_SCHEMA}")
         execute("COMMIT")
 
-    def _is_ours(self, connection: sqlite3.Connection) -> bool:
+    def _schema(self, connection: sqlite3.Connection) -> int:
         """
-        Tell whether the file is a journal, or still empty.
+        Return the version of the journal in the file, 0 if that is still empty.
 
         Raises:
             MisconfiguredError: It is something else, or a newer version's.
@@ -217,13 +222,13 @@ class Database:
             ).fetchone()
             if application or version or tables:
                 raise MisconfiguredError(f"{self.path!r} is a database, but no journal")
-            return False
+            return 0
         if version > _SCHEMA:
             raise MisconfiguredError(
                 f"the journal {self.path!r} has schema {version}, which a newer "
                 f"version wrote; this one knows {_SCHEMA}"
             )
-        return True
+        return int(version)
 
     def _check_file(self) -> None:
         if self._file != _identity(self.path):

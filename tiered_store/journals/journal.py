@@ -86,7 +86,12 @@ class Journal(ABC):
         """Return the rows of *key* by replica, almost always none: one look-up."""
 
     def begin(
-        self, key: Key, intents: Mapping[str, Intent], *, reproducible: bool = False
+        self,
+        key: Key,
+        intents: Mapping[str, Intent],
+        *,
+        reproducible: bool = False,
+        size: int = 0,
     ) -> Mark:
         """
         Mark every replica of *intents* as in doubt, before any is touched.
@@ -97,7 +102,7 @@ class Journal(ABC):
         return self._update(
             key,
             lambda rows, fresh: rules.begin(
-                rows, self._step(fresh), key, intents, reproducible
+                rows, self._step(fresh), key, intents, reproducible, size
             ),
         )
 

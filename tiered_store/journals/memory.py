@@ -116,6 +116,8 @@ def _backlog(rows: list[Row]) -> Backlog:
     return Backlog(
         rows=len(rows),
         in_doubt=sum(row.verb == "in_doubt" for row in rows),
+        dead=sum(row.dead for row in rows),
+        size=sum(row.size for row in rows),
         oldest=min(row.since for row in rows),
         last_error=None if last is None else last.last_error,
     )

@@ -14,6 +14,8 @@ from tiered_store.key import Key
 Intent = Literal["put", "delete", "drop"]
 Missed = Literal["put", "delete", "drop", "in_doubt"]
 
+NEVER = 253_402_300_800.0  # the year 10000, until when a dead letter waits
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
@@ -33,8 +35,10 @@ class Row:
             whoever knows it.
         since: When the replica began to be behind, in seconds since the epoch.
         reproducible: As the write said.
+        size: Bytes of the object, as the write said; 0 if it is gone, or not known.
         attempts: Repairs that failed.
-        retry_at: When the next one should be tried, in seconds since the epoch.
+        retry_at: When the next one should be tried, in seconds since the epoch; a
+            dead letter is not tried by itself.
         last_error: Why the last one failed, or the write.
         quarantine: Until when a change that nobody waits for any more may still take
             effect there, in seconds since the epoch; the row stays until then.
@@ -48,6 +52,7 @@ class Row:
     sequence: int
     since: float
     reproducible: bool = False
+    size: int = 0
     attempts: int = 0
     retry_at: float = 0.0
     last_error: str | None = None
@@ -57,6 +62,11 @@ class Row:
     def behind(self) -> bool:
         """Whether the replica cannot be believed about the object."""
         return self.verb != "in_doubt" or self.prior not in (None, "in_doubt")
+
+    @property
+    def dead(self) -> bool:
+        """Whether it failed too often, so that a person must look at it."""
+        return self.retry_at >= NEVER
 
 
 Rows = dict[str, Row]  # of one key, by replica
@@ -73,6 +83,7 @@ class Mark:
     A write that has begun, and what it wants of each replica.
 
     Attributes:
+        size: Bytes.
         quarantine: By replica, until when an earlier write may still take effect.
     """
 
@@ -80,6 +91,7 @@ class Mark:
     sequence: int
     intents: Mapping[str, Intent]
     reproducible: bool
+    size: int = 0
     quarantine: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -91,12 +103,16 @@ class Backlog:
     Attributes:
         rows: How many objects.
         in_doubt: How many of them because a write did not end.
+        dead: How many of them failed too often.
+        size: Bytes of them, as far as known.
         oldest: Since when, in seconds since the epoch.
         last_error: The last one that was noted.
     """
 
     rows: int
     in_doubt: int
+    dead: int = 0
+    size: int = 0
     oldest: float
     last_error: str | None
 

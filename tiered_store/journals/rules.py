@@ -45,9 +45,11 @@ def begin(
     key: Key,
     intents: Mapping[str, Intent],
     reproducible: bool,
+    size: int,
 ) -> Mark:
     """Mark the replicas of *intents*, and those behind, as in doubt."""
-    mark = Mark(key, step.fresh, intents, reproducible, _inherited(rows, step))
+    inherited = _inherited(rows, step)
+    mark = Mark(key, step.fresh, intents, reproducible, size, inherited)
     _doubt(rows, step, mark)
     return mark
 
@@ -212,6 +214,7 @@ def _doubt(rows: Rows, step: Step, mark: Mark) -> None:
             sequence=mark.sequence,
             since=step.now if old is None else old.since,
             reproducible=mark.reproducible,
+            size=mark.size if mark.intents.get(name, other) == "put" else 0,
             last_error=None if old is None else old.last_error,
         )
 
@@ -227,6 +230,7 @@ def _behind(
         sequence=step.fresh,
         since=step.now if old is None else old.since,
         reproducible=old is not None and old.reproducible,
+        size=old.size if old is not None and verb == "put" else 0,
         last_error=None if old is None else old.last_error,
     )
 

@@ -24,7 +24,7 @@ from tiered_store.errors import ConfigError, FullError, UnavailableError
 from tiered_store.journals.database import Database
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.keylocks import FileLocks, Lease, file_locks
-from tiered_store.journals.row import Backlog, Row, Rows, key_of, name_of
+from tiered_store.journals.row import NEVER, Backlog, Row, Rows, key_of, name_of
 from tiered_store.key import Key
 from tiered_store.units import Duration
 
@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 
 _COLUMNS = (
     "key, replica, verb, intent, prior, sequence, since, reproducible, "
-    "attempts, retry_at, last_error, quarantine"
+    "attempts, retry_at, last_error, quarantine, size"
 )
 _OF_KEY = f"SELECT {_COLUMNS} FROM pending WHERE key = ?"  # noqa: S608 - constants
 _PAGE = (
@@ -43,13 +43,13 @@ _PAGE = (
 )
 _WRITE = (
     f"INSERT OR REPLACE INTO pending ({_COLUMNS}) "  # noqa: S608 - constants
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _DELETE = "DELETE FROM pending WHERE key = ? AND replica = ?"
 _COUNT = "UPDATE state SET sequence = ?, size = size + ?"
 _BACKLOGS = (
-    "SELECT replica, count(*), sum(verb = 'in_doubt'), min(since) "
-    "FROM pending GROUP BY replica"
+    "SELECT replica, count(*), sum(verb = 'in_doubt'), sum(retry_at >= ?), sum(size), "
+    "min(since) FROM pending GROUP BY replica"
 )
 _LAST_ERRORS = (  # of the row with the maximum, which SQLite promises
     "SELECT replica, last_error, max(retry_at) FROM pending "
@@ -125,16 +125,18 @@ class SQLiteJournal(Journal):
 
     def backlogs(self) -> Mapping[str, Backlog]:
         with self._database.reading() as connection:
-            found = connection.execute(_BACKLOGS).fetchall()
+            found = connection.execute(_BACKLOGS, (NEVER,)).fetchall()
             errors = {row[0]: row[1] for row in connection.execute(_LAST_ERRORS)}
         return {
             name: Backlog(
                 rows=rows,
                 in_doubt=in_doubt,
+                dead=dead,
+                size=size,
                 oldest=oldest,
                 last_error=errors.get(name),
             )
-            for name, rows, in_doubt, oldest in found
+            for name, rows, in_doubt, dead, size, oldest in found
         }
 
     def short_of(self, copies: int) -> int:
@@ -181,7 +183,7 @@ def _write(connection: sqlite3.Connection, name: str, old: Rows, new: Rows) -> N
 
 def _row(values: tuple[Any, ...], key: Key) -> Row:
     _, replica, verb, intent, prior, sequence, since, reproducible, *rest = values
-    attempts, retry_at, last_error, quarantine = rest
+    attempts, retry_at, last_error, quarantine, size = rest
     return Row(
         replica=replica,
         key=key,
@@ -191,6 +193,7 @@ def _row(values: tuple[Any, ...], key: Key) -> Row:
         sequence=sequence,
         since=since,
         reproducible=bool(reproducible),
+        size=size,
         attempts=attempts,
         retry_at=retry_at,
         last_error=last_error,
@@ -212,4 +215,5 @@ def _values(row: Row, name: str) -> tuple[Any, ...]:
         row.retry_at,
         row.last_error,
         row.quarantine,
+        row.size,
     )

@@ -49,7 +49,9 @@ def _of_replica(
         return Condition(section="replicas", place=place, facts={"rows": 0})
     facts: dict[str, Fact] = {
         "rows": backlog.rows,
+        "bytes": backlog.size,
         "in doubt": backlog.in_doubt,
+        "dead letters": backlog.dead,
         "age": max(0.0, now - backlog.oldest),
         "note": note,
         "last error": backlog.last_error,

@@ -46,6 +46,7 @@ class Writer:
         calls: Mapping[str, Callable[[], None]],
         *,
         reproducible: bool = False,
+        size: int = 0,
     ) -> tuple[Outcomes, bool]:
         """
         Make *calls*, one a replica; return the outcomes and whether all must be good.
@@ -59,7 +60,7 @@ class Writer:
         """
         lease = self._lease(key)
         try:
-            journal, mark = self._mark(key, intents, reproducible)
+            journal, mark = self._mark(key, intents, reproducible, size)
         except BaseException:
             lease.release()
             raise
@@ -81,10 +82,12 @@ class Writer:
         return lease
 
     def _mark(
-        self, key: Key, intents: Mapping[str, Intent], reproducible: bool
+        self, key: Key, intents: Mapping[str, Intent], reproducible: bool, size: int
     ) -> tuple[Journal, Mark]:
         try:
-            mark = self._journal.begin(key, intents, reproducible=reproducible)
+            mark = self._journal.begin(
+                key, intents, reproducible=reproducible, size=size
+            )
         except StoreError:
             if not self._degrade or self._is_pending(key):
                 raise

@@ -25,7 +25,7 @@ import pytest
 from tiered_store.errors import ConfigError, FullError, UnavailableError
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.keylocks import Lease
-from tiered_store.journals.row import Intent, is_gone, key_of, name_of
+from tiered_store.journals.row import NEVER, Intent, is_gone, key_of, name_of
 from tiered_store.key import Key
 from tiered_store.testing.clock import FakeClock
 
@@ -321,6 +321,36 @@ class JournalConformance:
         journal.settle(mark, {"us": None, "eu": DOWN})
 
         assert journal.rows(KEY)["eu"].reproducible
+
+    def test_how_large_the_object_is_stays_known(self, journal: Journal) -> None:
+        """So that it can be told how much a replica has to catch up with."""
+        mark = journal.begin(KEY, {"us": "put", "eu": "put", "ap": "drop"}, size=2**40)
+        assert {name: row.size for name, row in journal.rows(KEY).items()} == {
+            "us": 2**40,
+            "eu": 2**40,
+            "ap": 0,
+        }
+        journal.settle(mark, {"us": None, "eu": DOWN, "ap": DOWN})
+        journal.blame(journal.rows(KEY)["eu"], "refused", 0.0)
+        journal.settle(journal.begin(OTHER, PUT, size=5), {"us": None, "eu": DOWN})
+
+        assert journal.backlogs()["eu"].size == 2**40 + 5
+        assert journal.backlogs()["ap"].size == 0
+        write(journal, DELETE, failed=("eu",))
+        assert journal.backlogs()["eu"].size == 5
+
+    def test_a_dead_letter_is_counted_until_it_is_written_again(
+        self, journal: Journal
+    ) -> None:
+        """A new object may fare better."""
+        write(journal, failed=("eu",))
+        journal.blame(journal.rows(KEY)["eu"], "refused", NEVER)
+
+        assert journal.rows(KEY)["eu"].dead
+        assert journal.backlogs()["eu"].dead == 1
+        write(journal, failed=("eu",))
+        assert not journal.rows(KEY)["eu"].dead
+        assert journal.backlogs()["eu"].dead == 0
 
     def test_a_full_journal_refuses(self, make: Make) -> None:
         """Loudly, before anything is written; what has rows may be written again."""

@@ -166,7 +166,7 @@ class ReplicatedStore(Store):
                 replica.delete(key)
 
         try:
-            self._write(key, intents, change, quorum, reproducible)
+            self._write(key, intents, change, quorum, reproducible, body.size)
         finally:
             lent.taken_back = True  # a call that is not back gets no more of it
 
@@ -181,6 +181,7 @@ class ReplicatedStore(Store):
         change: Callable[[Store, Intent], None],
         quorum: int,
         reproducible: bool = False,
+        size: int = 0,
     ) -> None:
         asked = in_service(self.replicas, self._rota.now())
         calls = {
@@ -189,7 +190,7 @@ class ReplicatedStore(Store):
         }
         with last_resort(askable(asked), "write"):
             outcomes, all_must = self._writer.write(
-                key, intents, calls, reproducible=reproducible
+                key, intents, calls, reproducible=reproducible, size=size
             )
         errors: dict[str, StoreError | None] = {}
         for name, outcome in outcomes.items():

@@ -27,7 +27,7 @@ from tiered_store.key import Key
 
 Result = TypeVar("Result")
 
-_SCHEMA = 1
+_SCHEMA = 2  # 1 had rows without a size
 _KNOWN = 10_000  # objects whose rows are remembered as this process left them
 _log = logging.getLogger("tiered_store")
 
@@ -126,7 +126,7 @@ class Ledger:
         """Return what each replica has to catch up with."""
         counts = self._counts()
         found = {
-            name: self._backlog(name, rows, counts.get(f"doubt {name}", 0))
+            name: self._backlog(name, rows, counts)
             for kind, name, rows in _split(counts)
             if kind == "rows" and rows > 0
         }
@@ -198,14 +198,18 @@ class Ledger:
         found = self._ask("HGETALL", self._named("counts"))
         return {name.decode(): int(count) for name, count in found.items()}
 
-    def _backlog(self, replica: str, rows: int, in_doubt: int) -> Backlog | None:
+    def _backlog(
+        self, replica: str, rows: int, counts: Mapping[str, int]
+    ) -> Backlog | None:
         oldest = self._first("ZRANGE", f"since:{replica}", replica)
         failed = self._first("ZREVRANGE", f"failed:{replica}", replica)
         if oldest is None:  # it has caught up since it was counted
             return None
         return Backlog(
             rows=rows,
-            in_doubt=in_doubt,
+            in_doubt=counts.get(f"doubt {replica}", 0),
+            dead=counts.get(f"dead {replica}", 0),
+            size=counts.get(f"size {replica}", 0),
             oldest=oldest.since,
             last_error=None if failed is None else failed.last_error,
         )

@@ -63,6 +63,8 @@ def counted(old: Rows, new: Rows) -> Counter[str]:
         for name, row in rows.items():
             counts[f"rows {name}"] += one
             counts[f"doubt {name}"] += one * (row.verb == "in_doubt")
+            counts[f"dead {name}"] += one * row.dead
+            counts[f"size {name}"] += one * row.size
         counts[f"lacking {_lacking(rows)}"] += one
     return Counter({name: change for name, change in counts.items() if change})
 

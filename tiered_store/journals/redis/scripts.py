@@ -14,6 +14,8 @@ OPEN = """
 if redis.call('HEXISTS', KEYS[1], 'identity') == 0 then
   redis.call('HSET', KEYS[1],
              'identity', ARGV[1], 'schema', ARGV[2], 'size', 0, 'changes', 0)
+elseif tonumber(redis.call('HGET', KEYS[1], 'schema')) < tonumber(ARGV[2]) then
+  redis.call('HSET', KEYS[1], 'schema', ARGV[2])
 end
 return redis.call('HMGET', KEYS[1], 'identity', 'schema', 'changes')
 """

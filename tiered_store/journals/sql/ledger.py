@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
+from sqlalchemy import DDL
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
@@ -27,6 +28,7 @@ from tiered_store.journals.sql.database import Database, Turn
 from tiered_store.journals.sql.leases import LeaseTable, SessionLeases
 from tiered_store.journals.sql.tables import (
     SHARDS,
+    UPGRADES,
     Tables,
     digest_of,
     read,
@@ -39,7 +41,7 @@ from tiered_store.key import Key
 
 Result = TypeVar("Result")
 
-_SCHEMA = 1
+_SCHEMA = 2
 _ATTEMPTS = 5  # to make the tables, which another process may be making
 
 
@@ -107,7 +109,7 @@ class Ledger:
             old = {row.replica: read(row, key) for row in found if row.replica}
             new = dict(old)
             result = rule(new)
-            growth, size = len(new) - len(old), int(found[0].size)
+            growth, size = len(new) - len(old), int(found[0].total)
             if growth > 0 and size + growth > self._capacity:
                 raise FullError(
                     f"the journal is full: {size} of {self._capacity} rows; repair, "
@@ -141,6 +143,8 @@ class Ledger:
             found.replica: Backlog(
                 rows=found.rows,
                 in_doubt=int(found.in_doubt),
+                dead=int(found.dead),
+                size=int(found.size),
                 oldest=found.oldest,
                 last_error=self._last_error(found.replica),
             )
@@ -219,8 +223,19 @@ class Ledger:
                     f"the journal's tables have schema {version}, which a newer "
                     f"version made; this one knows {_SCHEMA}"
                 )
+            if version < _SCHEMA:
+                self._database.change(self._upgrade)
             return str(identity)
         return None
+
+    def _upgrade(self, turn: Turn) -> None:
+        """Add what the tables of an older version lack."""
+        turn.execute(self._tables.hold)  # another process may be at it
+        (found,) = turn.execute(self._tables.identify).all()
+        for older in range(found.version, _SCHEMA):
+            upgrade = DDL(UPGRADES[older])  # type: ignore[no-untyped-call]  # its own
+            turn.execute(upgrade.against(self._tables.pending))
+        turn.execute(self._tables.advance, {"the_version": _SCHEMA})
 
     def _make(self, turn: Turn) -> None:
         self._tables.metadata.create_all(turn.connection)

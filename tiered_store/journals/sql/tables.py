@@ -35,12 +35,18 @@ from sqlalchemy import (
     update,
 )
 
-from tiered_store.journals.row import Row
+from tiered_store.journals.row import NEVER, Row
 from tiered_store.key import Key
 
 
 SHARDS = 64
 _NAME = 255  # characters of a replica's name
+
+
+# by the schema that lacks it
+UPGRADES = {
+    1: "ALTER TABLE %(fullname)s ADD COLUMN size BIGINT DEFAULT 0 NOT NULL",
+}
 
 
 class Tables:
@@ -77,6 +83,7 @@ class Tables:
             Column("retry_at", Double, nullable=False),
             Column("last_error", Text),
             Column("quarantine", Double, nullable=False),
+            Column("size", BigInteger, nullable=False, server_default="0"),
         )
         self.leases = Table(
             f"{prefix}journal_leases",
@@ -95,9 +102,11 @@ class Tables:
         shard = shards.c.shard == bindparam("the_shard")
         digest = pending.c.digest == bindparam("the_digest")
         replica = pending.c.replica == bindparam("the_replica")
-        size = select(func.sum(shards.c.size)).scalar_subquery().label("size")
+        total = select(func.sum(shards.c.size)).scalar_subquery().label("total")
 
         self.identify = select(state.c.identity, state.c.version)
+        self.hold = update(state).values(version=state.c.version)
+        self.advance = update(state).values(version=bindparam("the_version"))
         # changes nothing, and locks its row in every database, which not all can
         # be asked to do in so many words
         self.lock = update(shards).where(shard).values(size=shards.c.size)
@@ -107,7 +116,7 @@ class Tables:
             .values(size=shards.c.size + bindparam("the_growth"))
         )
         self.of_key = select(*columns).where(digest)
-        self.with_state = select(state.c.identity, size, *columns).select_from(
+        self.with_state = select(state.c.identity, total, *columns).select_from(
             state.outerjoin(pending, digest)
         )
         self.insert = insert(pending)
@@ -126,10 +135,13 @@ class Tables:
         )
         self.page_of = self.page.where(pending.c.replica == bindparam("the_only"))
         doubtful = case((pending.c.verb == "in_doubt", 1), else_=0)
+        dead = case((pending.c.retry_at >= NEVER, 1), else_=0)
         self.backlogs = select(
             pending.c.replica,
             func.count().label("rows"),
             func.sum(doubtful).label("in_doubt"),
+            func.sum(dead).label("dead"),
+            func.sum(pending.c.size).label("size"),
             func.min(pending.c.since).label("oldest"),
         ).group_by(pending.c.replica)
         self.last_error = (
@@ -199,6 +211,7 @@ def read(found: Any, key: Key) -> Row:
         retry_at=found.retry_at,
         last_error=found.last_error,
         quarantine=found.quarantine,
+        size=found.size,
     )
 
 
@@ -215,4 +228,5 @@ def write(row: Row) -> dict[str, object]:
         "retry_at": row.retry_at,
         "last_error": row.last_error,
         "quarantine": row.quarantine,
+        "size": row.size,
     }
