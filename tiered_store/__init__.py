@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from tiered_store.backends.memory import MemoryStore
     from tiered_store.backends.redis import RedisStore
     from tiered_store.backends.s3 import S3Store
+    from tiered_store.backends.s3.control import S3Control
     from tiered_store.body import Body, Stat
     from tiered_store.condition import Condition
     from tiered_store.config import build, load
     from tiered_store.control.file import FileControl
+    from tiered_store.control.redis import RedisControl
     from tiered_store.deadlines import deadline
     from tiered_store.errors import (
         ConfigError,
@@ -115,6 +117,8 @@ __all__ = [
     "SQLJournal",
     "MemoryJournal",
     "FileControl",
+    "RedisControl",
+    "S3Control",
     "BreakerPolicy",
     "ReadPolicy",
     "Reproducible",
@@ -189,6 +193,8 @@ _ELSEWHERE = {
     "SQLJournal": "journals.sql",
     "MemoryJournal": "journals.memory",
     "FileControl": "control.file",
+    "RedisControl": "control.redis",
+    "S3Control": "backends.s3.control",
     "BreakerPolicy": "policies.breaker",
     "ReadPolicy": "replication.placement",
     "Reproducible": "replication.placement",

@@ -66,6 +66,8 @@ TIERS: Types = {
 
 CONTROLS: Types = {
     "file": "tiered_store.control.file:FileControl",
+    "redis": "tiered_store.control.redis:RedisControl",
+    "s3": "tiered_store.backends.s3.control:S3Control",
 }
 
 

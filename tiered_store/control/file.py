@@ -22,7 +22,7 @@ from contextlib import contextmanager
 
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.control.control import Control
-from tiered_store.errors import MisconfiguredError
+from tiered_store.errors import ConfigError, MisconfiguredError
 from tiered_store.translation import translated
 from tiered_store.units import Duration
 
@@ -38,6 +38,8 @@ class FileControl(Control):
     def __init__(
         self, path: str, *, poll: Duration = 0.5, clock: Clock = SYSTEM
     ) -> None:
+        if poll <= 0:
+            raise ConfigError(f"poll: must be more than zero, not {poll!r}")
         self.path = os.fspath(path)
         self.poll = poll
         self.clock = clock

@@ -1,0 +1,126 @@
+"""
+Decisions in an object of an S3 bucket, that a fleet shares.
+
+.. code-block:: yaml
+
+   type: s3
+   bucket: operations
+   region: eu-central-1
+   name: images/decisions.json
+
+The bucket must know conditional writes (``If-Match``), and should not lie in a region
+that is decided about.  Two looks a second cost a process some two euros a month at
+AWS; a longer ``poll`` costs less, and decisions are followed later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+from tiered_store.backends.s3.client import Client, Connection
+from tiered_store.clock import SYSTEM, Clock
+from tiered_store.control.control import Control
+from tiered_store.errors import ConfigError, ConflictError, NotFoundError
+from tiered_store.units import Duration, Secret
+
+
+class S3Control(Control):
+    """
+    Decisions in the object *name* of *bucket*.
+
+    Args:
+        access_key: With *secret_key*; without them the SDK looks in its usual places.
+        session_token: Of temporary credentials.
+        name: Of the object.
+        region: Of the bucket.
+        endpoint_url: A server that speaks S3, if it is not AWS.
+        poll: Between looks of a process that follows it.
+        timeout: Without an answer, before the server is given up.
+        connect_timeout: To connect.
+    """
+
+    def __init__(
+        self,
+        bucket: str,
+        access_key: str | None = None,
+        secret_key: str | Secret | None = None,
+        *,
+        session_token: str | Secret | None = None,
+        name: str = "tiered-store/decisions.json",
+        region: str | None = None,
+        endpoint_url: str | None = None,
+        poll: Duration = 0.5,
+        timeout: Duration = 2.0,
+        connect_timeout: Duration = 0.5,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        if not bucket or not name:
+            raise ConfigError("bucket and name: some text")
+        if poll <= 0:
+            raise ConfigError(f"poll: must be more than zero, not {poll!r}")
+        if (access_key is None) != (secret_key is None):
+            raise ConfigError("access_key: needs a secret_key, and the other way round")
+        self.bucket = bucket
+        self.access_key = access_key
+        self.secret_key = None if secret_key is None else Secret(secret_key)
+        self.session_token = None if session_token is None else Secret(session_token)
+        self.name = name
+        self.region = region
+        self.endpoint_url = endpoint_url
+        self.poll = poll
+        self.timeout = timeout
+        self.connect_timeout = connect_timeout
+        self.clock = clock
+        self._client = Client(
+            bucket,
+            Connection(
+                endpoint_url=endpoint_url,
+                region=region,
+                access_key=access_key,
+                secret_key=self.secret_key,
+                session_token=self.session_token,
+                connections=4,
+                timeout=timeout,
+                connect_timeout=connect_timeout,
+                checksums="when_required",
+            ),
+        )
+
+    @property
+    def place(self) -> Hashable:
+        """Which object of which bucket."""
+        return self.endpoint_url, self.bucket, self.name
+
+    def _load(self) -> tuple[bytes | None, str | None]:
+        try:
+            answer = self._client.call("get_object", Key=self.name)
+        except NotFoundError:
+            return None, None
+        with answer["Body"] as body:
+            try:
+                return body.read(), answer["ETag"]
+            except Exception as error:
+                failure = self._client.meaning(error)
+                if failure is None:
+                    raise
+                raise failure from error
+
+    def _swap(self, content: bytes, token: str | None) -> bool:
+        only: dict[str, Any] = (
+            {"IfNoneMatch": "*"} if token is None else {"IfMatch": token}
+        )
+        try:
+            self._client.call(
+                "put_object",
+                Key=self.name,
+                Body=content,
+                ContentType="application/json",
+                **only,
+            )
+        except (ConflictError, NotFoundError):  # it was replaced, or removed
+            return False
+        return True
+
+    def close(self) -> None:
+        self._client.close()
