@@ -21,7 +21,7 @@ from tiered_store.body import Body
 from tiered_store.cli import main
 from tiered_store.cli.failure import complain, explain
 from tiered_store.cli.transfer import WatchedBody
-from tiered_store.cli.values import options_of
+from tiered_store.config.options import options_of
 from tiered_store.tiers.memory import MemoryTier
 from tiered_store.units import parse_duration, parse_size
 

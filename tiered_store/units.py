@@ -34,6 +34,11 @@ _NUMBER = r"(\d+(?:_\d+)*(?:\.\d+)?)"
 _SIZE = re.compile(rf"{_NUMBER}\s*([kmgt]?i?b|)", re.IGNORECASE | re.ASCII)
 _TERM = re.compile(rf"{_NUMBER}\s*(ms|[smhdw])\s*", re.ASCII)
 _PLAIN = re.compile(_NUMBER, re.ASCII)
+_SIZE_PATTERN = r"^\s*[0-9][0-9_]*(\.[0-9]+)?\s*([kKmMgGtT]?[iI]?[bB])?\s*$"
+_DURATION_PATTERN = (
+    r"^\s*([0-9][0-9_]*(\.[0-9]+)?\s*(ms|[smhdw])\s*)+$"
+    r"|^\s*[0-9][0-9_]*(\.[0-9]+)?\s*$"
+)
 _LARGEST_SIZE = 2**63 - 1
 _LONGEST = 36_500 * 86_400  # a century; what waits longer overflows the clock
 
@@ -44,11 +49,13 @@ class Unit:
 
     Attributes:
         example: How a value may be spelled.
+        pattern: What every spelling looks like, as a regular expression of JSON Schema.
     """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.example = "256MiB" if name == "size" else "250ms or 5m"
+        self.pattern = _SIZE_PATTERN if name == "size" else _DURATION_PATTERN
 
     def parse(self, text: str) -> float:
         """Return what *text* says, in bytes or seconds, or raise ``ValueError``."""

@@ -76,6 +76,7 @@ class RedisStore(Store):
             ``unix:///run/redis.sock``.  In mode sentinel without a host, for
             credentials and database; in mode cluster any node.
         base_url: Where somebody serves the objects; without it there are no URLs.
+        mode: One server, a service that sentinels watch, or a Cluster.
         sentinels: Where they are, ``host:port``, at least one.
         service: The name under which they know the master.
         sentinel_username: For the sentinels themselves.

@@ -1,5 +1,5 @@
 """
-Commands for configurations: check, tree.
+Commands for configurations: check, tree, schema.
 """
 
 from __future__ import annotations
@@ -39,6 +39,22 @@ def check(
             typer.echo(f"{config}: {_summary(len(findings))}")
     if problems or (strict and findings):
         raise typer.Exit(WRONG)
+
+
+def schema() -> None:
+    """
+    Print a JSON Schema of configurations, by which an editor completes and explains.
+
+    For an editor with a YAML language server, begin a configuration with
+    "# yaml-language-server: $schema=tiered-store.schema.json".
+    """
+    from tiered_store.config.json_schema import json_schema, left_out
+    from tiered_store.config.registry import Registry
+
+    found, broken = json_schema(Registry())
+    print_json(found, indent=2)
+    if broken:
+        complain(left_out(broken))
 
 
 def _summary(warnings: int) -> str:

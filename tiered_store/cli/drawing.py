@@ -11,7 +11,7 @@ from typing import Any
 from rich.text import Text
 from rich.tree import Tree
 
-from tiered_store.cli.values import options_of, parts_of
+from tiered_store.config.options import options_of, parts_of
 from tiered_store.journals.journal import Journal
 from tiered_store.policies.guard import Guard
 from tiered_store.store import Store, kind_of

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from tiered_store.cli.configuration import check, tree
+from tiered_store.cli.configuration import check, schema, tree
 from tiered_store.cli.demo import demo
 from tiered_store.cli.explaining import explain as explain_object
 from tiered_store.cli.failure import FAILED, INTERRUPTED, WRONG, explain
@@ -68,6 +68,8 @@ def tiered_store(
         raise typer.Exit(WRONG)
 
 
-for _command in (check, tree, put, get, url, rm, ls, stat, status, demo):
+_OF_FILES = (check, tree, schema)
+_OF_OBJECTS = (put, get, url, rm, ls, stat, status)
+for _command in (*_OF_FILES, *_OF_OBJECTS, demo):
     app.command()(_command)
 app.command("explain")(explain_object)

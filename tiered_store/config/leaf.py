@@ -12,7 +12,7 @@ from operator import or_
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BeforeValidator, PlainValidator, TypeAdapter
+from pydantic import BeforeValidator, PlainValidator, TypeAdapter, WithJsonSchema
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from tiered_store.config.problems import one_of
@@ -28,12 +28,14 @@ class Leaf:
         words: What is expected, in words.
         choices: The words it may be, if only certain ones.
         secret: It is never shown.
+        unit: What it is measured in, if that.
     """
 
     adapter: TypeAdapter[Any]
     words: str
     choices: tuple[str, ...] = ()
     secret: bool = False
+    unit: Unit | None = None
 
 
 def leaf_of(hint: Any) -> Leaf | None:
@@ -45,7 +47,14 @@ def leaf_of(hint: Any) -> Leaf | None:
     except (PydanticSchemaGenerationError, PydanticUserError):
         return None
     words = one_of(_words(hint))
-    return Leaf(adapter, words, tuple(_choices(hint)), Secret in _parts(hint))
+    units = (part for part in _parts(hint) if isinstance(part, Unit))
+    return Leaf(
+        adapter,
+        words,
+        tuple(_choices(hint)),
+        secret=Secret in _parts(hint),
+        unit=next(units, None),
+    )
 
 
 def _is_callable(hint: Any) -> bool:
@@ -66,16 +75,25 @@ def _spelled(hint: Any) -> Any:
     """Return *hint* with units and secrets as pydantic understands them."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Secret:
-        return Annotated[Any, PlainValidator(_secret)]
+        return Annotated[
+            Any, PlainValidator(_secret), WithJsonSchema({"type": "string"})
+        ]
     if origin in (Union, UnionType):
         return reduce(or_, (_spelled(argument) for argument in arguments))
     if origin is Annotated:
-        marks = [
-            BeforeValidator(mark.read) if isinstance(mark, Unit) else mark
-            for mark in arguments[1:]
-        ]
+        marks = [mark for each in arguments[1:] for mark in _marks(each)]
         return Annotated[(_spelled(arguments[0]), *marks)]
     return hint
+
+
+def _marks(mark: Any) -> tuple[Any, ...]:
+    if not isinstance(mark, Unit):
+        return (mark,)
+    spellings = [
+        {"type": "number", "minimum": 0},
+        {"type": "string", "pattern": mark.pattern},
+    ]
+    return BeforeValidator(mark.read), WithJsonSchema({"anyOf": spellings})
 
 
 def _secret(value: object) -> Secret:

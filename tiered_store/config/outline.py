@@ -17,7 +17,7 @@ VERSION = 1
 
 _SECTIONS = {"store": "stores", "journal": "journals", "control": "controls"}
 _KEYS = ("version", "default", *_SECTIONS.values())
-_NAME = re.compile(r"\w[\w-]*")
+NAME = re.compile(r"\w[\w-]*")
 
 
 class Outline:
@@ -87,7 +87,7 @@ class Outline:
             self._problems.add(node.place, node.path, message)
             return {}
         for name, definition in node.entries.items():
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 message = "a name is made of letters, digits, '-' and '_'"
                 self._problems.add(definition.key, definition.path, message)
         return node.entries

@@ -66,6 +66,7 @@ class SQLiteJournal(Journal):
     Rows in the SQLite file *path*, made at the first use.
 
     Args:
+        path: On a local disk that is kept.
         durability: What must not lose a row that was written: ``process`` survives
             any end of the process, ``power`` also that of the machine, at the price
             of a disk flush, some hundred times slower.

@@ -19,8 +19,12 @@ class Rule:
     What goes *to* a route: objects that match everything given.
 
     Attributes:
-        object_type: A pattern with ``*`` and ``?``, as is *mimetype*.
-        min_size: The fewest bytes, as *max_size* is the most.
+        to: The name of the route.
+        object_type: A pattern with ``*`` and ``?``.
+        mimetype: A pattern as well.
+        reproducible: Whether the object can be computed again.
+        min_size: The fewest bytes.
+        max_size: The most bytes.
     """
 
     to: str

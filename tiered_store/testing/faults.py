@@ -49,6 +49,7 @@ class FaultStore(Script, Wrapper):
     script names them.
 
     Args:
+        seed: The same one fails the same calls.
         rate: The share of calls that fail by chance, 0 to 1.
         errors: What they fail with, each as likely.
         apply_rate: The share of failing puts and deletes that take effect first.

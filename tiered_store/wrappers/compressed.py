@@ -54,6 +54,7 @@ class CompressedStore(Wrapper):
     objects of the mimetypes in *skip* have URLs: others would show what is stored.
 
     Args:
+        algorithm: ``zlib`` for speed, ``lzma`` for size.
         level: From 0, fast, to 9, small; by default 6 for zlib and 3 for lzma, which
             needs 32 MiB of memory then and 700 at 9.
         skip: Patterns of mimetypes that are stored as they are.

@@ -39,6 +39,7 @@ class LimitStore(Wrapper):
     that works for it, goes on with the permit it has.  A URL needs none.
 
     Args:
+        maximum: Operations at once.
         wait: How long an operation waits for its turn; None for as long as its
             deadline allows, and for ever without one.
 

@@ -77,6 +77,7 @@ class ReplicatedStore(Store):
         replicas: By name; a name stays with its place, for the journal knows it.
         quorum: How many must acknowledge; by default 1 with a journal, all without.
         journal: Remembers what each replica missed.
+        read: Whom readers ask, and in which order; by default as *replicas* stand.
         reproducible: Keeps objects that can be computed again in fewer places; an
             older copy elsewhere is deleted.
         journal_errors: What happens when the journal cannot be used.  ``fail``: nothing

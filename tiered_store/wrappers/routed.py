@@ -59,6 +59,8 @@ class RoutedStore(Store):
     through ``migrating``.
 
     Args:
+        routes: Where objects may go, by name.
+        rules: The first that matches decides.
         default: The route of what no rule matches.
 
     Raises:

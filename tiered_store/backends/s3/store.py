@@ -49,9 +49,11 @@ class S3Store(Store):
     What can be computed again carries ``reproducible: true`` in its user metadata.
 
     Args:
+        bucket: Its name, or the ARN of an access point.
         access_key: With *secret_key*; without them the SDK looks in its usual places
             (environment, files, the machine's role), which may ask the network, for
             the first URL too.
+        secret_key: Of *access_key*.
         session_token: Of temporary credentials.
         prefix: Of every object's name, a slash between them.
         public_base_url: Where the bucket is shown to the public; without it URLs

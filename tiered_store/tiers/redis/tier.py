@@ -64,6 +64,7 @@ class RedisTier(SharedTier):
         url: ``redis://user:password@host:6379/0``, ``rediss://`` with TLS, or
             ``unix:///run/redis.sock``.  In mode sentinel without a host, for
             credentials and database; in mode cluster any node.
+        mode: One server, a service that sentinels watch, or a Cluster.
         sentinels: Where they are, ``host:port``, at least one.
         service: The name under which they know the master.
         sentinel_username: For the sentinels themselves.

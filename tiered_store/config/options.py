@@ -57,7 +57,7 @@ def _options(thing: object) -> Iterator[tuple[str, str]]:
             for name, shown in _options(value):
                 yield f"{parameter.name}.{name}", shown
         else:
-            yield parameter.name, _spelled(value, units.get(parameter.name))
+            yield parameter.name, spelled(value, units.get(parameter.name))
 
 
 def _parameters(thing: object) -> list[inspect.Parameter]:
@@ -103,7 +103,8 @@ def _marks(hint: Any) -> Iterator[object]:
         yield from _marks(argument)
 
 
-def _spelled(value: Any, unit: Unit | None) -> str:
+def spelled(value: Any, unit: Unit | None) -> str:
+    """Return *value*, measured in *unit* if that is given, as YAML has it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if value is None:
@@ -111,10 +112,10 @@ def _spelled(value: Any, unit: Unit | None) -> str:
     if isinstance(value, int | float):
         return _measured(value, unit)
     if isinstance(value, Mapping):
-        pairs = (f"{key}: {_spelled(item, unit)}" for key, item in value.items())
+        pairs = (f"{key}: {spelled(item, unit)}" for key, item in value.items())
         return f"{{{', '.join(pairs)}}}"
     if isinstance(value, list | tuple | set | frozenset):
-        return f"[{', '.join(_spelled(item, unit) for item in value)}]"
+        return f"[{', '.join(spelled(item, unit) for item in value)}]"
     return _USERINFO.sub(r"\1****@", str(value))
 
 
