@@ -16,7 +16,7 @@ from tiered_store.config.builder import ATTRIBUTES
 from tiered_store.config.documented import documented
 from tiered_store.config.leaf import Leaf
 from tiered_store.config.options import spelled
-from tiered_store.config.outline import NAME, VERSION
+from tiered_store.config.outline import NAME, SECTIONS, VERSION
 from tiered_store.config.problems import series
 from tiered_store.config.registry import Family, Registry
 from tiered_store.config.schema import (
@@ -87,20 +87,14 @@ class _Editing:
                 "type": "string",
                 "description": "The store that is meant if none is named.",
             },
-            "stores": {
-                "description": "What there is, by name; a name is one shared store.",
-                "minProperties": 1,
-                **self._named("store"),
-            },
-            "journals": {
-                "description": "Journals, by name.",
-                **self._named("journal"),
-            },
+            **{section: self._named(noun) for noun, section in SECTIONS.items()},
         }
 
     def _named(self, noun: str) -> Json:
         return {
+            "description": f"By name, each {noun} that others refer to: one, shared.",
             "type": "object",
+            "minProperties": 1 if noun == "store" else 0,
             "propertyNames": {"pattern": f"^(?:{NAME.pattern})$"},
             "additionalProperties": {"$ref": f"#/$defs/{noun}"},
         }

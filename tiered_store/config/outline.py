@@ -15,8 +15,8 @@ from tiered_store.config.problems import Place, Problems, series, unknown
 
 VERSION = 1
 
-_SECTIONS = {"store": "stores", "journal": "journals", "control": "controls"}
-_KEYS = ("version", "default", *_SECTIONS.values())
+SECTIONS = {"store": "stores", "journal": "journals", "control": "controls"}
+_KEYS = ("version", "default", *SECTIONS.values())
 NAME = re.compile(r"\w[\w-]*")
 
 
@@ -35,7 +35,7 @@ class Outline:
         self.file = Place(root.place.file) if root.place is not None else None
         self.default: str | None = None
         self.definitions: Mapping[str, Mapping[str, Node]] = {
-            noun: {} for noun in _SECTIONS
+            noun: {} for noun in SECTIONS
         }
         self._root = root
         self._problems = problems
@@ -68,7 +68,7 @@ class Outline:
                 message = unknown("key", key, _KEYS, listed=True)
                 self._problems.add(node.key, node.path, message)
         self.definitions = {
-            noun: self._section(section) for noun, section in _SECTIONS.items()
+            noun: self._section(section) for noun, section in SECTIONS.items()
         }
         stores = self.definitions["store"]
         if "stores" not in root.entries:

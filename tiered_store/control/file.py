@@ -32,6 +32,7 @@ class FileControl(Control):
     Decisions in the file *path*, on a local disk.
 
     Args:
+        path: Made when the first decision is.
         poll: Between looks of a process that follows it.
     """
 
