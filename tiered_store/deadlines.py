@@ -66,6 +66,16 @@ def check() -> None:
 
 
 @contextmanager
+def lifted() -> Iterator[None]:
+    """Leave what is inside without a deadline, for nobody waits for it to end."""
+    token = _ends.set(None)
+    try:
+        yield
+    finally:
+        _ends.reset(token)
+
+
+@contextmanager
 def share(parts: int) -> Iterator[None]:
     """
     Leave to what is inside one of *parts* equal shares of the time that is left.

@@ -11,9 +11,12 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import signal
+import sys
 import time
 import weakref
 
+from types import FrameType
 from typing import Protocol
 
 
@@ -64,6 +67,21 @@ def rest_at_fork(thing: Resting) -> None:
 def drain_at_exit(thing: Drainable) -> None:
     """Call ``thing.drain()`` when the interpreter ends."""
     _drainable.add(thing)
+
+
+def end_at_sigterm() -> None:
+    """
+    Have SIGTERM end the process as ``sys.exit`` does, so that it drains.
+
+    By itself Python is killed by it.  Servers of the web have done so already; call it
+    in the main thread of whatever has not.  A handler that is there stays.
+    """
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, _end)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 def _before() -> None:

@@ -119,6 +119,20 @@ class Journal(ABC):
             lambda rows, fresh: rules.settle(rows, self._step(fresh), mark, outcomes),
         )
 
+    def arrive(self, mark: Mark, replica: str, error: BaseException | None) -> None:
+        """
+        Say how the write *mark* went on *replica*, as it was settled without that.
+
+        Who took it is clean.  If another write came in between, which a lease should
+        have prevented, that replica may just have been given what it had replaced.
+        """
+        self._update(
+            mark.key,
+            lambda rows, fresh: rules.arrive(
+                rows, self._step(fresh), mark, replica, error
+            ),
+        )
+
     def withdraw(self, mark: Mark) -> None:
         """Undo :meth:`begin`, for a write that changed nothing anywhere."""
         self._update(

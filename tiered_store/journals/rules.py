@@ -81,6 +81,25 @@ def settle(rows: Rows, step: Step, mark: Mark, outcomes: Outcomes) -> None:
         rows[name] = replace(row, verb=verb, prior=None, quarantine=late[name])
 
 
+def arrive(
+    rows: Rows, step: Step, mark: Mark, name: str, error: BaseException | None
+) -> None:
+    """Say how the write *mark* went on *name*, which was not known when it settled."""
+    current = rows.get(name)
+    if current is None or current.sequence != mark.sequence:
+        if error is None or getattr(error, "ambiguous", False):
+            _overtaken(rows, step, mark.key, name)
+        return
+    late = _late(step, mark, name, error)
+    if current.verb == "in_doubt":
+        late = current.quarantine
+    elif error is None and not late:
+        del rows[name]
+        return
+    told = current.last_error if error is None else worded(error)
+    rows[name] = replace(current, quarantine=late, last_error=told)
+
+
 def withdraw(rows: Rows, step: Step, mark: Mark) -> None:
     """Put the rows back as they were before the write *mark*."""
     for name, row in list(rows.items()):
@@ -171,11 +190,7 @@ def complete(rows: Rows, step: Step, row: Row) -> bool:
     if current is not None and current.sequence == row.sequence:
         del rows[row.replica]
         return True
-    if current is None:
-        current = _behind(step, row.replica, row.key, "put")
-    elif not current.behind:
-        current = replace(current, prior="put")
-    rows[row.replica] = replace(current, sequence=step.fresh)
+    _overtaken(rows, step, row.key, row.replica)
     return False
 
 
@@ -233,6 +248,16 @@ def _behind(
         size=old.size if old is not None and verb == "put" else 0,
         last_error=None if old is None else old.last_error,
     )
+
+
+def _overtaken(rows: Rows, step: Step, key: Key, name: str) -> None:
+    """Note that *name* may just have been given what a later write had replaced."""
+    current = rows.get(name)
+    if current is None:
+        current = _behind(step, name, key, "put")
+    elif not current.behind:
+        current = replace(current, prior="put")
+    rows[name] = replace(current, sequence=step.fresh)
 
 
 def _prior(old: Row | None) -> Missed | None:

@@ -4,10 +4,12 @@ Several calls at once, waited for together, and never given up half known.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from tiered_store import deadlines
 from tiered_store.errors import DeadlineError, UnavailableError
@@ -17,93 +19,152 @@ from tiered_store.workers import Workers
 Outcomes = Mapping[str, BaseException | None]
 
 
+class UnderwayError(UnavailableError):
+    """A call is not back yet, and whoever made it need not wait for it."""
+
+
+class Change(Protocol):
+    """What becomes of calls that are made together."""
+
+    def is_enough(self, outcomes: Outcomes) -> bool:
+        """Tell whether nobody need wait any longer, with these *outcomes* so far."""
+
+    def settle(self, outcomes: Outcomes) -> None:
+        """Hear what became of every call, also when the caller is interrupted."""
+
+    def arrive(self, name: str, error: BaseException | None) -> None:
+        """Hear of the call *name*, which was not back when it was settled."""
+
+    def end(self) -> None:
+        """Hear that every call is back, and everything else has been heard."""
+
+
 def fan_out(
     calls: Mapping[str, Callable[[], None]],
     workers: Workers,
-    settle: Callable[[Outcomes], None],
-    ended: Callable[[], None],
+    change: Change,
+    *,
+    patient: bool = True,
 ) -> Outcomes:
     """
     Make every call at once and return what became of each: its error, or None.
 
-    It takes as long as the slowest call, and no longer than the caller's deadline.  A
-    call that is not back by then has failed in time, though it goes on behind and
-    may still take effect.
+    It takes as long as the slowest call, or until it is enough, and no longer than the
+    caller's deadline.  A call that is not back by then goes on behind, and may still
+    take effect: by the deadline it has failed in time, else it is under way.
 
     Args:
-        settle: Told the outcomes before they are returned, also when the caller is
-            interrupted.
-        ended: Called once, when every call is back and *settle* is done, by whichever
-            thread that is.
+        patient: It will not be enough before all are back.  If not, no call is bound
+            by the caller's deadline, which is over before they are.
     """
-    flight = _Flight(ended)
+    flight = _Flight(change, calls)
     first, *others = calls
     try:
-        if deadlines.remaining() is None or not workers.limit:
+        if not workers.limit or (patient and deadlines.remaining() is None):
             for name in others:
-                workers.start(flight.passenger(name, calls[name]))
+                workers.start(flight.passenger(name))
             # a thread less, while there is nothing to wait for but the calls
-            flight.passenger(first, calls[first])()
+            flight.passenger(first)()
         else:
             for name in calls:
-                if not workers.offer(flight.passenger(name, calls[name])):
-                    flight.stay(name)  # whoever has a deadline must not do it himself
+                _send(flight, name, workers, patient=patient)
         flight.wait()
     finally:
-        outcomes = flight.outcomes(calls)
-        try:
-            settle(outcomes)
-        finally:
-            flight.leave()
+        outcomes = flight.land()
     return outcomes
 
 
+def _send(flight: _Flight, name: str, workers: Workers, *, patient: bool) -> None:
+    passenger = flight.passenger(name)
+    with contextlib.nullcontext() if patient else deadlines.lifted():
+        sent = workers.offer(passenger)
+    if sent:
+        return
+    if deadlines.remaining() is None:
+        passenger()
+    else:  # whoever has a deadline must not do it himself
+        flight.note(name, UnavailableError("no thread was free", local=True))
+
+
 class _Flight:
-    def __init__(self, ended: Callable[[], None]) -> None:
-        self._ended = ended
+    def __init__(self, change: Change, calls: Mapping[str, Callable[[], None]]) -> None:
+        self._change = change
+        self._names = tuple(calls)
+        self._calls = dict(calls)
         self._running = 1  # whoever waits is one of them
         self._back: dict[str, BaseException | None] = {}
+        self._landed = False
         self._changed = threading.Condition()
 
-    def passenger(self, name: str, call: Callable[[], None]) -> Callable[[], None]:
-        """Return *call* as work that reports back."""
+    def passenger(self, name: str) -> Callable[[], None]:
+        """Return the call *name* as work that reports back."""
         with self._changed:
             self._running += 1
-        return functools.partial(self._run, name, call)
+        return functools.partial(self._run, name)
 
-    def _run(self, name: str, call: Callable[[], None]) -> None:
+    def _run(self, name: str) -> None:
         error: BaseException | None = None
         try:
-            call()
+            self._calls.pop(name)()  # once made, it must not keep a body open
         except BaseException as raised:  # noqa: BLE001 - the outcome carries it
             error = raised
+        self.note(name, error)
+
+    def note(self, name: str, error: BaseException | None) -> None:
+        """Note that the passenger *name* is back, or did not come along."""
         with self._changed:
+            late = self._landed
             self._back[name] = error
-        self.leave()
+        try:
+            if late:
+                self._change.arrive(name, error)
+        finally:
+            self._leave()
 
-    def stay(self, name: str) -> None:
-        """Note that the passenger *name* did not come along."""
-        with self._changed:
-            self._back[name] = UnavailableError("no thread was free", local=True)
-        self.leave()
-
-    def leave(self) -> None:
+    def _leave(self) -> None:
         with self._changed:
             self._running -= 1
             last = self._running == 0
             self._changed.notify_all()
         if last:
-            self._ended()
+            self._change.end()
 
     def wait(self) -> None:
+        """Wait until all are back, or it is enough, or the caller's time is up."""
         with self._changed:
-            self._changed.wait_for(lambda: self._running == 1, deadlines.remaining())
+            self._changed.wait_for(
+                lambda: self._running == 1 or self._change.is_enough(self._back),
+                deadlines.remaining(),
+            )
 
-    def outcomes(self, names: Iterable[str]) -> Outcomes:
+    def land(self) -> Outcomes:
+        """Settle what is known, then hear of what came back meanwhile."""
         with self._changed:
             back = dict(self._back)
-        return {name: back[name] if name in back else _late() for name in names}
+        kind = UnderwayError if self._change.is_enough(back) else DeadlineError
+        outcomes = {
+            name: back[name] if name in back else _late(kind) for name in self._names
+        }
+        try:
+            self._change.settle(outcomes)
+        finally:
+            self._hear(back)
+        return outcomes
+
+    def _hear(self, known: Outcomes) -> None:
+        with self._changed:
+            self._landed = True
+            meanwhile = {
+                name: error for name, error in self._back.items() if name not in known
+            }
+        try:
+            for name, error in meanwhile.items():
+                self._change.arrive(name, error)
+        finally:
+            self._leave()
 
 
-def _late() -> DeadlineError:
+def _late(kind: type[UnavailableError]) -> UnavailableError:
+    if kind is UnderwayError:
+        return UnderwayError("under way when the write returned", ambiguous=True)
     return DeadlineError("not back when the caller's time was up", ambiguous=True)

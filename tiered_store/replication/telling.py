@@ -4,6 +4,8 @@ What a replicated store tells its listeners.
 
 from __future__ import annotations
 
+import logging
+
 from collections.abc import Mapping
 from typing import Literal
 
@@ -11,7 +13,11 @@ from tiered_store.errors import StoreError
 from tiered_store.events import Diverged, FellBack, Repaired, Verb
 from tiered_store.journals.row import Intent
 from tiered_store.key import Key
+from tiered_store.replication.fanout import UnderwayError
 from tiered_store.store import Store
+
+
+_log = logging.getLogger("tiered_store")
 
 
 class Teller:
@@ -32,10 +38,21 @@ class Teller:
     def diverged(self, key: Key, errors: Mapping[str, StoreError | None]) -> None:
         """Say which replicas missed something that the journal knows."""
         for name, error in errors.items():
-            if self._store.listeners and error is not None:
+            if error is None or isinstance(error, UnderwayError):
+                continue
+            if self._store.listeners:
                 self._store.emit(
                     Diverged(store=str(self._store), replica=name, key=key, error=error)
                 )
+
+    def missed(self, key: Key, name: str, error: BaseException) -> None:
+        """Say that replica *name* missed a write that has returned already."""
+        if isinstance(error, StoreError):
+            self.diverged(key, {name: error})
+        else:  # a bug, with no caller to raise it to
+            _log.error(
+                "%s: a write of %s to %s failed", self._store, key, name, exc_info=error
+            )
 
     def repaired(self, key: Key, name: str, verb: Intent | None) -> None:
         """Say that replica *name* was brought up to date, by nothing if it was."""

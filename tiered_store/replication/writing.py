@@ -4,8 +4,8 @@ Change an object on several replicas, marked in the journal before and settled a
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
-import functools
 
 from collections.abc import Callable, Mapping
 
@@ -17,11 +17,14 @@ from tiered_store.journals.none import NoJournal
 from tiered_store.journals.row import Intent, Mark
 from tiered_store.key import Key
 from tiered_store.policies.breaker import CircuitOpenError
-from tiered_store.replication.fanout import Outcomes, fan_out
+from tiered_store.replication.fanout import Outcomes, UnderwayError, fan_out
+from tiered_store.replication.stragglers import Stragglers
 from tiered_store.workers import Workers
 
 
 _LEASE_SECONDS = 60.0
+
+Told = Callable[[Key, str, BaseException], None]
 
 
 class Writer:
@@ -31,13 +34,18 @@ class Writer:
     Args:
         degrade: Go on without the journal when it cannot be used, unless it is known
             to have something pending for the object.
+        missed: Called with key, replica and error when one that was under way failed.
     """
 
-    def __init__(self, journal: Journal, workers: Workers, *, degrade: bool) -> None:
+    def __init__(
+        self, journal: Journal, workers: Workers, *, degrade: bool, missed: Told
+    ) -> None:
         self._journal = journal
         self._without = NoJournal()
         self._workers = workers
         self._degrade = degrade
+        self._missed = missed
+        self.stragglers = Stragglers(workers.limit // 2)
 
     def write(
         self,
@@ -47,12 +55,18 @@ class Writer:
         *,
         reproducible: bool = False,
         size: int = 0,
+        quorum: int | None = None,
     ) -> tuple[Outcomes, bool]:
         """
         Make *calls*, one a replica; return the outcomes and whether all must be good.
 
         The lease on the key is held until the last call is back, even if that is after
         this has returned.
+
+        Args:
+            quorum: Return when so many have acknowledged; those under way then are
+                settled when they are back.  By default all are waited for, as they are
+                while too many are under way already.
 
         Raises:
             StoreError: The journal cannot be used.  Before the calls nothing has been
@@ -64,9 +78,17 @@ class Writer:
         except BaseException:
             lease.release()
             raise
-        settle = functools.partial(_settle, journal, mark)
-        outcomes = fan_out(calls, self._workers, settle, lease.release)
-        return outcomes, isinstance(journal, NoJournal)
+        all_must = isinstance(journal, NoJournal)
+        patient = quorum is None or all_must or not self.stragglers.has_room
+        change = _Change(
+            journal,
+            mark,
+            lease,
+            self.stragglers,
+            self._missed,
+            None if patient else quorum,
+        )
+        return fan_out(calls, self._workers, change, patient=patient), all_must
 
     def _lease(self, key: Key) -> Lease:
         seconds = deadlines.bounded(_LEASE_SECONDS)
@@ -103,18 +125,72 @@ class Writer:
             return False
 
 
-def _settle(journal: Journal, mark: Mark, outcomes: Outcomes) -> None:
-    timeless = contextvars.Context()  # a deadline that is over must not leave doubt
-    try:
-        if changed_nothing(outcomes):
-            timeless.run(journal.withdraw, mark)
-        else:
-            timeless.run(journal.settle, mark, outcomes)
-    except StoreError as error:
-        if any(outcome is not None for outcome in outcomes.values()):
-            error.ambiguous = True
-            raise
-        # every replica has it: that the rows are left in doubt does no harm
+class _Change:
+    """
+    A write that was marked, until its last call is back.
+
+    What is said to the journal is said without the caller's deadline: one that is over
+    must not leave doubt.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        mark: Mark,
+        lease: Lease,
+        stragglers: Stragglers,
+        missed: Told,
+        quorum: int | None,
+    ) -> None:
+        self._journal = journal
+        self._mark = mark
+        self._lease = lease
+        self._stragglers = stragglers
+        self._missed = missed
+        self._quorum = quorum
+        self._told: set[str] = set()
+
+    def is_enough(self, outcomes: Outcomes) -> bool:
+        if self._quorum is None:
+            return False
+        intents = self._mark.intents
+        done = (
+            name
+            for name, error in outcomes.items()
+            if error is None and intents[name] != "drop"
+        )
+        return sum(1 for _ in done) >= self._quorum
+
+    def settle(self, outcomes: Outcomes) -> None:
+        for name, error in outcomes.items():
+            if isinstance(error, UnderwayError):
+                self._stragglers.add(name)
+            elif error is not None:
+                self._told.add(name)
+        timeless = contextvars.Context()
+        try:
+            if changed_nothing(outcomes):
+                timeless.run(self._journal.withdraw, self._mark)
+            else:
+                timeless.run(self._journal.settle, self._mark, outcomes)
+        except StoreError as error:
+            if any(outcome is not None for outcome in outcomes.values()):
+                error.ambiguous = True
+                raise
+            # every replica has it: that the rows are left in doubt does no harm
+
+    def arrive(self, name: str, error: BaseException | None) -> None:
+        try:
+            with contextlib.suppress(StoreError):  # then its row stays, for a repair
+                contextvars.Context().run(self._journal.arrive, self._mark, name, error)
+            if error is not None and name not in self._told:
+                self._missed(self._mark.key, name, error)
+        finally:
+            if name not in self._told:
+                self._stragglers.drop(name)
+
+    def end(self) -> None:
+        self._lease.release()
 
 
 def changed_nothing(outcomes: Outcomes) -> bool:

@@ -617,6 +617,53 @@ class JournalConformance:
 
         assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
 
+    @pytest.mark.parametrize("intents", [PUT, DELETE])
+    def test_who_took_a_write_after_it_was_settled_is_clean(
+        self, journal: Journal, intents: Mapping[str, Intent]
+    ) -> None:
+        """Until then it was behind, like one that failed."""
+        mark = journal.begin(KEY, intents)
+        journal.settle(mark, {"us": None, "eu": LATE})
+        assert missed(journal) == {"eu": intents["eu"]}
+
+        journal.arrive(mark, "eu", None)
+
+        assert journal.rows(KEY) == {}
+
+    def test_who_failed_after_a_write_was_settled_stays_behind(
+        self, careful: Journal
+    ) -> None:
+        """With the error; and it can be repaired at once, if nothing can come late."""
+        mark = careful.begin(KEY, PUT)
+        careful.settle(mark, {"us": None, "eu": LATE})
+        careful.arrive(mark, "eu", DOWN)
+
+        row = careful.rows(KEY)["eu"]
+        assert (row.verb, row.last_error, row.quarantine) == ("put", "down", 0.0)
+
+    def test_a_write_that_nobody_took_stays_in_doubt_whoever_takes_it_later(
+        self, journal: Journal
+    ) -> None:
+        """Its caller was told that it failed; a repair settles it."""
+        mark = journal.begin(KEY, PUT)
+        journal.settle(mark, {"us": LATE, "eu": LATE})
+        journal.arrive(mark, "eu", None)
+
+        assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
+
+    @pytest.mark.parametrize("error", [None, LATE, DOWN])
+    def test_who_took_a_write_after_a_later_one_is_behind(
+        self, journal: Journal, error: BaseException | None
+    ) -> None:
+        """It may have what the later one had replaced; not if it failed for sure."""
+        mark = journal.begin(KEY, PUT)
+        journal.settle(mark, {"us": None, "eu": LATE})
+        write(journal)
+
+        journal.arrive(mark, "eu", error)
+
+        assert missed(journal) == ({} if error is DOWN else {"eu": "put"})
+
     def test_any_error_can_be_noted(self, journal: Journal) -> None:
         """However long it is, and whatever is in it."""
         write(journal, failed=("eu",), error=UnavailableError("\0\ud800" + "x" * 9999))

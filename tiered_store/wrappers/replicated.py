@@ -8,6 +8,7 @@ Keep the same objects in several stores.
      us: {type: memory}
      eu: {type: memory}
    quorum: 1                               # who must acknowledge a write
+   ack: all                                # and who is waited for
    journal: {type: memory}                 # for tests; sqlite where it matters
    read: {order: [us, eu]}
 
@@ -21,10 +22,12 @@ every write.
 from __future__ import annotations
 
 import functools
+import logging
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
+from tiered_store import lifecycle
 from tiered_store.body import Body, BytesBody, Stat
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.condition import Condition
@@ -60,6 +63,9 @@ from tiered_store.store import Store, union
 from tiered_store.workers import Workers
 
 
+_log = logging.getLogger("tiered_store")
+
+
 class ReplicatedStore(Store):
     """
     The same objects in all *replicas*.
@@ -70,12 +76,20 @@ class ReplicatedStore(Store):
     begun is completed later.  Writes of one object follow each other, writes of
     different ones do not wait, and readers never do.
 
+    Which replicas a write waits for is said by *ack*.  By ``all`` it takes as long as
+    the slowest that is well, and the quorum only decides what happens in an outage.  By
+    ``quorum`` it takes as long as the slowest of the fastest *quorum*; the others go on
+    behind, are passed over by reads until they have it, and what they miss is in the
+    journal.  It keeps a copy of what is being written until all have it, in memory
+    up to 8 MiB and in a temporary file beyond.
+
     A read asks the replicas in order and passes over those that are behind.  What was
     deleted is absent, even while every replica still has it.
 
     Args:
         replicas: By name; a name stays with its place, for the journal knows it.
         quorum: How many must acknowledge; by default 1 with a journal, all without.
+        ack: Who is waited for, ``all`` or the ``quorum``, which needs a journal.
         journal: Remembers what each replica missed.
         read: Whom readers ask, and in which order; by default as *replicas* stand.
         reproducible: Keeps objects that can be computed again in fewer places; an
@@ -88,7 +102,8 @@ class ReplicatedStore(Store):
         control: Where operators' decisions are looked up.  A drained replica is read
             last and written only if no other can be; an isolated one is not touched.
             What either misses is in the journal.
-        workers: Threads; beyond them replicas are written one after the other, except
+        workers: Threads; half of them may be busy with what nobody waits for.  Beyond
+            all of them replicas are written one after the other, except
             under a deadline, when one that finds no thread has failed.  With none at
             all a deadline is only kept as far as each replica keeps it.
 
@@ -101,6 +116,7 @@ class ReplicatedStore(Store):
         replicas: Mapping[str, Store],
         *,
         quorum: int | None = None,
+        ack: Literal["all", "quorum"] = "all",
         journal: Journal | None = None,
         read: ReadPolicy | None = None,
         reproducible: Reproducible | None = None,
@@ -110,8 +126,7 @@ class ReplicatedStore(Store):
         workers: int = 32,
         clock: Clock = SYSTEM,
     ) -> None:
-        if workers < 0:
-            raise ConfigError(f"workers: must not be negative, is {workers}")
+        _check(workers, ack, journal)
         self._placement = Placement(
             replicas,
             quorum=quorum,
@@ -123,6 +138,7 @@ class ReplicatedStore(Store):
             name: guard(as_store(replicas[name]), breaker) for name in replicas
         }
         self.quorum = self._placement.quorum
+        self.ack = ack
         self.journal = journal
         self.read = read
         self.reproducible = reproducible
@@ -136,7 +152,12 @@ class ReplicatedStore(Store):
         self._teller = Teller(self)
         self._rota = Rota(self._placement.order, control, self)
         degrade = journal_errors == "degrade"
-        self._writer = Writer(self._journal, self._workers, degrade=degrade)
+        self._writer = Writer(
+            self._journal,
+            self._workers,
+            degrade=degrade,
+            missed=self._teller.missed,
+        )
         self._reader = Reader(
             self.replicas,
             self._placement,
@@ -157,8 +178,10 @@ class ReplicatedStore(Store):
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
         intents, quorum = self._placement.of_put(reproducible)
+        if self.ack == "quorum":
+            body = _kept(body)
         lent = LentBody(body)
-        given = body if isinstance(body, BytesBody) else lent  # bytes never change
+        given = lent if self.ack == "all" and not isinstance(body, BytesBody) else body
 
         def change(replica: Store, intent: Intent) -> None:
             if intent == "put":
@@ -191,7 +214,12 @@ class ReplicatedStore(Store):
         }
         with last_resort(askable(asked), "write"):
             outcomes, all_must = self._writer.write(
-                key, intents, calls, reproducible=reproducible, size=size
+                key,
+                intents,
+                calls,
+                reproducible=reproducible,
+                quorum=quorum if self.ack == "quorum" else None,
+                size=size,
             )
         errors: dict[str, StoreError | None] = {}
         for name, outcome in outcomes.items():
@@ -292,8 +320,36 @@ class ReplicatedStore(Store):
 
     def _close(self) -> None:
         self._rota.close()
+        left = self._writer.stragglers.drain(lifecycle.EXIT_SECONDS)
+        if left is not None:
+            _log.error("closing %s with work left: %s", self, left)
         self._workers.close()
         self._journal.close()
+
+
+def _check(
+    workers: int, ack: Literal["all", "quorum"], journal: Journal | None
+) -> None:
+    problems = []
+    if workers < 0:
+        problems.append(f"workers: must not be negative, is {workers}")
+    if ack not in ("all", "quorum"):
+        problems.append(f"ack: all or quorum, not {ack!r}")
+    elif ack == "quorum" and journal is None:
+        problems.append(
+            "ack: quorum needs a journal; without one nobody would know what was "
+            "under way when a process ended"
+        )
+    if problems:
+        raise ConfigError(problems)
+
+
+def _kept(body: Body) -> Body:
+    """Return *body* as something that its owner cannot change."""
+    if isinstance(body, BytesBody):
+        return body
+    with body.open() as file:
+        return Body.copy(file)
 
 
 def _failure(message: str, errors: Mapping[str, StoreError | None]) -> StoreError:
