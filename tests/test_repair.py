@@ -4,6 +4,8 @@ What brings replicas up to date, and what it must never do.
 
 from __future__ import annotations
 
+import threading
+
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,9 +14,12 @@ from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
 from tiered_store.deadlines import deadline
 from tiered_store.errors import (
+    CorruptError,
     DeadlineError,
+    DeniedError,
     NotFoundError,
     PartialWriteError,
+    TooLargeError,
     UnavailableError,
 )
 from tiered_store.events import Repaired
@@ -22,7 +27,7 @@ from tiered_store.journals.memory import MemoryJournal
 from tiered_store.key import Key
 from tiered_store.policies.breaker import BreakerPolicy
 from tiered_store.replication.placement import Reproducible
-from tiered_store.replication.repair import RepairReport
+from tiered_store.replication.report import RepairReport
 from tiered_store.store import Store
 from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.faults import FaultStore
@@ -104,7 +109,8 @@ def test_what_was_missed_is_copied(pair) -> None:
 
     report = pair.store.repair()
 
-    assert report == RepairReport(objects=2, repaired=2)
+    copied = len(b"new, and longer") + len(b"old")
+    assert report == RepairReport(objects=2, repaired=2, copied=copied)
     assert pair.contents() == (b"new, and longer",) * 2
     assert list(pair.store.pending()) == []
     heard = [(event.replica, event.verb) for event in pair.events.of(Repaired)]
@@ -222,7 +228,8 @@ def test_one_failure_stops_only_itself(pair) -> None:
         pair.store.put(key, NEW)
     pair["us"].fail("put", key=KEY)
 
-    assert pair.store.repair() == RepairReport(objects=2, repaired=1, failed=1)
+    report = pair.store.repair()
+    assert (report.objects, report.repaired, report.failed) == (2, 1, 1)
     assert pair.missed() == {"us": "put"}
 
 
@@ -247,7 +254,7 @@ def test_a_replica_known_to_be_down_is_not_blamed() -> None:
 
     report = pair.store.repair()
 
-    assert (report.objects, report.down, report.failed) == (4, 4, 0)
+    assert (report.down, report.failed) == (4, 0)
     assert pair["us"].calls["put"] == calls
     assert {row.attempts for row in pair.store.pending()} == {0}
 
@@ -484,7 +491,7 @@ def test_a_pass_is_bounded_and_tells_how_far_it_is(pair) -> None:
     report = pair.store.repair(limit=7, parallel=2, progress=heard.append)
 
     assert (report.objects, report.repaired) == (7, 7)
-    assert [told.objects for told in heard] == [2, 4, 6, 7]
+    assert [told.objects for told in heard] == [1, 2, 3, 4, 5, 6, 7]
     assert pair.store.repair().repaired == 3
 
 
@@ -575,3 +582,201 @@ def test_a_bug_of_one_object_does_not_stop_the_others() -> None:
     assert (report.repaired, report.failed) == (2, 1)
     [row] = store.pending()
     assert "a bug" in str(row.last_error)
+
+
+# -- dead letters ------------------------------------------------------------
+
+
+def kill(pair: Mirror, name: str = "us", times: int = 20) -> None:
+    """Let the repair of the object fail *times*, by an error of its own."""
+    pair.leave_behind(name)
+    for _ in range(times):
+        pair[name].fail("put", TooLargeError("5 GiB at most"))
+        pair.store.repair()
+
+
+def test_what_fails_too_often_is_a_dead_letter(pair) -> None:
+    """It is passed over, seen in the status, and tried when somebody says so."""
+    kill(pair, times=19)
+    assert not pair.journal.rows(KEY)["us"].dead
+    pair["us"].fail("put", TooLargeError("5 GiB at most"))
+
+    assert pair.store.repair().dead == 1
+
+    assert pair.store.status().replicas["us"].dead == 1
+    assert pair.store.repair() == RepairReport()
+    pair.clock.advance(365 * 86400)
+    assert pair.store.repair(due=True) == RepairReport()
+    assert pair.contents() == (None, b"old")
+    assert pair.store.repair(dead=True).repaired == 1
+    assert pair.contents() == (b"old", b"old")
+    assert pair.store.status().rows == 0
+
+
+def test_a_dead_letter_that_fails_again_stays_one(pair) -> None:
+    """One more attempt does not mean twenty more."""
+    kill(pair)
+    pair["us"].fail("put", TooLargeError("5 GiB at most"))
+
+    assert pair.store.repair(dead=True).dead == 1
+    assert pair.store.repair() == RepairReport()
+
+
+def test_an_outage_makes_no_dead_letters(pair) -> None:
+    """However long it is: what is back is repaired by itself."""
+    pair.leave_behind("us")
+    pair["us"].down()
+    for _ in range(100):
+        pair.store.repair()
+    pair["us"].up()
+
+    assert pair.store.repair().repaired == 1
+
+
+def test_a_refusal_of_everybody_makes_no_dead_letters(pair) -> None:
+    """A policy that was wrong for a night is put right, and that is all it takes."""
+    pair.leave_behind("us")
+    pair["us"].fail("put", DeniedError("no"), times=50)
+    for _ in range(50):
+        assert pair.store.repair().failed == 1
+
+    assert pair.store.repair().repaired == 1
+
+
+def test_a_source_that_is_damaged_makes_a_dead_letter(pair) -> None:
+    """No outage that passes: somebody has to look at it."""
+    pair.leave_behind("us")
+    pair["eu"].fail("get", CorruptError("bad checksum"), times=None)
+    for _ in range(20):
+        pair.store.repair()
+
+    assert pair.journal.rows(KEY)["us"].dead
+
+
+def test_a_dead_letter_is_still_no_source_and_not_read(pair) -> None:
+    """It is given up on, not forgotten."""
+    pair.store.put(KEY, NEW)
+    kill(pair)
+
+    assert content(pair.store) == b"old"
+    assert pair.contents() == (b"new, and longer", b"old")
+
+
+def test_a_row_can_be_dropped_by_hand(pair) -> None:
+    """The replica is believed again, whatever it has."""
+    kill(pair)
+
+    row = pair.store.forget(KEY, "us")
+
+    assert row is not None
+    assert row.dead
+    assert pair.missed() == {}
+    assert pair.store.forget(KEY, "us") is None
+
+
+def test_nothing_is_dropped_beside_a_writer(pair) -> None:
+    """Who holds the object knows better."""
+    pair.leave_behind("us")
+    lease = pair.journal.lease(KEY, 0)
+    assert lease is not None
+
+    with lease, pytest.raises(UnavailableError, match="somebody is writing"):
+        pair.store.forget(KEY, "us")
+    assert pair.missed() == {"us": "put"}
+
+
+# -- how fast ----------------------------------------------------------------
+
+
+def behind(pair: Mirror, count: int, size: int = 10) -> None:
+    """Let ``us`` miss *count* objects of *size* bytes."""
+    pair["us"].down()
+    for number in range(count):
+        pair.store.put(KEY._replace(width=number), Body.of(bytes(size)))
+    pair["us"].up()
+
+
+@pytest.mark.parametrize(
+    ("limits", "seconds"),
+    [({"rate": 2}, 4.5), ({"bandwidth": 5}, 18), ({"rate": 2, "bandwidth": 5}, 18)],
+)
+def test_a_pass_keeps_its_limits(pair, limits, seconds) -> None:
+    """Objects and bytes a second, whichever takes longer."""
+    behind(pair, 10)
+    began = pair.clock.monotonic()
+
+    assert pair.store.repair(parallel=1, **limits).repaired == 10
+
+    assert seconds <= pair.clock.monotonic() - began <= seconds * 1.3
+
+
+def test_a_pass_yields_to_those_who_wait(pair) -> None:
+    """While somebody reads, it works a quarter of the time; else all of it."""
+    behind(pair, 10)
+    held = OTHER
+    pair.store.put(held, OLD)
+    began = pair.clock.monotonic()
+
+    def took(_report: RepairReport) -> None:
+        pair.clock.advance(1)  # which each object takes
+
+    pair.store.repair(parallel=1, limit=5, progress=took)
+    alone = pair.clock.monotonic() - began
+
+    def read(report: RepairReport) -> None:
+        took(report)
+        pair.store.get(held)
+
+    began = pair.clock.monotonic()
+    pair.store.repair(parallel=1, progress=read)
+    beside = pair.clock.monotonic() - began
+
+    assert alone == 5
+    assert beside >= 3 * alone
+
+
+def test_a_pass_is_stopped_between_objects(pair) -> None:
+    """What is under way is finished, nothing else begins, and the next one goes on."""
+    behind(pair, 10)
+    stop = threading.Event()
+
+    report = pair.store.repair(parallel=1, stop=stop, progress=lambda _: stop.set())
+
+    assert report.repaired == 1
+    assert pair.store.repair().repaired == 9
+
+
+def test_a_stop_ends_a_pause(pair) -> None:
+    """A slow pace does not make a slow end."""
+    behind(pair, 2)
+    stop = threading.Event()
+
+    with ThreadPoolExecutor(1) as thread:
+        first = threading.Event()
+        done = thread.submit(
+            pair.store.repair,
+            parallel=1,
+            rate=1e-6,
+            stop=stop,
+            progress=lambda _: first.set(),
+        )
+        assert first.wait(30)
+        stop.set()
+        assert done.result(30).repaired == 1
+
+
+def test_what_is_down_is_asked_once_in_a_pass() -> None:
+    """The other rows of the replica are not even looked at."""
+    pair = Mirror("us", "eu", breaker=BreakerPolicy(failures=1, open=60.0))
+    behind(pair, 30)
+    pair["us"].down()
+    with pytest.raises(UnavailableError):
+        pair.store.replicas["us"].put(KEY, OLD)
+    leases: list[Key] = []
+    lease = pair.journal.lease
+    pair.journal.lease = lambda key, seconds: leases.append(key) or lease(key, seconds)
+
+    report = pair.store.repair(parallel=1)
+
+    assert report.down == 30
+    assert len(leases) <= 2

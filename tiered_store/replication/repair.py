@@ -13,7 +13,9 @@ import hashlib
 import itertools
 import random
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 from tiered_store import deadlines
@@ -22,13 +24,16 @@ from tiered_store.clock import Clock
 from tiered_store.errors import (
     DeadlineError,
     NotFoundError,
+    RefusedError,
     StoreError,
     UnavailableError,
 )
 from tiered_store.journals.journal import Journal
-from tiered_store.journals.row import Intent, Row
+from tiered_store.journals.row import NEVER, Intent, Row
 from tiered_store.key import Key
 from tiered_store.policies.breaker import CircuitOpenError
+from tiered_store.replication.pace import Pace
+from tiered_store.replication.report import RepairReport
 from tiered_store.store import Store
 from tiered_store.workers import Workers
 
@@ -37,36 +42,33 @@ _FIRST_BACKOFF = 1.0
 _LAST_BACKOFF = 600.0
 _NOT_ASKED = (CircuitOpenError, DeadlineError)  # which says nothing about the row
 
+
+class NoSourceError(UnavailableError):
+    """No replica could give what another one missed."""
+
+
 Told = Callable[[Key, str, Intent | None], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RepairReport:
+class Selection:
     """
-    What one pass did.
+    Which rows a pass is about.
 
     Attributes:
-        objects: Looked at.
-        repaired: Rows that are done with.
-        failed: Rows that stay, with the error noted.
-        busy: Objects passed over, because somebody else was at them.
-        down: Rows passed over, because their replica is known to be down.
+        replica: Only of this one.
+        limit: Objects, at most.
+        due: Only those that have waited long enough since they last failed.
+        dead: Dead letters, too.
     """
 
-    objects: int = 0
-    repaired: int = 0
-    failed: int = 0
-    busy: int = 0
-    down: int = 0
+    replica: str | None = None
+    limit: int | None = None
+    due: bool = False
+    dead: bool = False
 
-    def __add__(self, other: RepairReport) -> RepairReport:
-        return RepairReport(
-            objects=self.objects + other.objects,
-            repaired=self.repaired + other.repaired,
-            failed=self.failed + other.failed,
-            busy=self.busy + other.busy,
-            down=self.down + other.down,
-        )
+    def __contains__(self, row: Row) -> bool:
+        return self.replica in (None, row.replica) and (self.dead or not row.dead)
 
 
 class Repair:
@@ -76,6 +78,7 @@ class Repair:
     Args:
         replicas: By name, in the order in which they are asked for copies.
         told: Called with key, replica and verb for each row that is done with.
+        attempts: Failures of a row's own after which it is a dead letter.
     """
 
     def __init__(
@@ -85,56 +88,81 @@ class Repair:
         workers: Workers,
         clock: Clock,
         told: Told,
+        *,
+        attempts: int,
     ) -> None:
         self._journal = journal
         self._replicas = replicas
         self._workers = workers
         self._clock = clock
         self._told = told
+        self._attempts = attempts
         self._down: set[str] = set()
+        self._passed_over = 0
 
     def run(
         self,
+        selection: Selection,
+        pace: Pace,
         *,
-        replica: str | None,
-        limit: int | None,
-        due: bool,
         parallel: int,
         progress: Callable[[RepairReport], None] | None,
     ) -> RepairReport:
         """Repair what is pending, *parallel* objects at once, and say what was done."""
         report = RepairReport()
-        keys = itertools.islice(self._keys(replica, due), limit)
-        while batch := list(itertools.islice(keys, parallel)):
-            deadlines.check()
-            work = [functools.partial(self.repair, key, replica) for key in batch]
-            for future in [self._workers.start(one) for one in work]:
-                report += future.result()
-            if progress is not None:
-                progress(report)
-        return report
+        under_way: deque[Future[RepairReport]] = deque()
+        keys = itertools.islice(self._keys(selection), selection.limit)
+        more = True
+        while more or under_way:
+            key = None
+            if more:
+                deadlines.check()
+                key = next(keys, None) if pace.wait() else None
+                more = key is not None
+            if key is not None:
+                work = functools.partial(self.repair, key, selection)
+                under_way.append(self._workers.start(work))
+            most = (1 if pace.yields else parallel) if more else 1
+            while len(under_way) >= most:
+                done = under_way.popleft().result()
+                pace.spend(done.copied)
+                report += done
+                if progress is not None:
+                    progress(report)
+        return report + RepairReport(down=self._passed_over)
 
-    def _keys(self, replica: str | None, due: bool) -> Iterator[Key]:
+    def _keys(self, selection: Selection) -> Iterator[Key]:
         now = self._clock.time()
-        rows = self._journal.pending(replica)
-        wanted = (row for row in rows if row.retry_at <= now) if due else rows
-        for key, _ in itertools.groupby(wanted, key=lambda row: row.key):
-            yield key
+        for key, rows in itertools.groupby(
+            self._journal.pending(selection.replica), key=lambda row: row.key
+        ):
+            wanted = [row for row in rows if row in selection]
+            if selection.due:
+                wanted = [row for row in wanted if row.retry_at <= now or row.dead]
+            down = [row for row in wanted if self._is_down(row)]
+            if len(down) < len(wanted):
+                yield key
+            else:
+                self._passed_over += len(down)
 
-    def repair(self, key: Key, replica: str | None = None) -> RepairReport:
-        """Repair *key*, on all replicas or one."""
+    def _is_down(self, row: Row) -> bool:
+        return row.replica in self._down and row.verb != "in_doubt"
+
+    def repair(self, key: Key, selection: Selection) -> RepairReport:
+        """Repair what *selection* says of *key*."""
         lease = self._journal.lease(key, 0)
         if lease is None:
             return RepairReport(objects=1, busy=1)
         with lease:
             report = RepairReport(objects=1)
             rows = self._journal.rows(key)
-            if any(row.verb == "in_doubt" for row in rows.values()):
+            doubtful = [row for row in rows.values() if row.verb == "in_doubt"]
+            if any(selection.dead or not row.dead for row in doubtful):
                 report += self._recover(key, rows)
                 rows = self._journal.rows(key)
             behind = set(rows)
             for name, row in rows.items():
-                settled = row.verb != "in_doubt" and replica in (None, name)
+                settled = row.verb != "in_doubt" and row in selection
                 if settled and name in self._replicas:
                     done = self._complete(row, behind)
                     report += done
@@ -212,7 +240,7 @@ class Repair:
             return RepairReport(busy=1)
         row = attempt
         try:
-            done = self._copy(row, behind) if row.verb == "put" else self._remove(row)
+            done, copied = self._bring(row, behind)
         except Exception as error:  # noqa: BLE001 - one object's bug is not the others'
             if isinstance(error, StoreError) and not error.ambiguous:
                 self._journal.forgo(row)
@@ -223,13 +251,16 @@ class Repair:
         if not self._journal.complete(row):
             return RepairReport(busy=1)
         self._told(row.key, row.replica, done)
-        return RepairReport(repaired=1)
+        return RepairReport(repaired=1, copied=copied)
 
-    def _remove(self, row: Row) -> Intent:
+    def _bring(self, row: Row, behind: set[str]) -> tuple[Intent | None, int]:
+        """Bring the replica of *row* up to date; return what was done, and bytes."""
+        if row.verb == "put":
+            return self._copy(row, behind)
         self._replicas[row.replica].delete(row.key)
-        return "delete"
+        return "delete", 0
 
-    def _copy(self, row: Row, behind: set[str]) -> Intent | None:
+    def _copy(self, row: Row, behind: set[str]) -> tuple[Intent | None, int]:
         target = self._replicas[row.replica]
         failure: StoreError | None = None
         asked = False
@@ -244,15 +275,15 @@ class Repair:
                 failure = error
             else:
                 target.put(row.key, copy, row.reproducible)
-                return "put"
+                return "put", copy.size
         if failure is not None:
-            raise UnavailableError(f"nothing to copy from: {failure}") from failure
+            raise NoSourceError(f"nothing to copy from: {failure}") from failure
         if not asked:
             raise _no_source()
         try:
             target.get(row.key)
         except NotFoundError:
-            return None  # it is without the object, as all others are
+            return None, 0  # it is without the object, as all others are
         raise StoreError(
             "no replica has the object that this one missed; it still has an older one"
         )
@@ -261,11 +292,27 @@ class Repair:
         if isinstance(error, _NOT_ASKED) or isinstance(error.__cause__, _NOT_ASKED):
             return RepairReport(down=len(rows))
         now = self._clock.time()
+        dead = 0
         for row in rows:
             wait = min(_LAST_BACKOFF, _FIRST_BACKOFF * 2 ** min(row.attempts, 32))
             retry_at = now + wait * random.uniform(0.5, 1.0)
+            if row.attempts + 1 >= self._attempts and not _is_of_others(error):
+                retry_at = NEVER
+                dead += 1
             self._journal.blame(row, str(error) or repr(error), retry_at)
-        return RepairReport(failed=len(rows))
+        return RepairReport(failed=len(rows), dead=dead)
+
+
+def _is_of_others(error: Exception) -> bool:
+    """
+    Tell whether *error* would have met any object.
+
+    That passes, or is put right for all at once, and says nothing about this one.
+    """
+    if isinstance(error, NoSourceError):
+        cause = error.__cause__
+        return isinstance(cause, Exception) and _is_of_others(cause)
+    return isinstance(error, UnavailableError | RefusedError)
 
 
 def _is_behind(rows: Mapping[str, Row], name: str) -> bool:
@@ -282,7 +329,7 @@ def _wanted(row: Row | None) -> Intent:
 
 
 def _no_source() -> StoreError:
-    return UnavailableError("no replica that is not behind is known here")
+    return NoSourceError("no replica that is not behind is known here")
 
 
 def _copied(body: Body) -> Body:

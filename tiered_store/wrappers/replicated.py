@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import threading
 
 from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
@@ -38,6 +39,7 @@ from tiered_store.errors import (
     InvalidError,
     PartialWriteError,
     StoreError,
+    UnavailableError,
 )
 from tiered_store.events import Verb
 from tiered_store.findings import Finding
@@ -53,9 +55,11 @@ from tiered_store.replication.conditions import conditions
 from tiered_store.replication.explaining import findings
 from tiered_store.replication.health import last_resort
 from tiered_store.replication.listing import list_keys
+from tiered_store.replication.pace import Pace, RepairPolicy, Traffic
 from tiered_store.replication.placement import Placement, ReadPolicy, Reproducible
 from tiered_store.replication.reading import Reader
-from tiered_store.replication.repair import Repair, RepairReport
+from tiered_store.replication.repair import Repair, Selection
+from tiered_store.replication.report import RepairReport
 from tiered_store.replication.service import askable, in_service, reachable
 from tiered_store.replication.telling import Teller
 from tiered_store.replication.writing import Writer, changed_nothing
@@ -149,6 +153,8 @@ class ReplicatedStore(Store):
         self._clock = clock
         self._journal = NoJournal() if journal is None else journal
         self._workers = Workers("replicated", workers)
+        self._repairs = RepairPolicy()
+        self._traffic = Traffic()
         self._teller = Teller(self)
         self._rota = Rota(self._placement.order, control, self)
         degrade = journal_errors == "degrade"
@@ -207,6 +213,7 @@ class ReplicatedStore(Store):
         reproducible: bool = False,
         size: int = 0,
     ) -> None:
+        self._traffic.calls += 1
         asked = in_service(self.replicas, self._rota.now())
         calls = {
             name: functools.partial(change, asked[name], intent)
@@ -238,6 +245,7 @@ class ReplicatedStore(Store):
     # -- reading -------------------------------------------------------------
 
     def _get(self, key: Key) -> Body:
+        self._traffic.calls += 1
         return self._reader.first("get", key, lambda replica: replica.get(key))
 
     def _stat(self, key: Key) -> Stat:
@@ -262,7 +270,11 @@ class ReplicatedStore(Store):
         *,
         limit: int | None = None,
         due: bool = False,
-        parallel: int = 4,
+        dead: bool = False,
+        parallel: int | None = None,
+        rate: float | None = None,
+        bandwidth: float | None = None,
+        stop: threading.Event | None = None,
         progress: Callable[[RepairReport], None] | None = None,
     ) -> RepairReport:
         """
@@ -274,26 +286,53 @@ class ReplicatedStore(Store):
             replica: Only this one.
             limit: Objects, at most.
             due: Only what has waited long enough since it last failed.
+            dead: Dead letters, too.
             parallel: Objects at once.
-            progress: Told the report so far after every few objects.
+            rate: Objects a second, at most.
+            bandwidth: Bytes a second, at most.
+            stop: Ends it, once set, after the objects that are under way.
+            progress: Told the report so far after every object.
 
         Raises:
             ValueError: There is no such replica.
             StoreError: The journal cannot be used.
         """
-        if replica is not None and replica not in self.replicas:
-            known = ", ".join(self.replicas)
-            raise ValueError(f"no replica {replica!r}; there are {known}")
+        self._check_name(replica)
         repair = Repair(
             self._journal,
             self._ordered(),
             self._workers,
             self._clock,
             self._teller.repaired,
+            attempts=self._repairs.attempts,
         )
+        traffic = self._traffic
         return repair.run(
-            replica=replica, limit=limit, due=due, parallel=parallel, progress=progress
+            Selection(replica=replica, limit=limit, due=due, dead=dead),
+            Pace(self._clock, traffic, rate=rate, bandwidth=bandwidth, stop=stop),
+            parallel=parallel or self._repairs.parallel,
+            progress=progress,
         )
+
+    def forget(self, key: Key, replica: str) -> Row | None:
+        """
+        Drop what *replica* has missed of *key*; return the row, None if there is none.
+
+        It is believed again about the object, whatever it has: an old one, none, or one
+        that was deleted everywhere else.  Only :meth:`verify` can tell afterwards.
+
+        Raises:
+            UnavailableError: It is being written or repaired, or a change that nobody
+                waits for may still take effect there.
+        """
+        lease = self._journal.lease(key, 0)
+        if lease is None:
+            raise UnavailableError("somebody is writing or repairing the object")
+        with lease:
+            row = self._journal.rows(key).get(replica)
+            if row is not None and not self._journal.clear(row):
+                raise UnavailableError("a change may still take effect there")
+            return row
 
     def pending(self, replica: str | None = None) -> Iterator[Row]:
         """Yield what the replicas, or one of them, have missed."""
@@ -313,6 +352,11 @@ class ReplicatedStore(Store):
     def conditions(self) -> Iterator[Condition]:
         now = self._clock.time()
         return conditions(str(self), self.replicas, self._journal, now)
+
+    def _check_name(self, replica: str | None) -> None:
+        if replica is not None and replica not in self.replicas:
+            known = ", ".join(self.replicas)
+            raise ValueError(f"no replica {replica!r}; there are {known}")
 
     def _ordered(self) -> Mapping[str, Store]:
         touched = reachable(self.replicas, self._rota.now())
