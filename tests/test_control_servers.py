@@ -104,6 +104,7 @@ def s3_control(server: S3Server, bucket: str, **options) -> S3Control:
         server.access_key,
         server.secret_key,
         endpoint_url=server.endpoint_url,
+        timeout=30,  # how fast a busy machine is, is not the question
         **options,
     )
 
