@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from tiered_store.cli.configuration import check, schema, tree
+from tiered_store.cli.deciding import drain, failback, isolate, promote, undrain
 from tiered_store.cli.demo import demo
 from tiered_store.cli.explaining import explain as explain_object
 from tiered_store.cli.failure import FAILED, INTERRUPTED, WRONG, explain
@@ -70,6 +71,7 @@ def tiered_store(
 
 _OF_FILES = (check, tree, schema)
 _OF_OBJECTS = (put, get, url, rm, ls, stat, status)
-for _command in (*_OF_FILES, *_OF_OBJECTS, demo):
+_OF_REGIONS = (drain, undrain, promote, failback, isolate)
+for _command in (*_OF_FILES, *_OF_OBJECTS, *_OF_REGIONS, demo):
     app.command()(_command)
 app.command("explain")(explain_object)

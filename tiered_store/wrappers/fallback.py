@@ -21,6 +21,8 @@ from typing import Literal, TypeVar
 from tiered_store import deadlines
 from tiered_store.body import Body, Stat
 from tiered_store.combine import Answers
+from tiered_store.condition import Condition
+from tiered_store.control.conditions import conditions
 from tiered_store.control.control import Control
 from tiered_store.control.standing import Rota
 from tiered_store.errors import (
@@ -86,6 +88,9 @@ class FallbackStore(Store):
         able = union(iter(self.stores.values()))
         primary = next(iter(self.stores.values()))
         return able - ({"put"} - primary.capabilities())
+
+    def conditions(self) -> Iterator[Condition]:
+        return conditions(str(self), tuple(self.stores), self.control)
 
     def _close(self) -> None:
         self._rota.close()

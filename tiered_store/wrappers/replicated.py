@@ -31,6 +31,7 @@ from tiered_store import lifecycle
 from tiered_store.body import Body, BytesBody, Stat
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.condition import Condition
+from tiered_store.control.conditions import conditions as decided
 from tiered_store.control.control import Control
 from tiered_store.control.standing import Rota
 from tiered_store.errors import (
@@ -264,7 +265,8 @@ class ReplicatedStore(Mirror):
 
     def conditions(self) -> Iterator[Condition]:
         now = self._clock.time()
-        return conditions(str(self), self.replicas, self._journal, now)
+        yield from conditions(str(self), self.replicas, self._journal, now)
+        yield from decided(str(self), tuple(self.replicas), self.control)
 
     def _close(self) -> None:
         self._rota.close()

@@ -1,0 +1,327 @@
+"""The commands that move traffic: what they say, decide and refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import shutil
+import subprocess
+import sys
+import textwrap
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tiered_store.body import Body
+from tiered_store.cli import main
+from tiered_store.config import load
+from tiered_store.control.decisions import Decision
+from tiered_store.control.file import FileControl
+from tiered_store.errors import StoreError
+from tiered_store.key import Key
+from tiered_store.wrappers.cached import CachedStore
+
+
+KEY = Key("comics.cover", 5, 30, 40, "image/png")
+STACK = """
+    version: 1
+    default: images
+    stores:
+      images:
+        type: cached
+        tiers: [{{type: memory, ttl: 60s}}]
+        origin: regions
+      regions:
+        type: replicated
+        replicas: {{us: us, eu: eu}}
+        breaker: null
+        journal: {{type: sqlite, path: {folder}/journal.db}}
+        control: {{type: file, path: {folder}/decisions.json}}
+      us: {{type: filesystem, path: {folder}/us, create: true}}
+      eu: {{type: filesystem, path: {folder}/eu}}
+      bare: {{type: fallback, stores: {{us: us, eu: eu}}}}
+      loose:
+        type: fallback
+        stores: {{us: us, eu: eu}}
+        control: {{type: file, path: {folder}/decisions.json}}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A directory with a stack that every command finds, both regions there."""
+    config = tmp_path / "stack.yaml"
+    config.write_text(textwrap.dedent(STACK).format(folder=tmp_path))
+    monkeypatch.setenv("TIERED_STORE_CONFIG", str(config))
+    (tmp_path / "eu").mkdir()
+    return tmp_path
+
+
+def record(folder: Path) -> dict[str, Decision]:
+    """Return what holds."""
+    return dict(FileControl(str(folder / "decisions.json")).load().standing)
+
+
+def put(folder: Path, number: int = 5) -> None:
+    """Store an object, as an application does."""
+    source = folder / "source"
+    source.write_bytes(b"content")
+    assert main(["put", str(source), f"comics.cover/{number}/30x40.png"]) == 0
+
+
+def reported(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
+    """Return the JSON that a command prints."""
+    assert main([*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def behind(folder: Path, count: int) -> None:
+    """Store *count* objects that only ``us`` has."""
+    shutil.rmtree(folder / "eu")
+    for number in range(count):
+        put(folder, number)
+    (folder / "eu").mkdir()
+
+
+def test_a_drain_is_decided(folder: Path, capsys) -> None:
+    """With who, why and until when; every process of the machine finds it."""
+    words = ["drain", "us", "--why", "a cable", "--for", "2h", "--by", "ana@ops"]
+
+    assert main(words) == 0
+
+    held = record(folder)["us"]
+    assert (held.verb, held.by, held.why) == ("drain", "ana@ops", "a cable")
+    assert held.until is not None
+    assert held.until - held.at == pytest.approx(7200)
+    said = capsys.readouterr().out
+    assert "in service: eu" in said
+    assert "us is drained until 2" in said
+    with load(folder / "stack.yaml") as store:
+        assert isinstance(store, CachedStore)
+        store.put(KEY, Body.of(b"content"))
+    assert not list((folder / "us").rglob("*.png"))
+    assert list((folder / "eu").rglob("*.png"))
+
+
+def test_who_decides_is_known_without_being_asked(folder: Path) -> None:
+    """At night nobody types their name."""
+    assert main(["promote", "eu"]) == 0
+
+    assert "@" in record(folder)["eu"].by
+
+
+def test_a_dry_run_decides_nothing(folder: Path, capsys) -> None:
+    """And says what would be."""
+    behind(folder, 3)
+    capsys.readouterr()
+
+    assert main(["isolate", "us", "--dry-run"]) == 0
+
+    said = capsys.readouterr().out
+    assert "3 objects have no current copy in service, and not to be had then" in said
+    assert "pending: us 0, eu 3" in said
+    assert record(folder) == {}
+
+
+def test_what_is_at_risk_needs_a_word(folder: Path, capsys) -> None:
+    """Who cannot be asked must have said so."""
+    behind(folder, 1)
+
+    assert main(["isolate", "us"]) == 1
+    assert "at risk; say --yes" in capsys.readouterr().err
+    assert record(folder) == {}
+
+    assert main(["isolate", "us", "--yes"]) == 0
+    assert record(folder)["us"].verb == "isolate"
+
+
+def test_a_drained_region_is_still_read(folder: Path, capsys) -> None:
+    """So the risk is another one, and is said."""
+    behind(folder, 1)
+    capsys.readouterr()
+
+    assert main(["drain", "us", "--yes"]) == 0
+
+    said = capsys.readouterr().out
+    assert "1 object has no current copy in service, and read from there" in said
+
+
+def test_a_missed_delete_is_no_copy_at_risk(folder: Path, capsys) -> None:
+    """Nobody wants that object back."""
+    put(folder)
+    shutil.move(folder / "eu", folder / "away")
+    assert main(["rm", "comics.cover/5/30x40.png"]) == 0
+    shutil.move(folder / "away", folder / "eu")
+    capsys.readouterr()
+
+    found = reported(capsys, "isolate", "us", "--dry-run")
+
+    assert found["stores"][0]["only_copies"] == 0
+    assert found["stores"][0]["pending"] == {"us": 0, "eu": 1}
+
+
+@pytest.mark.parametrize("first", ["drain", "isolate"])
+@pytest.mark.parametrize("second", ["drain", "isolate"])
+def test_the_last_region_stays(folder: Path, capsys, first: str, second: str) -> None:
+    """Whatever --yes says."""
+    assert main([first, "us"]) == 0
+
+    assert main([second, "eu", "--yes"]) == 1
+
+    assert "eu is the last place in service; undrain" in capsys.readouterr().err
+    assert set(record(folder)) == {"us"}
+
+
+def test_undrain_ends_it(folder: Path, capsys) -> None:
+    """Twice is told."""
+    main(["drain", "us"])
+
+    assert main(["undrain", "us"]) == 0
+    assert record(folder) == {}
+    assert main(["undrain", "us"]) == 1
+    assert "nothing was decided about us" in capsys.readouterr().err
+
+
+def test_failback_ends_a_promotion(folder: Path, capsys) -> None:
+    """And says which."""
+    main(["promote", "eu", "--why", "us is slow"])
+    capsys.readouterr()
+
+    assert main(["failback", "us"]) == 0
+
+    assert "ends: eu is promoted by" in capsys.readouterr().out
+    assert record(folder) == {}
+
+
+def test_json_for_scripts(folder: Path, capsys) -> None:
+    """All that is said, in one value."""
+    found = reported(capsys, "drain", "us", "--why", "a cable", "--by", "ana")
+
+    assert (found["verb"], found["name"], found["by"]) == ("drain", "us", "ana")
+    assert (found["decided"], found["revision"], found["until"]) == (True, 1, None)
+    assert found["stores"] == [
+        {
+            "store": "images.origin",
+            "serving": ["eu"],
+            "only_copies": 0,
+            "pending": {"us": 0, "eu": 0},
+            "ends": [],
+            "error": None,
+        }
+    ]
+
+
+def test_without_a_journal_the_risk_is_unknown(folder: Path, capsys) -> None:
+    """Which is not the same as none."""
+    assert main(["drain", "us", "-s", "loose", "--dry-run"]) == 0
+
+    assert "at risk: unknown, for there is no journal" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "message"),
+    [
+        (["drain", "ap"], 2, "no place is called 'ap'; there are: eu, us"),
+        (["drain", "us", "--for", "soon"], 2, "--for: "),
+        (["drain", "us", "-s", "bare"], 1, "there is no control; add control: {type:"),
+    ],
+)
+def test_what_cannot_be_decided(
+    folder: Path, capsys, words: list[str], status: int, message: str
+) -> None:
+    """Who, what, what instead."""
+    assert main(words) == status
+
+    assert message in capsys.readouterr().err
+    assert record(folder) == {}
+
+
+def test_a_control_that_cannot_be_used_is_told(folder: Path, capsys) -> None:
+    """Nothing has been decided then."""
+    (folder / "decisions.json").write_text("garbage")
+
+    assert main(["drain", "us"]) == 1
+
+    assert "no record of decisions" in capsys.readouterr().err
+
+
+def test_who_decides_on_an_old_sight_is_told(folder: Path) -> None:
+    """While one thinks about it, another operator decides about the other region."""
+    behind(folder, 1)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "tiered_store", "isolate", "us"]
+    asked = subprocess.Popen(
+        command, stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+    )
+    try:
+        assert asked.stdout is not None
+        said = b""
+        while b"all the same?" not in said:
+            piece = asked.stdout.read(1000)
+            assert piece, said
+            said += piece
+        assert main(["promote", "eu", "--by", "bob"]) == 0
+
+        os.write(ours, b"y\n")
+        _, error = asked.communicate(timeout=60)
+    finally:
+        asked.kill()
+        asked.wait()
+        os.close(ours)
+        os.close(theirs)
+
+    assert asked.returncode == 1
+    assert b"bob decided promote eu meanwhile; look again" in error
+    assert set(record(folder)) == {"eu"}
+
+
+def test_status_says_who_decided_what(folder: Path, capsys) -> None:
+    """When, why and until when; and who ended it."""
+    main(["drain", "us", "--why", "a cable", "--for", "2h", "--by", "ana"])
+    capsys.readouterr()
+
+    assert main(["status"]) == 0
+    said = capsys.readouterr().out
+    for word in ("images.origin.us", "drained", "ana", "a cable"):
+        assert word in said
+
+    main(["undrain", "us", "--by", "bob"])
+    capsys.readouterr()
+    found = reported(capsys, "status")["conditions"]
+    (last,) = [one for one in found if one["section"] == "decisions"]
+    assert last["state"] == "well"
+    assert last["facts"]["last"].startswith("us undrain by bob at 2")
+
+
+def test_status_says_that_the_control_is_lost(folder: Path, capsys) -> None:
+    """The operator must know that nobody hears them."""
+    (folder / "decisions.json").write_text("garbage")
+
+    assert main(["status"]) == 1
+
+    assert "no record of decisions" in capsys.readouterr().out
+
+
+def test_a_risk_that_the_journal_cannot_tell_is_one(folder: Path, capsys) -> None:
+    """Unknown is not nothing."""
+    (folder / "journal.db").write_bytes(b"this is no database, and long enough" * 99)
+
+    assert main(["drain", "us"]) == 1
+    assert "at risk: unknown, for the journal cannot say" in capsys.readouterr().out
+    assert record(folder) == {}
+
+
+def test_a_drain_outlives_every_process(folder: Path) -> None:
+    """A restart must not bring traffic back."""
+    put(folder)
+    main(["isolate", "us"])
+    shutil.rmtree(folder / "eu")
+
+    with (
+        load(folder / "stack.yaml", "regions") as store,
+        pytest.raises(StoreError, match="eu"),
+    ):
+        store.get(KEY)
