@@ -49,12 +49,13 @@ LAYERS = (
             "envelope",
             "translation",
         ),
-        *("lifecycle", "workers", "combine"),
+        *("lifecycle", "workers", "combine", "signing"),
     ),
     ("store", "foreign", "wrapper", "tree", "explanation"),
     ("policies", "journals", "control", "tiers", "clients", "replication", "caching"),
     ("backends", "wrappers"),
     ("config",),
+    ("web",),
     ("testing", "demo", "cli", "__main__"),
 )
 APART = ("backends", "wrappers")  # whose members never import each other
@@ -78,6 +79,8 @@ OWNERS = {
         "tiered_store.testing.controls",
         "tiered_store.testing.journals",
     ),
+    "anyio": ("tiered_store.web", "tiered_store.cli.serving"),
+    "uvicorn": ("tiered_store.web.server", "tiered_store.cli.serving"),
     "hypothesis": (),
     "moto": (),
     "fakeredis": (),
@@ -200,6 +203,7 @@ def loaded_by(statement: str) -> set[str]:
 
 HEAVY = {"boto3", "botocore", "s3transfer", "redis", "urllib3", "pydantic", "yaml"}
 HEAVY |= {"typer", "rich", "pytest", "hypothesis", "sqlite3", "sqlalchemy", "PIL"}
+HEAVY |= {"anyio", "uvicorn", "fastapi", "starlette"}
 
 
 @pytest.mark.parametrize(

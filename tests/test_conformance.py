@@ -35,6 +35,7 @@ from tiered_store.wrappers.readonly import ReadOnlyStore
 from tiered_store.wrappers.replicated import ReplicatedStore
 from tiered_store.wrappers.retry import RetryStore
 from tiered_store.wrappers.routed import RoutedStore, Rule
+from tiered_store.wrappers.served import ServedStore
 from tiered_store.wrappers.shadow import ShadowStore
 from tiered_store.wrappers.sharded import ShardedStore
 from tiered_store.wrappers.timeout import TimeoutStore
@@ -90,6 +91,7 @@ TABLE: dict[str, Callable[[Path], Store]] = {
         rules=[Rule(to="png", mimetype="image/png")],
         default="rest",
     ),
+    "served": lambda path: ServedStore(memory(), "https://served/"),
     "shadow": lambda path: ShadowStore(memory(), directory(path)),
     "sharded": lambda path: ShardedStore({"a": memory(), "b": directory(path)}),
     "timeout": lambda path: TimeoutStore(directory(path), 30),

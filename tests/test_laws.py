@@ -43,6 +43,7 @@ from tiered_store.wrappers.readonly import ReadOnlyStore
 from tiered_store.wrappers.replicated import ReplicatedStore
 from tiered_store.wrappers.retry import RetryStore
 from tiered_store.wrappers.routed import RoutedStore
+from tiered_store.wrappers.served import ServedStore
 from tiered_store.wrappers.shadow import ShadowStore
 from tiered_store.wrappers.sharded import ShardedStore
 from tiered_store.wrappers.timeout import TimeoutStore
@@ -245,6 +246,7 @@ AROUND: dict[str, Callable[[Store], Store]] = {
     "replicated": lambda store: ReplicatedStore({"only": store}),
     "retry": RetryStore,
     "routed": lambda store: RoutedStore({"only": store}, default="only"),
+    "served": lambda store: ServedStore(store, "https://served/"),
     "shadow": lambda store: ShadowStore(store, MemoryStore()),
     "sharded": lambda store: ShardedStore({"only": store}),
     "timeout": lambda store: TimeoutStore(store, 30),

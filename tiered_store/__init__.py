@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from tiered_store.wrappers.replicated import ReplicatedStore
     from tiered_store.wrappers.retry import RetryStore
     from tiered_store.wrappers.routed import RoutedStore
+    from tiered_store.wrappers.served import ServedStore
     from tiered_store.wrappers.shadow import ShadowStore
     from tiered_store.wrappers.sharded import ShardedStore
     from tiered_store.wrappers.timeout import TimeoutStore
@@ -108,6 +109,7 @@ __all__ = [
     "ShardedStore",
     "MigratingStore",
     "ShadowStore",
+    "ServedStore",
     # what they are made with
     "MemoryTier",
     "RedisTier",
@@ -185,6 +187,7 @@ _ELSEWHERE = {
     "ShardedStore": "wrappers.sharded",
     "MigratingStore": "wrappers.migrating",
     "ShadowStore": "wrappers.shadow",
+    "ServedStore": "wrappers.served",
     "MemoryTier": "tiers.memory",
     "RedisTier": "tiers.redis",
     "StoreTier": "tiers.store",

@@ -144,6 +144,7 @@ class BytesBody(Body):
     """A body in memory."""
 
     __slots__ = ("_content", "size", "version")
+    modified: float | None = None
 
     def __init__(self, content: bytes, version: str | None = None) -> None:
         self._content = content
@@ -158,6 +159,9 @@ class BytesBody(Body):
 
     def read(self) -> bytes:
         return self._content
+
+    def stat(self) -> Stat:
+        return Stat(self.size, self.version, self.modified)
 
 
 def stored_failure(why: str | OSError) -> StoreError:

@@ -96,7 +96,7 @@ class MemoryStore(Store):
     def _get(self, key: Key) -> Body:
         found = self._found(key)
         body = BytesBody(found.content, found.version)
-        body.reproducible = found.reproducible
+        body.modified, body.reproducible = found.modified, found.reproducible
         return body
 
     def _stat(self, key: Key) -> Stat:

@@ -18,6 +18,7 @@ from tiered_store.cli.demo import demo
 from tiered_store.cli.explaining import explain as explain_object
 from tiered_store.cli.failure import FAILED, INTERRUPTED, WRONG, explain
 from tiered_store.cli.objects import get, ls, put, rm, stat, url
+from tiered_store.cli.serving import serve
 from tiered_store.cli.status import status
 
 
@@ -72,6 +73,6 @@ def tiered_store(
 _OF_FILES = (check, tree, schema)
 _OF_OBJECTS = (put, get, url, rm, ls, stat, status)
 _OF_REGIONS = (drain, undrain, promote, failback, isolate)
-for _command in (*_OF_FILES, *_OF_OBJECTS, *_OF_REGIONS, demo):
+for _command in (*_OF_FILES, *_OF_OBJECTS, *_OF_REGIONS, serve, demo):
     app.command()(_command)
 app.command("explain")(explain_object)

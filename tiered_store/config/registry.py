@@ -50,6 +50,7 @@ STORES: Types = {
     "encrypted": "tiered_store.wrappers.encrypted:EncryptedStore",
     "migrating": "tiered_store.wrappers.migrating:MigratingStore",
     "shadow": "tiered_store.wrappers.shadow:ShadowStore",
+    "served": "tiered_store.wrappers.served:ServedStore",
     "fault": "tiered_store.testing.faults:FaultStore",
 }
 JOURNALS: Types = {

@@ -1,0 +1,86 @@
+"""
+The command that shows a stack over HTTP.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tiered_store.cli import options
+from tiered_store.cli.failure import WRONG, CommandError
+from tiered_store.cli.options import ConfigArgument, StoreName
+from tiered_store.units import parse_duration
+
+
+def serve(
+    config: ConfigArgument = options.DEFAULT,
+    store: StoreName = None,
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Requests of one process that wait for stores.")
+    ] = 64,
+    prefix: Annotated[
+        str | None,
+        typer.Option(help="The path of the objects; else that of a served store."),
+    ] = None,
+    cors: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ORIGIN", help="Whose pages may read bytes; * is all."),
+    ] = None,
+    ttl: Annotated[
+        str,
+        typer.Option(metavar="DURATION", help="How long browsers need not ask."),
+    ] = "5m",
+    reproducible_ttl: Annotated[
+        str, typer.Option(metavar="DURATION", help="The same for what is computed.")
+    ] = "1m",
+    timeout: Annotated[
+        str, typer.Option(metavar="DURATION", help="Until an object begins to come.")
+    ] = "30s",
+    access_log: Annotated[bool, typer.Option(help="Log each request.")] = False,
+) -> None:
+    """
+    Show the objects over HTTP, until a signal ends it.
+
+    Absence is 404, an outage is 503.  /-/health says that it runs.  URLs must be
+    signed if the stack has a served store with a secret.
+    """
+    chosen = {
+        "ttl": _seconds("--ttl", ttl),
+        "reproducible_ttl": _seconds("--reproducible-ttl", reproducible_ttl),
+        "timeout": _seconds("--timeout", timeout),
+    }
+    try:
+        import anyio  # noqa: F401 - which uvicorn does without
+        import uvicorn  # noqa: F401
+    except ImportError:
+        raise CommandError(
+            "serving needs packages: pip install 'tiered-store[web]'", WRONG
+        ) from None
+    from tiered_store.web import server
+
+    server.serve(
+        server.Options(
+            str(config),
+            store,
+            prefix=prefix,
+            cors=tuple(cors or ()),
+            threads=threads,
+            **chosen,
+        ),
+        host=host,
+        port=port,
+        workers=workers,
+        access_log=access_log,
+    )
+
+
+def _seconds(option: str, text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}", WRONG) from None
