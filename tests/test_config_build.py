@@ -246,7 +246,8 @@ def test_only_store_is_the_default() -> None:
             "{version: 1, defualt: a, stores: {a: {type: memory}}}",
             [
                 ":1:14 defualt: unknown key 'defualt'; did you mean 'default'? "
-                "known are: version, default, stores, journals"
+                "known are: version, default, stores, journals, controls, defaults, "
+                "allow"
             ],
         ),
         (

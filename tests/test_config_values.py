@@ -199,7 +199,7 @@ def test_every_problem_at_once() -> None:
     assert [line.removeprefix("images.yml:") for line in found] == [
         "2:10 default: unknown store 'imags'; did you mean 'images'?",
         "3:1 store: unknown key 'store'; did you mean 'stores'? "
-        "known are: version, default, stores, journals",
+        "known are: version, default, stores, journals, controls, defaults, allow",
         "8:34 stores.images.tiers[0].capacity: "
         "expected a size such as 256MiB, got 'lots'",
         "8:48 stores.images.tiers[0].jitter: expected a number, got 'x'",

@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from tiered_store.cli import options
-from tiered_store.cli.failure import WRONG, complain
+from tiered_store.cli.failure import WRONG, CommandError, complain
 from tiered_store.cli.options import ConfigArgument, Json, StoreName, opened
-from tiered_store.cli.output import console, print_json
+from tiered_store.cli.output import console, print_json, print_table
 
 
 def check(
@@ -19,11 +19,18 @@ def check(
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail on warnings as well.")
     ] = False,
+    expand: Annotated[
+        bool,
+        typer.Option("--expand", help="Print it with every preset put in its place."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Say everything that is wrong with a configuration; nothing is contacted."""
-    from tiered_store.config import examine
+    from tiered_store.config import examine, expand_presets
 
+    if expand:
+        typer.echo(expand_presets(config), nl=False)
+        return
     problems, findings = examine(config)
     if json:
         warnings = [
@@ -39,6 +46,32 @@ def check(
             typer.echo(f"{config}: {_summary(len(findings))}")
     if problems or (strict and findings):
         raise typer.Exit(WRONG)
+
+
+def presets(
+    name: Annotated[
+        str | None, typer.Argument(metavar="PRESET", help="Print this one's stack.")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the stacks that most people want, or print one to be pasted."""
+    from tiered_store.config.preset import presets as every
+    from tiered_store.config.problems import unknown
+
+    if name is not None and name not in every():
+        raise CommandError(unknown("preset", name, every()), WRONG)
+    if name is not None:
+        typer.echo(every()[name].file(), nl=False)
+    elif json:
+        print_json([preset.plain() for preset in every().values()], indent=2)
+    else:
+        print_table(
+            ("Preset", "What it is", "Asks for"),
+            [
+                (preset.name, preset.summary, preset.asks_for())
+                for preset in every().values()
+            ],
+        )
 
 
 def schema() -> None:
@@ -80,3 +113,6 @@ def tree(
     if not terminal.is_terminal:
         terminal.width = 10_000  # a pipe has no margin
     terminal.print(as_tree(drawn))
+
+
+COMMANDS = (check, tree, presets, schema)

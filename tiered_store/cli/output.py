@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import sys
 
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import typer
@@ -16,6 +17,7 @@ from tiered_store.units import GIB, KIB, MIB
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 
 def console() -> Console:
@@ -23,6 +25,21 @@ def console() -> Console:
     from rich.console import Console
 
     return Console(highlight=False, markup=False, force_terminal=sys.stdout.isatty())
+
+
+def print_table(headings: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+    """Print *rows* below *headings*, as wide as a pipe's reader wants it."""
+    from rich.table import Table
+
+    table = Table(show_edge=False, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    terminal = console()
+    if not terminal.is_terminal:
+        terminal.width = 10_000  # a pipe has no margin
+    terminal.print(table)
 
 
 def print_json(value: object, indent: int | None = None) -> None:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from tiered_store.cli.configuration import check, schema, tree
+from tiered_store.cli import configuration
 from tiered_store.cli.deciding import drain, failback, isolate, promote, undrain
 from tiered_store.cli.demo import demo
 from tiered_store.cli.explaining import explain as explain_object
@@ -70,9 +70,9 @@ def tiered_store(
         raise typer.Exit(WRONG)
 
 
-_OF_FILES = (check, tree, schema)
 _OF_OBJECTS = (put, get, url, rm, ls, stat, status)
 _OF_REGIONS = (drain, undrain, promote, failback, isolate)
-for _command in (*_OF_FILES, *_OF_OBJECTS, *_OF_REGIONS, serve, demo):
+_OTHERS = (serve, demo)
+for _command in (*configuration.COMMANDS, *_OF_OBJECTS, *_OF_REGIONS, *_OTHERS):
     app.command()(_command)
 app.command("explain")(explain_object)

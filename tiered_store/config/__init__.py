@@ -15,8 +15,8 @@ shared) or a mapping (then it is private).
 """
 
 from tiered_store.config.lint import Finding
-from tiered_store.config.loading import build, check, examine, load
+from tiered_store.config.loading import build, check, examine, expand_presets, load
 from tiered_store.config.registry import Registry
 
 
-__all__ = ["load", "build", "check", "examine", "Finding", "Registry"]
+__all__ = ["load", "build", "check", "examine", "expand_presets", "Finding", "Registry"]

@@ -6,18 +6,22 @@ from __future__ import annotations
 
 import contextlib
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from tiered_store.body import Body
 from tiered_store.config.bounded import DEEPEST
 from tiered_store.config.decode import FAILED, Decoder
+from tiered_store.config.defaults import Defaults
 from tiered_store.config.interpolate import interpolated
+from tiered_store.config.leaf import Leaf
+from tiered_store.config.lookup import Lookup
 from tiered_store.config.node import Node
 from tiered_store.config.problems import Problems, series, unknown
 from tiered_store.config.registry import Family, Registry
-from tiered_store.config.schema import Schema
-from tiered_store.errors import ConfigError, UnsupportedError
+from tiered_store.config.schema import Group, Schema
+from tiered_store.errors import UnsupportedError
 from tiered_store.foreign import as_store
 from tiered_store.key import Key
 from tiered_store.store import Store
@@ -53,6 +57,7 @@ class Builder:
 
     Args:
         definitions: By family and name, the node that defines it.
+        defaults: What all nodes of a type have.
 
     Attributes:
         made: Everything that was made, parts first, and the node it was made of.
@@ -62,15 +67,18 @@ class Builder:
     def __init__(
         self,
         definitions: Mapping[str, Mapping[str, Node]],
+        defaults: Defaults,
         problems: Problems,
         registry: Registry,
     ) -> None:
         self.made: list[tuple[Any, Node]] = []
         self.used: set[tuple[str, str]] = set()
         self._definitions = definitions
+        self._defaults = defaults
         self._problems = problems
         self._registry = registry
         self._decoder = Decoder(problems, registry, self._part)
+        self._lookup = Lookup(self._decoder, problems)
         self._defined: dict[tuple[str, str], Any] = {}
         self._trail: list[tuple[str, str]] = []
         self._depth = 0
@@ -140,14 +148,13 @@ class Builder:
             self._depth -= 1
 
     def _described(self, family: Family, node: Node, also: tuple[str, ...]) -> Any:
-        schema = self._schema(family, node)
+        schema = self._lookup.schema(family, node)
         if schema is None:
             return FAILED
-        attributes: dict[str, Node] = {}
-        if family is self._registry.stores:
-            free = [word for word in ATTRIBUTES if word not in schema.options]
-            also = (*free, *also)
-            attributes = {x: node.entries[x] for x in free if x in node.entries}
+        free = self._free(family, schema)
+        node = self._over(family, node, (*schema.options, *free))
+        also = (*free, *also)
+        attributes = {x: node.entries[x] for x in free if x in node.entries}
         own = node.without(frozenset({"type", *attributes}))
         made = self._decoder.made(schema, own.entries, own, also=also)
         if family is self._registry.stores and made is not FAILED:
@@ -157,53 +164,46 @@ class Builder:
             made = self._wrapped(word, attribute, made, node)
         return made
 
+    def _free(self, family: Family, schema: Schema) -> list[str]:
+        """Return the attributes that things of *family* may have besides options."""
+        if family is not self._registry.stores:
+            return []
+        return [word for word in ATTRIBUTES if word not in schema.options]
+
+    def _over(self, family: Family, node: Node, known: Iterable[str]) -> Node:
+        """Return *node* with the defaults of its type, of the keys that are *known*."""
+        word = str(node.entries["type"].value)
+        defaults = {
+            key: entry
+            for key, entry in self._defaults.of(family, word).items()
+            if key in known
+        }
+        return replace(node, value={**defaults, **node.entries})
+
+    def check_defaults(self) -> None:
+        """Note what is wrong with defaults, whether anything has them or not."""
+        for family, word, written in self._defaults.written():
+            schema = self._lookup.found(family, word, written)
+            if schema is None:
+                continue
+            known = (*schema.options, *self._free(family, schema))
+            for key, entry in self._defaults.of(family, word).items():
+                option = schema.options.get(key)
+                if key not in known:
+                    message = unknown("key", key, known, listed=True)
+                    self._decoder.fail(entry, message, at=entry.key)
+                elif option is not None and isinstance(option.shape, Leaf | Group):
+                    self._decoder.value(option.shape, entry)
+
     def _as_store(self, made: Any, node: Node) -> Any:
         try:
             return as_store(made)
         except TypeError as error:  # somebody else's type that is no store
             return self._decoder.fail(node, str(error), at=node.start)
 
-    def _schema(self, family: Family, node: Node) -> Schema | None:
-        """Return what the type of *node* takes, or None if that cannot be said."""
-        if not isinstance(node.value, dict):
-            message = f"expected a mapping with a type, got {node.shown()}"
-            if not node.sources and node.value in family:
-                message += f"; write {{type: {node.value}}}"
-            self._decoder.fail(node, message)
-            return None
-        kind = node.entries.get("type")
-        if kind is None:
-            words = series(family.words())
-            message = f"missing 'type': one of {words}"
-            self._decoder.fail(node, message, at=node.start)
-            return None
-        if kind.broken:
-            return None
-        if not isinstance(kind.value, str):
-            message = f"expected the name of a {family.noun} type, got {kind.shown()}"
-            self._decoder.fail(kind, message)
-            return None
-        if kind.sources and kind.value not in family:
-            words = series(family.words())
-            message = f"unknown {family.noun} type, {kind.shown()}; known are: {words}"
-            self._decoder.fail(kind, message)
-            return None
-        return self._found(family, kind.value, kind)
-
-    def _found(self, family: Family, word: str, node: Node) -> Schema | None:
-        try:
-            return self._decoder.schema(family.find(word))
-        except ConfigError as error:
-            self._decoder.fail(node, self._problems.veiled(str(error)))
-        except (NameError, TypeError, ValueError) as error:
-            self._decoder.fail(
-                node, f"type {word!r} has no readable signature: {error}"
-            )
-        return None
-
     def _wrapped(self, word: str, attribute: Node, made: Any, node: Node) -> Any:
         """Return *made* in the wrapper that *attribute* asks for, or ``FAILED``."""
-        schema = self._found(self._registry.stores, word, attribute)
+        schema = self._lookup.found(self._registry.stores, word, attribute)
         child = schema.child() if schema is not None else None
         if schema is None or child is None or attribute.broken:
             return FAILED
@@ -213,6 +213,9 @@ class Builder:
         if attribute.value is not True and not isinstance(attribute.value, dict):
             first = next(name for name in schema.options if name != child)
             entries = {first: attribute}
+        defaults = self._defaults.of(self._registry.stores, word)
+        usual = {key: x for key, x in defaults.items() if key in schema.options}
+        entries = {**usual, **entries}
         inner = Missing() if made is FAILED else made
         wrapper = self._decoder.made(schema, entries, attribute, given={child: inner})
         if made is FAILED or wrapper is FAILED:
@@ -222,17 +225,18 @@ class Builder:
 
     def _tier(self, node: Node) -> Any:
         """Return the tier that *node* describes; any store may be one."""
-        schema = self._found(self._registry.tiers, "store", node)
+        schema = self._lookup.found(self._registry.tiers, "store", node)
         child = schema.child() if schema is not None else None
         if schema is None or child is None:
             return FAILED
-        entries: dict[str, Node] = {}
+        options = [name for name in schema.options if name != child]
+        usual = self._defaults.of(self._registry.tiers, "store")
+        written = {**usual, **node.entries}
+        entries = {x: written[x] for x in options if x in written}
         if isinstance(node.value, dict):
             kind = node.entries.get("type")
             if kind is not None and kind.value in self._registry.tiers:
                 return self._inline(self._registry.tiers, node)
-            options = [name for name in schema.options if name != child]
-            entries = {x: node.entries[x] for x in options if x in node.entries}
             inner = node.without(frozenset(options))
             store = self._inline(self._registry.stores, inner, tuple(options))
         else:

@@ -9,34 +9,22 @@ explains what ``check`` accepts, plug-ins included.  What one node says about an
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import is_dataclass
-from typing import Any
 
 from tiered_store.config.builder import ATTRIBUTES
 from tiered_store.config.documented import documented
-from tiered_store.config.leaf import Leaf
-from tiered_store.config.options import spelled
+from tiered_store.config.json_shapes import Json, Shapes, object_of, required_of
 from tiered_store.config.outline import NAME, SECTIONS, VERSION
+from tiered_store.config.preset import Preset, presets
 from tiered_store.config.problems import series
 from tiered_store.config.registry import Family, Registry
 from tiered_store.config.schema import (
-    Choice,
-    Group,
-    Listing,
-    Option,
-    Part,
     Schema,
-    Shape,
-    Table,
     schema_of,
 )
 from tiered_store.errors import ConfigError
 
 
-Json = dict[str, Any]
-
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-_REFERENCE = {"$ref": "#/$defs/reference"}
 
 
 def json_schema(registry: Registry) -> tuple[Json, list[str]]:
@@ -54,6 +42,7 @@ class _Editing:
     def __init__(self, registry: Registry) -> None:
         self.broken: list[str] = []
         self._registry = registry
+        self._shapes = Shapes(registry)
         self._schemas = {
             family.noun: self._read(family) for family in registry.families
         }
@@ -76,7 +65,7 @@ class _Editing:
             "$schema": DIALECT,
             "title": "tiered-store",
             "description": "A stack of stores written down.",
-            **_object(self._top(), ("version", "stores")),
+            **object_of(self._top(), ("version", "stores")),
             "$defs": dict(self._definitions()),
         }
 
@@ -88,7 +77,30 @@ class _Editing:
                 "description": "The store that is meant if none is named.",
             },
             **{section: self._named(noun) for noun, section in SECTIONS.items()},
+            "defaults": {
+                "description": "What all nodes of a type have in common.",
+                **object_of(
+                    {
+                        f"{family.noun}s": self._usual(family)
+                        for family in self._registry.families
+                    }
+                ),
+            },
+            "allow": {"$ref": "#/$defs/allow"},
         }
+
+    def _usual(self, family: Family) -> Json:
+        return object_of(
+            {
+                word: object_of(
+                    {
+                        **(self._attributes(schema) if family.noun == "store" else {}),
+                        **self._shapes.options(schema),
+                    }
+                )
+                for word, schema in self._schemas[family.noun].items()
+            }
+        )
 
     def _named(self, noun: str) -> Json:
         return {
@@ -109,6 +121,14 @@ class _Editing:
                 "pattern": r"\$\{(?:env|file):",
             },
         )
+        yield (
+            "allow",
+            {
+                "description": "Warnings that are meant: by rule, the reason.",
+                "type": "object",
+                "additionalProperties": {"type": "string", "minLength": 3},
+            },
+        )
         for word in ATTRIBUTES:
             yield f"attribute.{word}", self._attribute(word)
         for family in self._registry.families:
@@ -127,56 +147,69 @@ class _Editing:
         }
         return {
             "type": "object",
-            "required": ["type"],
+            "anyOf": [{"required": ["type"]}, {"required": ["preset"]}],
             "properties": {
                 "type": {
                     "description": f"Which {family.noun} it is.",
                     "enum": list(kinds),
                     "enumDescriptions": [described[word].summary for word in kinds],
-                }
+                },
+                "preset": {
+                    "description": "A stack that most people want, instead of a type.",
+                    "enum": list(presets()),
+                    "enumDescriptions": [each.summary for each in presets().values()],
+                },
             },
             "allOf": [
-                {
-                    "if": {
-                        "properties": {"type": {"const": word}},
-                        "required": ["type"],
-                    },
-                    "then": (
-                        self._near(word)
-                        if noun == "near"
-                        else {"$ref": f"#/$defs/{noun}.{word}"}
-                    ),
-                }
-                for word, noun in kinds.items()
+                *(_preset(preset) for preset in presets().values()),
+                *(
+                    {
+                        "if": {
+                            "properties": {"type": {"const": word}},
+                            "required": ["type"],
+                        },
+                        "then": (
+                            self._near(word)
+                            if noun == "near"
+                            else {"$ref": f"#/$defs/{noun}.{word}"}
+                        ),
+                    }
+                    for word, noun in kinds.items()
+                ),
             ],
         }
 
     def _type(self, family: Family, word: str, schema: Schema) -> Json:
         """Return what stands beside ``type: word``."""
-        properties: Json = {"type": {"const": word}, **self._options(schema)}
+        properties: Json = {
+            "type": {"const": word},
+            "allow": {"$ref": "#/$defs/allow"},
+            **self._shapes.options(schema),
+        }
         if family is self._registry.stores:
             properties = {**self._attributes(schema), **properties}
         return {
             "description": documented(schema.constructor).text,
-            **_object(properties, ("type", *_required(schema))),
+            **object_of(properties, ("type", *required_of(schema))),
         }
 
     def _near(self, word: str) -> Json:
         """Return what stands beside ``type: word`` where that store is a tier."""
         store, around = self._schemas["store"][word], self._schemas["tier"]["store"]
         child = around.child()
-        of_tier = self._options(around, without=(child,))
-        of_store = self._options(store, without=of_tier)
+        of_tier = self._shapes.options(around, without=(child,))
+        of_store = self._shapes.options(store, without=of_tier)
         properties = {
             "type": {"const": word},
+            "allow": {"$ref": "#/$defs/allow"},
             **self._attributes(store),
             **of_store,
             **of_tier,
         }
-        required = [name for name in _required(store) if name not in of_tier]
+        required = [name for name in required_of(store) if name not in of_tier]
         return {
             "description": documented(store.constructor).text,
-            **_object(properties, ("type", *required)),
+            **object_of(properties, ("type", *required)),
         }
 
     def _attributes(self, schema: Schema) -> Json:
@@ -190,132 +223,41 @@ class _Editing:
         """Return what the attribute *word* may be: a yes, its first option, or all."""
         schema = self._schemas["store"][word]
         child = schema.child()
-        options = self._options(schema, without=(child,))
+        options = self._shapes.options(schema, without=(child,))
         first = next(iter(options))
-        required = [name for name in _required(schema) if name != child]
+        required = [name for name in required_of(schema) if name != child]
         said = documented(schema.constructor)
         return {
             "description": f"{said.text}\n\nA value that stands alone is its {first}.",
             "anyOf": [
                 {"type": "boolean"},
                 options[first],
-                _object(options, required),
+                object_of(options, required),
             ],
         }
 
-    def _options(self, schema: Schema, without: Iterable[str | None] = ()) -> Json:
-        texts = documented(schema.constructor).options
-        return {
-            name: self._option(option, texts.get(name))
-            for name, option in schema.options.items()
-            if name not in set(without)
-        }
 
-    def _option(self, option: Option, text: str | None) -> Json:
-        words = option.shape.words
-        described: Json = {
-            "description": text or f"{words[:1].upper()}{words[1:]}.",
-            **self._shape(option.shape),
-        }
-        default = _default(option)
-        return described if default is None else {**described, "default": default}
-
-    def _shape(self, shape: Shape) -> Json:
-        if isinstance(shape, Leaf):
-            return _leaf(shape)
-        if isinstance(shape, Choice):
-            return {"anyOf": list(_flat(map(self._shape, self._choices(shape))))}
-        if isinstance(shape, Part):
-            noun = shape.family.noun
-            whose = "store" if noun == "tier" else noun  # no tier has a name
-            names = {"type": "string", "description": f"The name of a {whose}."}
-            return {"anyOf": [names, {"$ref": f"#/$defs/{noun}"}]}
-        if isinstance(shape, Group):
-            schema = schema_of(shape.made, self._registry)
-            return _object(self._options(schema), _required(schema))
-        if isinstance(shape, Table):
-            item = self._shape(shape.item)
-            return {"type": "object", "additionalProperties": item}
-        assert isinstance(shape, Listing)
-        return {"type": "array", "items": self._shape(shape.item)}
-
-    def _choices(self, choice: Choice) -> Iterator[Shape]:
-        stores, tiers = self._registry.stores, self._registry.tiers
-        any_tier = Part(tiers) in choice.shapes
-        for shape in choice.shapes:
-            if not (any_tier and shape == Part(stores)):  # any store may be a tier
-                yield shape
+def _preset(preset: Preset) -> Json:
+    """Return what stands beside ``preset:``; keys that are laid over it may, too."""
+    options = preset.options.items()
+    return {
+        "if": {
+            "properties": {"preset": {"const": preset.name}},
+            "required": ["preset"],
+            "not": {"required": ["type"]},
+        },
+        "then": {
+            "description": preset.summary,
+            "properties": {
+                name: {"description": option.about} for name, option in options
+            },
+            "required": [name for name, option in options if option.is_needed],
+        },
+    }
 
 
 def _family_of(noun: str) -> str:
     return "store" if noun == "near" else noun
-
-
-def _required(schema: Schema) -> list[str]:
-    return [name for name, option in schema.options.items() if option.required]
-
-
-def _object(properties: Json, required: Iterable[str]) -> Json:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(required),
-        "additionalProperties": False,
-    }
-
-
-def _flat(schemas: Iterable[Json]) -> Iterator[Json]:
-    """Yield alternatives of alternatives as alternatives, each once."""
-    seen: list[Json] = []
-    for schema in schemas:
-        for one in schema["anyOf"] if set(schema) == {"anyOf"} else (schema,):
-            if one not in seen:
-                seen.append(one)
-                yield one
-
-
-def _leaf(leaf: Leaf) -> Json:
-    """Return what a scalar may be; text from outside may stand for any."""
-    plain = _inlined(leaf.adapter.json_schema())
-    plain.pop("title", None)
-    if plain in ({"type": "string"}, {"type": "null"}):
-        return plain
-    return {"anyOf": list(_flat([plain, _REFERENCE]))}
-
-
-def _inlined(schema: Json) -> Json:
-    """Return *schema* with its own definitions in place of references to them."""
-    definitions = schema.pop("$defs", {})
-
-    def resolved(value: Any) -> Any:
-        if isinstance(value, dict):
-            name = str(value.get("$ref", "")).rpartition("/")[2]
-            if name in definitions:
-                return resolved(definitions[name])
-            return {key: resolved(entry) for key, entry in value.items()}
-        if isinstance(value, list):
-            return [resolved(entry) for entry in value]
-        return value
-
-    found: Json = resolved(schema)
-    return found
-
-
-def _default(option: Option) -> object:
-    """Return the default as a file spells it, if it can and nothing is secret."""
-    value = option.default
-    if option.required or value is None or is_dataclass(value):
-        return None
-    if isinstance(option.shape, Leaf) and option.shape.secret:
-        return None
-    if isinstance(value, tuple | list) and all(isinstance(x, str) for x in value):
-        return list(value)
-    if isinstance(value, bool | str):
-        return value
-    if isinstance(value, int | float):
-        unit = option.shape.unit if isinstance(option.shape, Leaf) else None
-        return value if unit is None or not value else spelled(value, unit)
-    return None
 
 
 def left_out(broken: Iterable[str]) -> str:

@@ -11,10 +11,12 @@ from typing import Any
 
 from tiered_store.config.builder import Builder
 from tiered_store.config.conflicts import conflicts
+from tiered_store.config.defaults import Defaults
 from tiered_store.config.document import from_plain, read
 from tiered_store.config.lint import Finding, findings
 from tiered_store.config.node import Node
 from tiered_store.config.outline import Outline
+from tiered_store.config.preset import without_presets
 from tiered_store.config.problems import Problems, unknown
 from tiered_store.config.registry import Registry
 from tiered_store.errors import ConfigError
@@ -81,13 +83,40 @@ def examine(
     if root is None:
         return problems.lines(), []
     outline = Outline(root, problems)
-    builder = Builder(outline.definitions, problems, registry)
+    builder = _builder(outline, problems, registry)
     try:
         _build_all(builder, outline, registry)
         _tell_conflicts(builder, problems)
         return problems.lines(), [] if problems else findings(builder, outline)
     finally:
         builder.close()
+
+
+def expand_presets(path: str | os.PathLike[str]) -> str:
+    """
+    Return the file at *path* with every preset put in its place, without comments.
+
+    References are left as they are; nothing from outside is in it.
+
+    Raises:
+        ConfigError: It cannot be read, or a preset in it is wrong.
+    """
+    import yaml
+
+    problems = Problems()
+    root = read(path, problems)
+    if root is not None:
+        root = without_presets(root, problems)
+    if root is None or problems:
+        raise ConfigError(problems.lines())
+    return str(yaml.safe_dump(root.plain(), sort_keys=False, allow_unicode=True))
+
+
+def _builder(outline: Outline, problems: Problems, registry: Registry) -> Builder:
+    defaults = Defaults(outline.defaults, problems, registry)
+    builder = Builder(outline.definitions, defaults, problems, registry)
+    builder.check_defaults()
+    return builder
 
 
 def _build_all(builder: Builder, outline: Outline, registry: Registry) -> None:
@@ -112,7 +141,7 @@ def _built(
         name = outline.default
     elif name not in stores and stores:
         problems.add(outline.file, "", unknown("store", name, stores))
-    builder = Builder(outline.definitions, problems, registry)
+    builder = _builder(outline, problems, registry)
     if name is None or name not in stores:
         _build_all(builder, outline, registry)  # for what else is wrong
     else:

@@ -8,15 +8,19 @@ import re
 
 from collections.abc import Mapping
 
+from tiered_store.config.allowances import WORD as ALLOW
+from tiered_store.config.allowances import Allowance, allowances, without_allowances
+from tiered_store.config.defaults import WORD as DEFAULTS
 from tiered_store.config.interpolate import interpolated
 from tiered_store.config.node import Node
+from tiered_store.config.preset import expanded
 from tiered_store.config.problems import Place, Problems, series, unknown
 
 
 VERSION = 1
 
 SECTIONS = {"store": "stores", "journal": "journals", "control": "controls"}
-_KEYS = ("version", "default", *SECTIONS.values())
+_KEYS = ("version", "default", *SECTIONS.values(), DEFAULTS, ALLOW)
 NAME = re.compile(r"\w[\w-]*")
 
 
@@ -29,6 +33,8 @@ class Outline:
         default: The name of the store that is meant if none is named, if that is
             known.
         definitions: By family and name, the nodes that define something.
+        defaults: The node of what all nodes of a type have in common, if there is one.
+        allowances: What is meant although it will hurt.
     """
 
     def __init__(self, root: Node, problems: Problems) -> None:
@@ -37,6 +43,8 @@ class Outline:
         self.definitions: Mapping[str, Mapping[str, Node]] = {
             noun: {} for noun in SECTIONS
         }
+        self.defaults: Node | None = None
+        self.allowances: list[Allowance] = []
         self._root = root
         self._problems = problems
         if self._is_ours():
@@ -67,6 +75,9 @@ class Outline:
             if key not in _KEYS:
                 message = unknown("key", key, _KEYS, listed=True)
                 self._problems.add(node.key, node.path, message)
+        if ALLOW in root.entries:
+            self.allowances += allowances(root.entries[ALLOW], "", self._problems)
+        self.defaults = root.entries.get(DEFAULTS)
         self.definitions = {
             noun: self._section(section) for noun, section in SECTIONS.items()
         }
@@ -90,7 +101,12 @@ class Outline:
             if not NAME.fullmatch(name):
                 message = "a name is made of letters, digits, '-' and '_'"
                 self._problems.add(definition.key, definition.path, message)
-        return node.entries
+        return {name: self._ready(entry) for name, entry in node.entries.items()}
+
+    def _ready(self, definition: Node) -> Node:
+        """Return *definition* without what only this level knows."""
+        node = expanded(definition, self._problems)
+        return without_allowances(node, self.allowances, self._problems)
 
     def _read_default(self, stores: Mapping[str, Node]) -> None:
         if not stores:

@@ -30,7 +30,9 @@ class S3Control(Control):
     Decisions in the object *name* of *bucket*.
 
     Args:
+        bucket: Its name.
         access_key: With *secret_key*; without them the SDK looks in its usual places.
+        secret_key: Of *access_key*.
         session_token: Of temporary credentials.
         name: Of the object.
         region: Of the bucket.
