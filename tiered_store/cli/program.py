@@ -18,6 +18,8 @@ from tiered_store.cli.demo import demo
 from tiered_store.cli.explaining import explain as explain_object
 from tiered_store.cli.failure import FAILED, INTERRUPTED, WRONG, explain
 from tiered_store.cli.objects import get, ls, put, rm, stat, url
+from tiered_store.cli.pending import forget, pending
+from tiered_store.cli.repairing import repair
 from tiered_store.cli.serving import serve
 from tiered_store.cli.status import status
 
@@ -70,9 +72,17 @@ def tiered_store(
         raise typer.Exit(WRONG)
 
 
-_OF_OBJECTS = (put, get, url, rm, ls, stat, status)
+_OF_OBJECTS = (put, get, url, rm, ls, stat)
+_OF_MIRRORS = (status, repair, pending, forget)
 _OF_REGIONS = (drain, undrain, promote, failback, isolate)
-_OTHERS = (serve, demo)
-for _command in (*configuration.COMMANDS, *_OF_OBJECTS, *_OF_REGIONS, *_OTHERS):
+_COMMANDS = (
+    *configuration.COMMANDS,
+    *_OF_OBJECTS,
+    *_OF_MIRRORS,
+    *_OF_REGIONS,
+    serve,
+    demo,
+)
+for _command in _COMMANDS:
     app.command()(_command)
 app.command("explain")(explain_object)

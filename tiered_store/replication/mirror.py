@@ -111,6 +111,10 @@ class Mirror(Store):
         """Yield what the replicas, or one of them, have missed."""
         return self._journal.pending(replica)
 
+    def missed(self, key: Key) -> Mapping[str, Row]:
+        """Return what the replicas have missed of *key*, by name."""
+        return self._journal.rows(key)
+
     def status(self) -> Status:
         """Return how much is pending, and how many objects have only one copy."""
         short = len(self.replicas) - 1

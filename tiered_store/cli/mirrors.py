@@ -1,0 +1,122 @@
+"""
+The mirrors that a command is about, and what is pending there, in words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from tiered_store.cli.failure import WRONG, CommandError
+from tiered_store.cli.options import opened
+from tiered_store.findings import when
+from tiered_store.journals.row import Row
+from tiered_store.layout import object_name
+from tiered_store.replication.mirror import Mirror
+from tiered_store.store import Store
+from tiered_store.tree import walk
+from tiered_store.units import parse_duration, parse_size
+
+
+Place = Annotated[
+    str | None,
+    typer.Argument(
+        metavar="STORE",
+        help="A store of the configuration, or a path such as images.origin; "
+        "by default every mirror of the default store.",
+    ),
+]
+Replica = Annotated[
+    str | None, typer.Option("--replica", "-r", metavar="NAME", help="Only this one.")
+]
+
+
+@contextmanager
+def mirrors(
+    config: Path, place: str | None, replica: str | None
+) -> Iterator[list[Mirror]]:
+    """
+    Open the stack at *place*, and lend the mirrors in it that have *replica*.
+
+    Raises:
+        CommandError: There are none.
+    """
+    name = None if place is None else place.partition(".")[0]
+    with opened(config, name) as root:
+        found = [one for one in _at(root, place) if isinstance(one, Mirror)]
+        where = place or str(root)
+        if not found:
+            raise CommandError(
+                f"no mirror in {where!r}; tree shows what is there", WRONG
+            )
+        if replica is not None:
+            known = sorted({name for one in found for name in one.replicas})
+            found = [one for one in found if replica in one.replicas]
+            if not found:
+                there = ", ".join(known)
+                raise CommandError(f"no replica {replica!r}; there are {there}", WRONG)
+        yield found
+
+
+def _at(root: Store, place: str | None) -> Iterator[Store]:
+    if place is None or place == str(root):
+        yield from walk(root)
+        return
+    for store in walk(root):
+        if str(store) == place and not store.transparent:
+            yield from walk(store)
+            return
+    raise CommandError(f"nothing at {place!r}; tree shows what is there", WRONG)
+
+
+def plain(store: Store, row: Row) -> dict[str, Any]:
+    """Return *row* for a program."""
+    return {
+        "store": str(store),
+        "replica": row.replica,
+        "object": object_name(row.key),
+        "verb": row.verb,
+        "bytes": row.size,
+        "since": when(row.since),
+        "attempts": row.attempts,
+        "dead": row.dead,
+        "retry_at": when(row.retry_at) if row.retry_at and not row.dead else None,
+        "last_error": row.last_error,
+    }
+
+
+RISKS: Mapping[str, str] = {
+    "put": "it is believed again: it has an old object, or says that there is none",
+    "delete": "what was deleted may still be there, and is served again",
+    "drop": "an old copy may stay there",
+    "in_doubt": "nobody looks any more which of two objects it has",
+}
+
+
+def taken(rows: Iterable[Row], *, dead: bool) -> Iterator[Row]:
+    """Yield all *rows*, or the dead letters among them."""
+    return (row for row in rows if row.dead or not dead)
+
+
+def duration(option: str, text: str) -> float:
+    """Return the seconds that *text* says, or raise :class:`CommandError`."""
+    return _positive(option, text, parse_duration)
+
+
+def size(option: str, text: str) -> float:
+    """Return the bytes that *text* says, or raise :class:`CommandError`."""
+    return _positive(option, text, parse_size)
+
+
+def _positive(option: str, text: str, parse: Any) -> float:
+    try:
+        value = float(parse(text))
+    except ValueError as error:
+        raise CommandError(f"{option}: {error}", WRONG) from None
+    if value <= 0:
+        raise CommandError(f"{option}: must be positive", WRONG)
+    return value
