@@ -206,7 +206,18 @@ def test_what_fails_stays_with_its_error(pair) -> None:
     assert row.attempts == 12
     assert "unavailable on purpose" in str(row.last_error)
     assert 0.5 <= waits[0] <= 1
-    assert 300 <= waits[-1] <= 600
+    assert 30 <= waits[-1] <= 60
+
+
+def test_what_fails_for_itself_waits_longer(pair) -> None:
+    """Ten minutes at most; no outage will pass."""
+    pair.leave_behind("us")
+    for _ in range(15):
+        pair["us"].fail("put", TooLargeError("5 GiB at most"))
+        pair.store.repair()
+
+    row = pair.journal.rows(KEY)["us"]
+    assert 300 <= row.retry_at - pair.clock.time() <= 600
 
 
 def test_what_failed_lately_is_not_due(pair) -> None:

@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from tiered_store.key import Key
     from tiered_store.policies.breaker import BreakerPolicy
     from tiered_store.policies.routing import Rule
+    from tiered_store.replication.pace import RepairPolicy
     from tiered_store.replication.placement import ReadPolicy, Reproducible
     from tiered_store.store import Store
     from tiered_store.tiers.memory import MemoryTier
@@ -123,6 +124,7 @@ __all__ = [
     "S3Control",
     "BreakerPolicy",
     "ReadPolicy",
+    "RepairPolicy",
     "Reproducible",
     "Rule",
     "Secret",
@@ -200,6 +202,7 @@ _ELSEWHERE = {
     "S3Control": "backends.s3.control",
     "BreakerPolicy": "policies.breaker",
     "ReadPolicy": "replication.placement",
+    "RepairPolicy": "replication.pace",
     "Reproducible": "replication.placement",
     "Rule": "policies.routing",
     "Secret": "units",

@@ -67,7 +67,8 @@ def _parameters(thing: object) -> list[inspect.Parameter]:
 def _value(thing: object, name: str) -> Any:
     value = getattr(thing, name, _UNKNOWN)
     if callable(value):  # one of the verbs; such an option is kept under another name
-        return getattr(thing, f"server_{name}", _UNKNOWN)
+        elsewhere = getattr(thing, f"{name}_policy", _UNKNOWN)
+        return getattr(thing, f"server_{name}", elsewhere)
     return value
 
 

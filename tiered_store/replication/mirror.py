@@ -14,6 +14,7 @@ from tiered_store.errors import UnavailableError
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.row import Row, Status
 from tiered_store.key import Key
+from tiered_store.replication.background import Background
 from tiered_store.replication.pace import Pace, RepairPolicy, Traffic
 from tiered_store.replication.placement import Placement
 from tiered_store.replication.repair import Repair, Selection
@@ -36,6 +37,25 @@ class Mirror(Store):
     _teller: Teller
     _traffic: Traffic
     _repairs: RepairPolicy
+    _background: Background | None
+
+    def repair_in_background(
+        self, policy: RepairPolicy, stop: threading.Event | None
+    ) -> None:
+        """Make one pass over what is due, as fast as *policy* says."""
+        self.repair(
+            due=True,
+            parallel=policy.parallel,
+            rate=policy.rate if stop is not None else None,
+            bandwidth=policy.bandwidth if stop is not None else None,
+            stop=stop,
+        )
+
+    def _called(self) -> None:
+        """Note that somebody waits for an answer."""
+        self._traffic.calls += 1
+        if self._background is not None and not self._background.begun:
+            self._background.begin()
 
     def repair(
         self,

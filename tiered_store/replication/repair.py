@@ -40,6 +40,7 @@ from tiered_store.workers import Workers
 
 _FIRST_BACKOFF = 1.0
 _LAST_BACKOFF = 600.0
+_LAST_BACKOFF_OF_OTHERS = 60.0  # when it is back, nobody should wait for long
 _NOT_ASKED = (CircuitOpenError, DeadlineError)  # which says nothing about the row
 
 
@@ -292,11 +293,12 @@ class Repair:
         if isinstance(error, _NOT_ASKED) or isinstance(error.__cause__, _NOT_ASKED):
             return RepairReport(down=len(rows))
         now = self._clock.time()
-        dead = 0
+        of_others, dead = _is_of_others(error), 0
+        last = _LAST_BACKOFF_OF_OTHERS if of_others else _LAST_BACKOFF
         for row in rows:
-            wait = min(_LAST_BACKOFF, _FIRST_BACKOFF * 2 ** min(row.attempts, 32))
+            wait = min(last, _FIRST_BACKOFF * 2 ** min(row.attempts, 32))
             retry_at = now + wait * random.uniform(0.5, 1.0)
-            if row.attempts + 1 >= self._attempts and not _is_of_others(error):
+            if row.attempts + 1 >= self._attempts and not of_others:
                 retry_at = NEVER
                 dead += 1
             self._journal.blame(row, str(error) or repr(error), retry_at)

@@ -50,6 +50,7 @@ from tiered_store.key import Key
 from tiered_store.lent import LentBody
 from tiered_store.policies.breaker import BreakerPolicy
 from tiered_store.policies.guard import guard
+from tiered_store.replication.background import Background
 from tiered_store.replication.conditions import conditions
 from tiered_store.replication.explaining import findings
 from tiered_store.replication.health import last_resort
@@ -101,6 +102,9 @@ class ReplicatedStore(Mirror):
             something is known to be pending for the object, and every replica is
             believed.
         breaker: When to stop asking a replica; None for never.
+        repair: How what is pending is repaired in the background, from the first call
+            on, by one process at a time of those that share the journal; None for not
+            at all.
         control: Where operators' decisions are looked up.  A drained replica is read
             last and written only if no other can be; an isolated one is not touched.
             What either misses is in the journal.
@@ -124,11 +128,12 @@ class ReplicatedStore(Mirror):
         reproducible: Reproducible | None = None,
         journal_errors: Literal["fail", "degrade"] = "fail",
         breaker: BreakerPolicy | None = BreakerPolicy(),  # noqa: B008 - frozen
+        repair: RepairPolicy | None = None,
         control: Control | None = None,
         workers: int = 32,
         clock: Clock = SYSTEM,
     ) -> None:
-        _check(workers, ack, journal)
+        _check(workers, ack, journal, repair)
         self._placement = Placement(
             replicas,
             quorum=quorum,
@@ -146,12 +151,18 @@ class ReplicatedStore(Mirror):
         self.reproducible = reproducible
         self.journal_errors = journal_errors
         self.breaker = breaker
+        self.repair_policy = repair
         self.control = control
         self.workers = workers
         self._clock = clock
         self._journal = NoJournal() if journal is None else journal
         self._workers = Workers("replicated", workers)
-        self._repairs = RepairPolicy()
+        self._repairs = RepairPolicy() if repair is None else repair
+        self._background = (
+            None
+            if repair is None or journal is None
+            else Background(self, journal, repair)
+        )
         self._traffic = Traffic()
         self._teller = Teller(self)
         self._rota = Rota(self._placement.order, control, self)
@@ -211,7 +222,7 @@ class ReplicatedStore(Mirror):
         reproducible: bool = False,
         size: int = 0,
     ) -> None:
-        self._traffic.calls += 1
+        self._called()
         asked = in_service(self.replicas, self._rota.now())
         calls = {
             name: functools.partial(change, asked[name], intent)
@@ -243,7 +254,7 @@ class ReplicatedStore(Mirror):
     # -- reading -------------------------------------------------------------
 
     def _get(self, key: Key) -> Body:
-        self._traffic.calls += 1
+        self._called()
         return self._reader.first("get", key, lambda replica: replica.get(key))
 
     def _stat(self, key: Key) -> Stat:
@@ -270,6 +281,8 @@ class ReplicatedStore(Mirror):
 
     def _close(self) -> None:
         self._rota.close()
+        if self._background is not None:
+            self._background.close(lifecycle.EXIT_SECONDS)
         left = self._writer.stragglers.drain(lifecycle.EXIT_SECONDS)
         if left is not None:
             _log.error("closing %s with work left: %s", self, left)
@@ -278,7 +291,10 @@ class ReplicatedStore(Mirror):
 
 
 def _check(
-    workers: int, ack: Literal["all", "quorum"], journal: Journal | None
+    workers: int,
+    ack: Literal["all", "quorum"],
+    journal: Journal | None,
+    repair: RepairPolicy | None,
 ) -> None:
     problems = []
     if workers < 0:
@@ -290,6 +306,8 @@ def _check(
             "ack: quorum needs a journal; without one nobody would know what was "
             "under way when a process ended"
         )
+    if repair is not None and journal is None:
+        problems.append("repair: needs a journal, which says what is to be repaired")
     if problems:
         raise ConfigError(problems)
 
