@@ -195,6 +195,22 @@ class ControlChanged(Event):
     error: StoreError | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedBack(Event):
+    """
+    The store *name* went away, or is on its way back.
+
+    Attributes:
+        stage: ``away``; ``returning``: it is brought up to date and waited for;
+            ``fading``: it gets a growing share of the traffic; ``active``: all of it;
+            ``held``: it is well, and a person must say so.
+    """
+
+    name: str
+    stage: Literal["active", "away", "held", "returning", "fading"]
+    reason: str
+
+
 ShadowOutcome = Literal[
     "copied", "deleted", "same", "different", "missing", "surplus", "failed", "dropped"
 ]

@@ -11,6 +11,7 @@ from typing import Any
 
 from tiered_store.config.builder import Builder
 from tiered_store.config.node import Node
+from tiered_store.journals.journal import Journal
 from tiered_store.store import Store, kind_of
 from tiered_store.tree import walk
 
@@ -40,9 +41,10 @@ def _shared_journals(builder: Builder) -> Iterator[tuple[Node, str]]:
     owners: dict[Hashable, Node] = {}
     for store, node in builder.stores():
         journal = getattr(store, "journal", None)
-        if journal is None or not (hasattr(store, "replicas") or _is_cache(store)):
+        if not isinstance(journal, Journal):
             continue
-        owner = owners.setdefault(journal.place or id(journal), node)
+        place = id(journal) if journal.place is None else journal.place
+        owner = owners.setdefault(place, node)
         if owner is not node:
             yield node, f"its journal is that of {owner.path} already; give it its own"
 

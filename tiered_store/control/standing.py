@@ -35,6 +35,7 @@ class Standing:
         spare: What is drained: it takes writes only if nobody else can.
         withheld: By name, why the others are not touched at all.
         decisions: What holds for any of them.
+        returned: By name, the revision at which traffic was last sent back there.
     """
 
     read: Sequence[str]
@@ -42,6 +43,7 @@ class Standing:
     spare: Sequence[str] = ()
     withheld: Mapping[str, Decision] = field(default_factory=dict)
     decisions: Mapping[str, Decision] = field(default_factory=dict)
+    returned: Mapping[str, int] = field(default_factory=dict)
 
     def refusal(self, name: str) -> WithheldError:
         """Return the error of a call to *name* that was not made."""
@@ -70,6 +72,7 @@ def standing(names: Sequence[str], decisions: Decisions) -> Standing:
         spare=spare,
         withheld={name: held[name] for name in having("isolate")},
         decisions=held,
+        returned=decisions.returned,
     )
 
 

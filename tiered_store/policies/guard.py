@@ -108,10 +108,10 @@ def trickle() -> Iterator[None]:
         _trickling.reset(token)
 
 
-def guard(child: Store, policy: BreakerPolicy | None) -> Store:
+def guard(child: Store, policy: BreakerPolicy | None, clock: Clock = SYSTEM) -> Store:
     """Return *child* behind a breaker that takes its path, or as it is without one."""
     if policy is None:
         return child
-    guarded = Guard(child, policy)
+    guarded = Guard(child, policy, clock=clock)
     guarded.transparent = True
     return guarded

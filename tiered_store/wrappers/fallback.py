@@ -1,5 +1,5 @@
 """
-Read from the next store when one cannot answer.
+Read from the next store when one cannot answer, and write there too.
 
 .. code-block:: yaml
 
@@ -8,6 +8,19 @@ Read from the next store when one cannot answer.
      us: {type: memory}
      local: {type: memory}
 
+With ``write: failover`` a put goes to the next store as well, and what the others
+missed is journalled until they have it.
+
+.. code-block:: yaml
+
+   type: fallback
+   stores:
+     us: {type: memory}
+     eu: {type: memory}
+   write: failover
+   journal: {type: memory}                 # for tests; sqlite or redis where it matters
+   failback: auto                          # or manual: a person says when
+
 It keeps no copies: its stores are kept alike by somebody else (a bucket's own
 replication), or differ on purpose (the old store of a migration, a last resort).
 Where the copies are yours to keep, use ``replicated``, which fails over as well.
@@ -15,104 +28,257 @@ Where the copies are yours to keep, use ``replicated``, which fails over as well
 
 from __future__ import annotations
 
+import functools
+
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Literal, TypeVar
 
-from tiered_store import deadlines
+from tiered_store import lifecycle
 from tiered_store.body import Body, Stat
-from tiered_store.combine import Answers
+from tiered_store.clock import SYSTEM, Clock
 from tiered_store.condition import Condition
-from tiered_store.control.conditions import conditions
+from tiered_store.control.conditions import conditions as decided
 from tiered_store.control.control import Control
-from tiered_store.control.standing import Rota
-from tiered_store.errors import (
-    ConfigError,
-    NotFoundError,
-    PartialWriteError,
-    StoreError,
-    UnsupportedError,
-)
-from tiered_store.events import FellBack, Verb
+from tiered_store.errors import ConfigError, PartialWriteError, StoreError
+from tiered_store.events import Verb
+from tiered_store.findings import Finding
 from tiered_store.foreign import as_store
+from tiered_store.journals.journal import Journal
+from tiered_store.journals.none import NoJournal
+from tiered_store.journals.row import Intent
 from tiered_store.key import Key
-from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
-from tiered_store.policies.guard import Guard, guard, trickle
+from tiered_store.policies.breaker import BreakerPolicy
+from tiered_store.policies.failback import FailbackPolicy
+from tiered_store.policies.guard import guard
+from tiered_store.replication.background import Background
+from tiered_store.replication.catching_up import CatchUp
+from tiered_store.replication.conditions import conditions
+from tiered_store.replication.explaining import findings
+from tiered_store.replication.failover import FailoverWriter
+from tiered_store.replication.health import last_resort
+from tiered_store.replication.mirror import Mirror
+from tiered_store.replication.order import Order
+from tiered_store.replication.pace import RepairPolicy, Traffic
+from tiered_store.replication.service import askable, in_service, reachable
+from tiered_store.replication.succession import Succession
+from tiered_store.replication.telling import Teller
+from tiered_store.replication.writing import changed_nothing
 from tiered_store.store import Store, union
+from tiered_store.units import Duration
+from tiered_store.workers import Workers
 
 
 Result = TypeVar("Result")
 
 
-class FallbackStore(Store):
+class FallbackStore(Mirror):
     """
     The first of *stores* that can answer, a breaker around each.
 
     Reads go on to the next store on an outage or a refusal.  "Absent" is the answer
-    only if every store that was asked says so.  Puts go to the first store; deletes
-    to every store that can delete, the last one first, so that one which fails half
-    way leaves the object where it was.  While every breaker is open, one call at a
-    time still goes through.
+    only if the first store says so, or every one that was asked.  While every breaker
+    is open, one call at a time still goes through.
+
+    With ``write: primary`` puts go to the first store; deletes to every store that can
+    delete, the last one first, so that one which fails half way leaves the object where
+    it was.
+
+    With ``write: failover`` a put goes to the next store when the first cannot take it.
+    For that object the stores are then a mirror: those that missed it are in the
+    journal, are not read, and are given it by a repair, which begins by itself when the
+    first store is back.  Deletes go to all stores, and are remembered for those that
+    cannot be reached.  All that holds for the processes that share the journal.
+
+    A store that was away is used again in steps, see
+    :class:`~tiered_store.policies.failback.FailbackPolicy`; while it is not trusted
+    with all reads, it is not with writes.
 
     Args:
         stores: By name, in order of preference; the first is the primary.
+        write: Where puts go when the primary cannot take them.
         read_on: What makes a read go on to the next store: ``unavailable``, and for a
             migration's old store also ``not_found``.
         breaker: When to stop asking a store; None for never.
         control: Where operators' decisions are looked up.  A drained store is asked
             last, a promoted one first, an isolated one not at all.
+        journal: Remembers what each store missed; needed by ``write: failover``.
+        journal_errors: What happens when the journal cannot be used.  ``fail``: nothing
+            is read or written.  ``degrade``: every store is believed, and puts go to
+            the primary or nowhere.
+        failback: Whether a store that was away is used again without a person.
+        repair: How what is pending is repaired in the background; None for only when a
+            store has returned.
+        hold_down: Seconds that it must have been well before, doubled each time.
+        fade_in: Seconds in which its share of the traffic grows.
+        workers: Threads for deletes and repairs.
+
+    Raises:
+        ConfigError: No stores; or ``write: failover`` without a journal, or with a
+            single store that can be written.
     """
 
     def __init__(
         self,
         stores: Mapping[str, Store],
         *,
+        write: Literal["primary", "failover"] = "primary",
         read_on: Sequence[Literal["unavailable", "not_found"]] = ("unavailable",),
         breaker: BreakerPolicy | None = BreakerPolicy(),  # noqa: B008 - frozen
         control: Control | None = None,
+        journal: Journal | None = None,
+        journal_errors: Literal["fail", "degrade"] = "fail",
+        repair: RepairPolicy | None = None,
+        failback: Literal["auto", "manual"] = "auto",
+        hold_down: Duration = 30.0,
+        fade_in: Duration = 60.0,
+        workers: int = 16,
+        clock: Clock = SYSTEM,
     ) -> None:
-        if not stores:
-            raise ConfigError("stores: needs at least one")
+        given = {name: as_store(store) for name, store in stores.items()}
+        if problems := list(_problems(given, write, journal, repair)):
+            raise ConfigError(problems)
         self.stores = {
-            name: guard(as_store(store), breaker) for name, store in stores.items()
+            name: guard(store, breaker, clock) for name, store in given.items()
         }
+        self.write = write
         self.read_on = tuple(read_on)
         self.breaker = breaker
         self.control = control
-        self._rota = Rota(tuple(self.stores), control, self)
+        self.journal = journal
+        self.journal_errors = journal_errors
+        self.repair_policy = repair
+        self.failback = failback
+        self.hold_down = hold_down
+        self.fade_in = fade_in
+        self.workers = workers
+        self._clock = clock
+        self._home = next(iter(self.stores))
+        self._journal = NoJournal() if journal is None else journal
+        self._workers = Workers("fallback", workers)
+        self._teller = Teller(self)
+        self._order = Order(
+            self,
+            self.stores,
+            control,
+            FailbackPolicy(
+                automatic=failback == "auto", hold_down=hold_down, fade_in=fade_in
+            ),
+            None if journal is None else self._catch_up,
+            clock,
+        )
+        self._rota = self._order.rota
+        self.replicas = self._able("put")
+        self._succession = Succession(
+            self.stores,
+            self.replicas,
+            self._journal,
+            thorough="not_found" in self.read_on,
+            lenient=journal_errors == "degrade",
+            told=self._teller.fell_back,
+        )
+        self._repairs = RepairPolicy() if repair is None else repair
+        self._background = (
+            None
+            if repair is None or journal is None
+            else Background(self, journal, repair)
+        )
+        self._traffic = Traffic()
+        self._writer = FailoverWriter(
+            self._journal,
+            self._workers,
+            degrade=journal_errors == "degrade",
+            missed=self._teller.missed,
+        )
 
     def children(self) -> Mapping[str, Store]:
         return self.stores
 
     def capabilities(self) -> frozenset[Verb]:
-        """What any of its stores can do, puts only as the primary can."""
+        """What any of its stores can do, puts only as those that take them can."""
         able = union(iter(self.stores.values()))
-        primary = next(iter(self.stores.values()))
-        return able - ({"put"} - primary.capabilities())
+        if self.write == "failover":
+            return able
+        return able - ({"put"} - self.stores[self._home].capabilities())
 
-    def conditions(self) -> Iterator[Condition]:
-        return conditions(str(self), tuple(self.stores), self.control)
-
-    def _close(self) -> None:
-        self._rota.close()
+    # -- writing -------------------------------------------------------------
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
-        primary = self._primary()
-        try:
-            primary.put(key, body, reproducible)
-        except CircuitOpenError:
-            with trickle():
-                primary.put(key, body, reproducible)
-
-    def _primary(self) -> Store:
-        """Return whom a put goes to: the first, but for what operators decided."""
-        standing = self._rota.now()
+        self._called()
+        if self.write == "failover":
+            self._put_somewhere(key, body, reproducible)
+            return
+        standing = self._order.standing()
         for name in (*standing.write, *standing.spare):
-            return self.stores[name]
+            with last_resort([self.stores[name]], "write"):
+                self.stores[name].put(key, body, reproducible)
+            self._order.remember(key, name)
+            return
         raise standing.refusal(next(iter(standing.withheld)))
 
+    def _put_somewhere(self, key: Key, body: Body, reproducible: bool) -> None:
+        asked = in_service(self.replicas, self._order.standing())
+        calls = {
+            name: functools.partial(asked[name].put, key, body, reproducible)
+            for name in self._order.of_writes(asked)
+        }
+        with last_resort(askable(asked), "write"):
+            missed = self._writer.put(
+                key,
+                calls,
+                self._home,
+                everybody=self.replicas,
+                reproducible=reproducible,
+                size=body.size,
+                told=functools.partial(self._teller.fell_back, "put", key),
+            )
+        self._teller.diverged(key, missed)
+
+    def _delete(self, key: Key) -> None:
+        self._called()
+        if self.write == "primary":
+            self._delete_everywhere(key)
+            return
+        asked = in_service(self._able("delete"), self._order.standing())
+        calls = {
+            name: functools.partial(store.delete, key) for name, store in asked.items()
+        }
+        intents: dict[str, Intent] = dict.fromkeys(calls, "delete")
+        with last_resort(askable(asked), "write"):
+            outcomes, all_must = self._writer.write(key, intents, calls)
+        errors: dict[str, StoreError | None] = {}
+        for name, outcome in outcomes.items():
+            if outcome is not None and not isinstance(outcome, StoreError):
+                raise outcome  # a bug, or an interruption: not ours to judge
+            errors[name] = outcome
+        if not all_must and not changed_nothing(outcomes):
+            self._teller.diverged(key, errors)
+        failed = [error for error in errors.values() if error is not None]
+        if failed and (all_must or len(failed) == len(errors)):
+            raise failed[0] if len(errors) == 1 else _not_deleted(errors)
+
+    def _delete_everywhere(self, key: Key) -> None:
+        """Delete from one after the other, and stop where that fails."""
+        outcomes: dict[str, StoreError | None] = {}
+        standing = self._order.standing()
+        for name in standing.withheld:  # where it would stay, and come back
+            raise standing.refusal(name)
+        for name in reversed(self._able("delete")):
+            try:
+                self.stores[name].delete(key)
+            except StoreError as error:
+                outcomes[name] = error
+                break
+            outcomes[name] = None
+        failed = [error for error in outcomes.values() if error is not None]
+        if failed:
+            raise failed[0] if len(outcomes) == 1 else _not_deleted(outcomes)
+
+    # -- reading -------------------------------------------------------------
+
     def _get(self, key: Key) -> Body:
-        body, certain = self._first("get", key, lambda store: store.get(key))
-        body.provisional = body.provisional or not certain
+        self._called()
+        body, final = self._first("get", key, lambda store: store.get(key))
+        body.provisional = body.provisional or not final
         return body
 
     def _stat(self, key: Key) -> Stat:
@@ -121,105 +287,84 @@ class FallbackStore(Store):
     def _first(
         self, verb: Verb, key: Key, ask: Callable[[Store], Result]
     ) -> tuple[Result, bool]:
-        """Return the first hit, and whether every store before it knew of none."""
-        answers = Answers()
-        found = self._ask_all(verb, key, ask, answers)
-        if not found and _nobody_was_asked(answers):
-            with trickle():
-                found = self._ask_all(verb, key, ask, answers)
-        if not found:
-            raise answers.conclusion()
-        errors = answers.errors.values()
-        return found[0], all(isinstance(error, NotFoundError) for error in errors)
-
-    def _ask_all(
-        self, verb: Verb, key: Key, ask: Callable[[Store], Result], answers: Answers
-    ) -> list[Result]:
-        """Return the first hit, or nothing with everybody's *answers* noted."""
-        standing = self._rota.now()
-        first = next(iter(self.stores))
-        left = len(standing.read)
-        for name in standing.read:
-            store = self.stores[name]
-            try:
-                with deadlines.share(left):
-                    return [ask(store)]
-            except NotFoundError as error:
-                answers.add(name, error)
-                alone = len(answers.errors) == 1 and name == first
-                if alone and "not_found" not in self.read_on:
-                    return []  # it is up and it knows; after a failure, others might
-            except StoreError as error:
-                answers.add(name, error)
-                if self.listeners:
-                    event = FellBack(
-                        store=str(self), verb=verb, key=key, failed=name, error=error
-                    )
-                    self.emit(event)
-            left -= 1
-        return []
+        preferred = self._order.standing().read
+        order = self._order.of_reads(key)
+        return self._succession.first(verb, key, ask, order, preferred)
 
     def _url(self, key: Key) -> str:
-        standing = self._rota.now()
-        stores = [self.stores[name] for name in standing.read]
-        able = [store for store in stores if "url" in store.capabilities()]
-        if not able:
-            raise UnsupportedError("none of its stores has URLs")
-        return next((store for store in able if _is_well(store)), able[0]).url(key)
-
-    def _delete(self, key: Key) -> None:
-        outcomes: dict[str, StoreError | None] = {}
-        standing = self._rota.now()
-        for name in standing.withheld:  # where it would stay, and come back
-            raise standing.refusal(name)
-        for name, store in reversed(self.stores.items()):
-            if "delete" not in store.capabilities():
-                continue
-            try:
-                store.delete(key)
-            except StoreError as error:
-                outcomes[name] = error
-                break
-            outcomes[name] = None
-        failed = [error for error in outcomes.values() if error is not None]
-        if failed and len(outcomes) == 1:
-            raise failed[0]
-        if failed:
-            raise PartialWriteError("not deleted everywhere", outcomes)
+        return self._succession.url(key, self._order.of_reads(key))
 
     def _keys(self, prefix: str) -> Iterator[Key]:
-        if "not_found" not in self.read_on:
-            yield from self._first_keys(prefix)
-            return
-        seen: set[Key] = set()
-        for name in self._rota.now().read:
-            for key in self.stores[name].keys(prefix):
-                if key not in seen:
-                    seen.add(key)
-                    yield key
+        order = self._order.of_reads()
+        if "not_found" in self.read_on:
+            return self._succession.all_keys(prefix, order)
+        return self._succession.keys(prefix, order)
 
-    def _first_keys(self, prefix: str) -> Iterator[Key]:
-        """Yield what the first store that is up lists; half a list is an error."""
-        answers = Answers()
-        for name in self._rota.now().read:
-            begun = False
-            try:
-                for key in self.stores[name].keys(prefix):
-                    begun = True
-                    yield key
-            except StoreError as error:
-                if begun:
-                    raise
-                answers.add(name, error)
-            else:
-                return
-        raise answers.conclusion()
+    # -- coming back ---------------------------------------------------------
+
+    def fail_back(self, name: str | None = None) -> None:
+        """
+        Use *name*, by default every store, again as soon as it is well.
+
+        For a person: it ends waiting for one, and the time that is waited for in any
+        case.  A store that missed something is brought up to date before, as ever.
+
+        Raises:
+            ValueError: There is no such store.
+        """
+        if name is not None and name not in self.stores:
+            known = ", ".join(self.stores)
+            raise ValueError(f"no store {name!r}; there are {known}")
+        self._order.fail_back(name)
+
+    def findings(self, key: Key) -> Iterator[Finding]:
+        return findings(str(self), self.stores, self._journal.rows(key))
+
+    def conditions(self) -> Iterator[Condition]:
+        if self.journal is not None:
+            now = self._clock.time()
+            yield from conditions(str(self), self.replicas, self._journal, now)
+        yield from decided(str(self), tuple(self.stores), self.control)
+        yield from self._order.conditions()
+
+    def _catch_up(self, name: str) -> Callable[[], bool]:
+        return CatchUp(functools.partial(self.repair, name), self._workers).begin
+
+    def _ordered(self) -> Mapping[str, Store]:
+        touched = reachable(self.stores, self._rota.now())
+        return {name: touched[name] for name in self.replicas}
+
+    def _able(self, verb: Verb) -> dict[str, Store]:
+        return {
+            name: store
+            for name, store in self.stores.items()
+            if verb in store.capabilities()
+        }
+
+    def _close(self) -> None:
+        self._order.close()
+        if self._background is not None:
+            self._background.close(lifecycle.EXIT_SECONDS)
+        self._workers.close()
+        self._journal.close()
 
 
-def _nobody_was_asked(answers: Answers) -> bool:
-    errors = answers.errors.values()
-    return bool(errors) and all(isinstance(error, CircuitOpenError) for error in errors)
+def _problems(
+    stores: Mapping[str, Store],
+    write: str,
+    journal: Journal | None,
+    repair: RepairPolicy | None,
+) -> Iterator[str]:
+    if not stores:
+        yield "stores: needs at least one"
+    if write == "failover" and journal is None:
+        yield (
+            "write: failover needs a journal, or nobody would know what the primary "
+            "missed"
+        )
+    if repair is not None and journal is None:
+        yield "repair: needs a journal, which says what is to be repaired"
 
 
-def _is_well(store: Store) -> bool:
-    return not isinstance(store, Guard) or store.reading.state == "closed"
+def _not_deleted(outcomes: Mapping[str, StoreError | None]) -> StoreError:
+    return PartialWriteError("not deleted everywhere", outcomes)

@@ -1,0 +1,58 @@
+"""
+Bring one store up to date, behind the backs of those who ask whether it is.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+
+from collections.abc import Callable
+
+from tiered_store import lifecycle
+from tiered_store.errors import StoreError
+from tiered_store.replication.report import RepairReport
+from tiered_store.workers import Workers
+
+
+class CatchUp:
+    """
+    One pass of *repair* at a time.
+
+    What is written while it goes on it need not see: whoever has a row is not read.
+    """
+
+    def __init__(self, repair: Callable[[], RepairReport], workers: Workers) -> None:
+        self._repair = repair
+        self._workers = workers
+        self.after_fork()
+        lifecycle.survive_fork(self)
+
+    def after_fork(self) -> None:
+        """Forget the parent's pass."""
+        self._lock = threading.Lock()
+        self._busy = False
+        self._done = False
+
+    def begin(self) -> bool:
+        """Say whether a pass has come through since the last yes; begin one if not."""
+        with self._lock:
+            if self._done:
+                self._done = False
+                return True
+            if self._busy:
+                return False
+            self._busy = True
+        # without the deadline of whoever happens to ask
+        if not contextvars.Context().run(self._workers.offer, self._run):
+            self._busy = False
+        return False
+
+    def _run(self) -> None:
+        try:
+            report = self._repair()
+            self._done = not (report.failed or report.down)
+        except StoreError:
+            pass  # the journal cannot be used; the next pass may find it
+        finally:
+            self._busy = False

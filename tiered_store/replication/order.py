@@ -1,0 +1,146 @@
+"""
+Who of several stores is asked first: what operators decided, and who has just returned.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+
+from tiered_store.clock import Clock
+from tiered_store.condition import Condition
+from tiered_store.control.control import Control
+from tiered_store.control.standing import Rota, Standing
+from tiered_store.events import FailedBack
+from tiered_store.key import Key
+from tiered_store.policies.failback import FailbackPolicy, Recovery, Stage
+from tiered_store.policies.guard import Guard
+from tiered_store.store import Store
+
+
+_REMEMBERED = 10_000  # keys
+
+
+class Order:
+    """
+    The order of *stores*, anew for each call and without I/O.
+
+    Args:
+        owner: Whose listeners hear of it.
+        catch_up: Makes, for a name, what begins to bring that store up to date; None
+            if none ever misses anything.
+    """
+
+    def __init__(
+        self,
+        owner: Store,
+        stores: Mapping[str, Store],
+        control: Control | None,
+        policy: FailbackPolicy,
+        catch_up: Callable[[str], Callable[[], bool]] | None,
+        clock: Clock,
+    ) -> None:
+        self.rota = Rota(tuple(stores), control, owner)
+        self._owner = owner
+        self._stores = stores
+        self._returned: Mapping[str, int] | None = None
+        self._given: OrderedDict[Key, str] = OrderedDict()
+        self._recoveries = {
+            name: Recovery(
+                policy,
+                store.reading,
+                _nothing_missed if catch_up is None else catch_up(name),
+                functools.partial(self._tell, name),
+                clock,
+            )
+            for name, store in stores.items()
+            if isinstance(store, Guard)
+        }
+
+    def standing(self) -> Standing:
+        """Return what operators decided, once what they sent back is on its way."""
+        standing = self.rota.now()
+        known, self._returned = self._returned, standing.returned
+        if known is not None and known is not standing.returned:
+            for name, revision in standing.returned.items():
+                if name in self._stores and revision > known.get(name, 0):
+                    self.fail_back(name)
+        return standing
+
+    def of_reads(self, key: Key | None = None) -> list[str]:
+        """Return who may be read, those first that are relied on."""
+        standing = self.standing()
+        given = None if key is None else self._given.get(key)
+
+        def rank(name: str) -> tuple[bool, bool, bool]:
+            return name != given, name in standing.spare, not self._takes(name)
+
+        return sorted(standing.read, key=rank)
+
+    def of_writes(self, asked: Mapping[str, Store]) -> list[str]:
+        """
+        Return who of *asked* may take puts, those first that get all reads.
+
+        While somebody may be read who need not have it, the journal must know.
+        """
+        standing = self.standing()
+
+        def rank(name: str) -> tuple[bool, bool]:
+            return name in standing.spare, not self._is_relied_on(name)
+
+        return sorted((name for name in standing.read if name in asked), key=rank)
+
+    def remember(self, key: Key, name: str) -> None:
+        """
+        Read *key* from *name* first, which was given it and nobody else.
+
+        That is remembered for some keys, while another store would be read.
+        """
+        if self._is_relied_on(name) and not self._given:
+            return
+        self._given[key] = name
+        self._given.move_to_end(key)
+        if len(self._given) > _REMEMBERED:
+            self._given.popitem(last=False)
+
+    def fail_back(self, name: str | None = None) -> None:
+        """Use *name*, or every store, again as soon as it is well."""
+        for known, recovery in self._recoveries.items():
+            if name in (None, known):
+                recovery.fail_back()
+
+    def conditions(self) -> Iterator[Condition]:
+        """Yield who is away, or not yet what it was."""
+        for name, recovery in self._recoveries.items():
+            if recovery.stage != "active":
+                yield Condition(
+                    section="failback",
+                    place=str(self._stores[name]),
+                    state="attention",
+                    facts={"stage": recovery.stage, "reason": recovery.reason},
+                )
+
+    def close(self) -> None:
+        """Follow no more decisions."""
+        self.rota.close()
+
+    def _takes(self, name: str) -> bool:
+        recovery = self._recoveries.get(name)
+        return recovery is None or recovery.takes()
+
+    def _is_relied_on(self, name: str) -> bool:
+        recovery = self._recoveries.get(name)
+        return recovery is None or recovery.is_over
+
+    def _tell(self, name: str, stage: Stage, reason: str) -> None:
+        owner = self._owner
+        if owner.listeners:
+            owner.emit(
+                FailedBack(store=str(owner), name=name, stage=stage, reason=reason)
+            )
+
+
+def _nothing_missed() -> bool:
+    return True

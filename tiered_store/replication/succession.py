@@ -1,0 +1,209 @@
+"""
+Read from the first of several stores that is up and knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
+
+from tiered_store import deadlines
+from tiered_store.combine import Answers
+from tiered_store.errors import (
+    NotFoundError,
+    StoreError,
+    UnavailableError,
+    UnsupportedError,
+)
+from tiered_store.events import Verb
+from tiered_store.journals.journal import Journal
+from tiered_store.journals.row import Row, is_gone
+from tiered_store.key import Key
+from tiered_store.replication.health import is_ill, last_resort
+from tiered_store.store import Store
+
+
+Result = TypeVar("Result")
+Told = Callable[[Verb, Key, str, StoreError], None]
+
+
+class Succession:
+    """
+    Answers of *stores*, the first of which is right about what there is.
+
+    Args:
+        writable: Those that are given what is put in an outage; of the others nobody
+            knows what they have while any of these is behind.
+        thorough: That the first has no object is not the last word.
+        lenient: Believe every store while the journal cannot be used.
+        told: Called when a store could not answer and the next is asked.
+    """
+
+    def __init__(
+        self,
+        stores: Mapping[str, Store],
+        writable: Iterable[str],
+        journal: Journal,
+        *,
+        thorough: bool,
+        lenient: bool,
+        told: Told,
+    ) -> None:
+        self._stores = stores
+        self._home = next(iter(stores))
+        self._writable = frozenset(writable)
+        self._journal = journal
+        self._thorough = thorough
+        self._lenient = lenient
+        self._told = told
+
+    def first(
+        self,
+        verb: Verb,
+        key: Key,
+        ask: Callable[[Store], Result],
+        order: Sequence[str],
+        preferred: Sequence[str],
+    ) -> tuple[Result, bool]:
+        """
+        Return the first hit, and whether it is the last word.
+
+        Args:
+            order: Who is asked, in turn.
+            preferred: The same in the order in which they know best.
+
+        Raises:
+            NotFoundError: That is known, from the first store or from all in *order*.
+            StoreError: Somebody could not answer, or there was nobody to ask.
+        """
+        rows = self._rows(key)
+        if rows and is_gone(rows):
+            raise NotFoundError("it was deleted")
+        names = self._believed(rows, order)
+        answers = Answers()
+        with last_resort((self._stores[name] for name in names), "read"):
+            found = self._ask(verb, key, ask, names, answers, next(iter(preferred), ""))
+        if not found:
+            raise answers.conclusion("every store that could be asked is behind")
+        (answer,) = found
+        doubtful = any(row.verb == "in_doubt" for row in rows.values())
+        return answer, not doubtful and self._is_final(rows, answers, names, preferred)
+
+    def url(self, key: Key, order: Sequence[str]) -> str:
+        """
+        Return a URL from a store that is up and not behind, by what is known at once.
+
+        A journal that is reached over a network is not asked.
+
+        Raises:
+            UnavailableError: Every store that has URLs is behind for it.
+            UnsupportedError: None has.
+        """
+        rows = self._rows(key) if self._journal.local else {}
+        able = [name for name in order if "url" in self._stores[name].capabilities()]
+        if not able:
+            raise UnsupportedError("none of its stores has URLs")
+        believed = able if is_gone(rows) else self._believed(rows, able)
+        if not believed:
+            raise UnavailableError("every store that has URLs is behind for it")
+        # the sort is stable: among those that are well the order decides
+        return self._stores[min(believed, key=self._is_ill)].url(key)
+
+    def keys(self, prefix: str, order: Sequence[str]) -> Iterator[Key]:
+        """Yield what the first store that is up lists; half a list is an error."""
+        answers = Answers()
+        for name in order:
+            begun = False
+            try:
+                for key in self._stores[name].keys(prefix):
+                    row = self._rows(key).get(name)
+                    if row is None or not row.behind:
+                        begun = True
+                        yield key
+            except StoreError as error:
+                if begun:
+                    raise
+                answers.add(name, error)
+            else:
+                yield from self._missed(name, prefix)
+                return
+        raise answers.conclusion()
+
+    def all_keys(self, prefix: str, order: Sequence[str]) -> Iterator[Key]:
+        """Yield what any store lists; every one must."""
+        seen: set[Key] = set()
+        for name in order:
+            for key in self._stores[name].keys(prefix):
+                row = self._rows(key).get(name)
+                if (row is None or not row.behind) and key not in seen:
+                    seen.add(key)
+                    yield key
+
+    def _missed(self, name: str, prefix: str) -> Iterator[Key]:
+        """Yield what *name* lacks and another store has."""
+        for row in self._journal.pending(name):
+            lacks = "put" in (row.verb, row.prior)
+            if lacks and row.key.object_type.startswith(prefix):
+                yield row.key
+
+    def _ask(
+        self,
+        verb: Verb,
+        key: Key,
+        ask: Callable[[Store], Result],
+        names: Sequence[str],
+        answers: Answers,
+        best: str,
+    ) -> list[Result]:
+        """Return the first hit, or nothing with everybody's *answers* noted."""
+        for number, name in enumerate(names):
+            try:
+                with deadlines.share(len(names) - number):
+                    return [ask(self._stores[name])]
+            except NotFoundError as error:
+                if name == best == self._home and not self._thorough:
+                    raise  # it is up and not behind, so it knows
+                answers.add(name, error)
+            except StoreError as error:
+                answers.add(name, error)
+                self._told(verb, key, name, error)
+        return []
+
+    def _is_final(
+        self,
+        rows: Mapping[str, Row],
+        answers: Answers,
+        names: Sequence[str],
+        preferred: Sequence[str],
+    ) -> bool:
+        """Tell whether nobody preferred to the one that had it may know better."""
+        had = names[len(answers.errors)]
+        before = preferred[: preferred.index(had)]
+        return all(
+            isinstance(answers.errors.get(name), NotFoundError)
+            or (name in rows and rows[name].behind)
+            for name in before
+        )
+
+    def _rows(self, key: Key) -> Mapping[str, Row]:
+        """Return what is pending for *key* on the stores there are."""
+        try:
+            rows = self._journal.rows(key)
+        except StoreError:
+            if not self._lenient:
+                raise
+            return {}
+        return {name: rows[name] for name in rows if name in self._stores}
+
+    def _believed(self, rows: Mapping[str, Row], order: Sequence[str]) -> list[str]:
+        """Return those of *order* that are not behind, as far as anybody knows."""
+        if not any(row.behind for row in rows.values()):
+            return list(order)
+        return [
+            name
+            for name in order
+            if name in self._writable and not (name in rows and rows[name].behind)
+        ]
+
+    def _is_ill(self, name: str) -> bool:
+        return is_ill(self._stores[name])
