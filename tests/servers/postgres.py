@@ -61,13 +61,11 @@ class PostgresServer:
 
     def freeze(self) -> None:
         """Stop it and what serves its connections: they stay, nothing answers."""
-        for process in self._processes():
-            os.kill(process, signal.SIGSTOP)
+        self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         """Let all of it go on."""
-        for process in self._processes():
-            os.kill(process, signal.SIGCONT)
+        self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """End it and what serves its connections at once."""
@@ -84,6 +82,11 @@ class PostgresServer:
     def start(self) -> None:
         """Start it again, with what it had."""
         self.process.start()
+
+    def _signal(self, number: signal.Signals) -> None:
+        for process in self._processes():
+            with contextlib.suppress(ProcessLookupError):  # a connection ends any time
+                os.kill(process, number)
 
     def _processes(self) -> list[int]:
         """Return the server first: it starts the others."""
