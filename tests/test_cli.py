@@ -456,14 +456,17 @@ def test_check_says_what_will_hurt(
     )
     assert main(["check", str(config)]) == 0
     seen = capfdbinary.readouterr()
-    assert seen.out.decode() == f"{config}: nothing wrong, 1 warning\n"
+    assert (
+        seen.out.decode()
+        == f"{config}: nothing wrong, 1 warning; tiered-store lint RULE says why\n"
+    )
     assert _line(seen.err).startswith("warning: ")
     assert main(["check", str(config), "--strict"]) == 2
     capfdbinary.readouterr()
     assert main(["check", str(config), "--json"]) == 0
     found = json.loads(capfdbinary.readouterr().out)
     assert found["problems"] == []
-    assert found["warnings"][0]["rule"] == "never-used"
+    assert found["findings"][0]["rule"] == "never-used"
 
 
 STACK = """

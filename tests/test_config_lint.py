@@ -128,7 +128,7 @@ def test_journal_in_memory_of_a_cache() -> None:
         "what a tier could not drop is forgotten when this process ends; use type: "
         "sqlite, or leave it out [journal-in-memory]"
     ]
-    assert warnings(text.replace("JOURNAL", "{type: sqlite, path: x}")) == []
+    assert warnings(text.replace("JOURNAL", "{type: sqlite, path: /var/x}")) == []
 
 
 def test_cached_without_ttl() -> None:
@@ -204,7 +204,8 @@ def test_reproducible_untold() -> None:
     assert cache(redis, option, directory) == ["stores.images reproducible-untold"]
     assert cache(redis, "", directory) == []
     assert cache(redis, option, "{type: s3, bucket: images}") == []
-    both = f"{{type: replicated, replicas: {{a: {{type: memory}}, b: {directory}}}}}"
+    bucket = "{type: s3, bucket: images}"
+    both = f"{{type: replicated, replicas: {{a: {bucket}, b: {directory}}}}}"
     assert cache(redis, option, both) == []
 
 

@@ -17,9 +17,10 @@ from tiered_store.store import Store
 from tiered_store.tree import label
 
 
+BUCKETS = ("BUCKET", "US_BUCKET", "EU_BUCKET", "COPY_BUCKET", "PRODUCTION_BUCKET")
 EXAMPLES = {
-    **dict.fromkeys(("BUCKET", "US_BUCKET", "EU_BUCKET", "COPY_BUCKET"), "pictures"),
-    **dict.fromkeys(("PRODUCTION_BUCKET", "ACCESS_KEY", "SECRET_KEY"), "pictures"),
+    **{name: name.lower().replace("_", "-") for name in BUCKETS},
+    **dict.fromkeys(("ACCESS_KEY", "SECRET_KEY"), "hunter2"),
     "REDIS_URL": "redis://127.0.0.1:1",
     "JOURNAL_REDIS_URL": "redis://127.0.0.1:2",
     "IMAGES_KEY": "A" * 43 + "=",
@@ -184,7 +185,7 @@ def test_defaults_give_what_is_required() -> None:
         stores: {images: {type: leaf}}
         """
     with load(written(text), registry=REGISTRY) as store:
-        assert store.bucket == "pictures"  # type: ignore[attr-defined] # of a leaf
+        assert store.bucket == "bucket"  # type: ignore[attr-defined] # of a leaf
 
 
 @pytest.mark.parametrize(

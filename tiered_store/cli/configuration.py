@@ -4,7 +4,9 @@ Commands for configurations: check, tree, schema.
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections import Counter
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,6 +14,10 @@ from tiered_store.cli import options
 from tiered_store.cli.failure import WRONG, CommandError, complain
 from tiered_store.cli.options import ConfigArgument, Json, StoreName, opened
 from tiered_store.cli.output import console, print_json, print_table
+
+
+if TYPE_CHECKING:
+    from tiered_store.config import Finding
 
 
 def check(
@@ -33,19 +39,47 @@ def check(
         return
     problems, findings = examine(config)
     if json:
-        warnings = [
-            {"rule": finding.rule, "message": str(finding)} for finding in findings
-        ]
-        print_json({"problems": problems, "warnings": warnings}, indent=2)
+        print_json(
+            {"problems": problems, "findings": [x.plain() for x in findings]}, indent=2
+        )
     else:
-        for line in problems:
+        for line in (*problems, *(f"{x.severity}: {x}" for x in findings)):
             complain(line)
-        for finding in findings:
-            complain(f"warning: {finding}")
         if not problems:
-            typer.echo(f"{config}: {_summary(len(findings))}")
-    if problems or (strict and findings):
+            typer.echo(f"{config}: {_summary(findings)}")
+    failing = {"error", "warning"} if strict else {"error"}
+    if problems or any(finding.severity in failing for finding in findings):
         raise typer.Exit(WRONG)
+
+
+def lint(
+    rule: Annotated[
+        str | None, typer.Argument(metavar="RULE", help="Print this one's page.")
+    ] = None,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print every page, in Markdown.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """List what "check" warns of, or print why one of the rules is one."""
+    from tiered_store.config.lint import RULES, catalogue, rule_named
+
+    if rule is not None:
+        try:
+            typer.echo(rule_named(rule).page(), nl=False)
+        except ValueError as error:
+            raise CommandError(str(error), WRONG) from None
+    elif markdown:
+        typer.echo(catalogue(), nl=False)
+    elif json:
+        rules = [
+            {"rule": each.name, "severity": each.severity, "why": each.why}
+            for each in RULES
+        ]
+        print_json(rules, indent=2)
+    else:
+        rows = [(each.name, each.severity, each.summary) for each in RULES]
+        print_table(("Rule", "Severity", "Why"), rows)
 
 
 def presets(
@@ -90,10 +124,17 @@ def schema() -> None:
         complain(left_out(broken))
 
 
-def _summary(warnings: int) -> str:
-    if not warnings:
+def _summary(findings: Sequence[Finding]) -> str:
+    counted = Counter(finding.severity for finding in findings)
+    told = [
+        f"{counted[severity]} {severity}{'' if counted[severity] == 1 else 's'}"
+        for severity in ("error", "warning", "note")
+        if counted[severity]
+    ]
+    if not told:
         return "nothing wrong"
-    return f"nothing wrong, {warnings} warning{'' if warnings == 1 else 's'}"
+    why = "; tiered-store lint RULE says why"
+    return f"nothing wrong, {', '.join(told)}{why}"
 
 
 def tree(
@@ -115,4 +156,4 @@ def tree(
     terminal.print(as_tree(drawn))
 
 
-COMMANDS = (check, tree, presets, schema)
+COMMANDS = (check, lint, tree, presets, schema)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from tiered_store.body import Body
+from tiered_store.config.attributes import ATTRIBUTES
 from tiered_store.config.bounded import DEEPEST
 from tiered_store.config.decode import FAILED, Decoder
 from tiered_store.config.defaults import Defaults
@@ -25,10 +26,6 @@ from tiered_store.errors import UnsupportedError
 from tiered_store.foreign import as_store
 from tiered_store.key import Key
 from tiered_store.store import Store
-
-
-# wrappers that any store may carry as attributes, from the inside out
-ATTRIBUTES = ("limit", "timeout", "retry", "breaker")
 
 
 class Missing(Store):
@@ -100,6 +97,10 @@ class Builder:
         for thing, node in self.made:
             if isinstance(thing, Store):
                 yield thing, node
+
+    def secrets(self) -> list[Node]:
+        """Return every node that was read as something secret."""
+        return self._decoder.secrets
 
     def close(self) -> None:
         """Close everything that was made, whatever that says."""

@@ -4,25 +4,14 @@ What two stores of one configuration must not share.
 
 from __future__ import annotations
 
-import os
-
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator
 from typing import Any
 
 from tiered_store.config.builder import Builder
 from tiered_store.config.node import Node
+from tiered_store.config.places import is_cache, places_of, places_of_tier
 from tiered_store.journals.journal import Journal
-from tiered_store.store import Store, kind_of
 from tiered_store.tree import walk
-
-
-_SERVER = ("mode", "sentinels", "service", "nodes", "prefix")
-_WHERE: Mapping[str, tuple[str, ...]] = {  # the options that say where objects are
-    "filesystem": ("path",),
-    "s3": ("endpoint_url", "bucket", "prefix"),
-    "redis": ("server_url", *_SERVER),
-    "RedisTier": ("url", *_SERVER),
-}
 
 
 def conflicts(builder: Builder) -> Iterator[tuple[Node, str]]:
@@ -60,12 +49,12 @@ def _shared_tiers(builder: Builder) -> Iterator[tuple[Node, str]]:
     kept = set(_kept(builder))
     owners: dict[Hashable, tuple[Node, list[Hashable]]] = {}
     for cache, _ in builder.stores():
-        if not _is_cache(cache):
+        if not is_cache(cache):
             continue
         options: Any = cache
-        origin = list(_places(options.origin))
+        origin = list(places_of(options.origin))
         for tier in options.tiers:
-            for place in _places_of_tier(tier):
+            for place in places_of_tier(tier):
                 node = nodes[id(tier)]
                 first, other = owners.setdefault(place, (node, origin))
                 if place in kept:
@@ -86,38 +75,4 @@ def _kept(builder: Builder) -> Iterator[Hashable]:
     }
     for store in stores:
         if id(store) not in inside:
-            yield from _places(store)
-
-
-def _places(store: Store, prefix: str = "") -> Iterator[Hashable]:
-    """Yield where the objects of *store* are, and what their types begin with there."""
-    options: Any = store
-    kind = kind_of(type(store))
-    if kind == "prefixed":
-        prefix = options.prefix + prefix
-    below = [options.origin] if _is_cache(store) else list(store.children().values())
-    for child in below:
-        yield from _places(child, prefix)
-    if not below:
-        yield prefix, _place(store, kind)
-
-
-def _places_of_tier(tier: Any) -> Iterator[Hashable]:
-    stores = list(tier.children().values())
-    for store in stores:
-        yield from _places(store)
-    if not stores:
-        yield _place(tier, type(tier).__name__)
-
-
-def _place(thing: Any, kind: str) -> Hashable:
-    if kind not in _WHERE:
-        return id(thing)
-    found = {name: getattr(thing, name) for name in _WHERE[kind]}
-    if "path" in found:
-        found["path"] = os.path.abspath(os.path.expanduser(found["path"]))
-    return kind, *found.values()
-
-
-def _is_cache(store: Store) -> bool:
-    return kind_of(type(store)) == "cached"
+            yield from places_of(store)

@@ -49,6 +49,9 @@ class Decoder:
 
     Args:
         part: Makes a member of a family.
+
+    Attributes:
+        secrets: Nodes that were read as something secret.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Decoder:
         self._problems = problems
         self._registry = registry
         self._part = part
+        self.secrets: list[Node] = []
         self._schemas: dict[Constructor, Schema] = {}
 
     def schema(self, constructor: Constructor) -> Schema:
@@ -207,6 +211,7 @@ class Decoder:
         strict = not any(each.sources for each in within)
         if leaf.secret and isinstance(node.value, str):
             self._problems.hide(node.value)
+            self.secrets.append(node)
         value = leaf.adapter.validate_json(json.dumps(node.plain()), strict=strict)
         if isinstance(value, float) and not math.isfinite(value):
             raise ValueError("not a finite number")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from tiered_store.config.builder import ATTRIBUTES
+from tiered_store.config.attributes import ATTRIBUTES
 from tiered_store.config.documented import documented
 from tiered_store.config.json_shapes import Json, Shapes, object_of, required_of
 from tiered_store.config.outline import NAME, SECTIONS, VERSION

@@ -13,7 +13,8 @@ from tiered_store.config.builder import Builder
 from tiered_store.config.conflicts import conflicts
 from tiered_store.config.defaults import Defaults
 from tiered_store.config.document import from_plain, read
-from tiered_store.config.lint import Finding, findings
+from tiered_store.config.lint import Finding, find, rule_named
+from tiered_store.config.lint.stack import Stack
 from tiered_store.config.node import Node
 from tiered_store.config.outline import Outline
 from tiered_store.config.preset import without_presets
@@ -87,7 +88,9 @@ def examine(
     try:
         _build_all(builder, outline, registry)
         _tell_conflicts(builder, problems)
-        return problems.lines(), [] if problems else findings(builder, outline)
+        _tell_allowances(outline, problems)
+        found = [] if problems else find(Stack(builder, outline))
+        return problems.lines(), found
     finally:
         builder.close()
 
@@ -128,6 +131,14 @@ def _build_all(builder: Builder, outline: Outline, registry: Registry) -> None:
 def _tell_conflicts(builder: Builder, problems: Problems) -> None:
     for node, message in conflicts(builder):
         problems.add(node.start, node.path, message)
+
+
+def _tell_allowances(outline: Outline, problems: Problems) -> None:
+    for allowance in outline.allowances:
+        try:
+            rule_named(allowance.rule)
+        except ValueError as error:
+            problems.add(allowance.node.start, allowance.node.path, str(error))
 
 
 def _built(
