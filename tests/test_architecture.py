@@ -55,7 +55,7 @@ LAYERS = (
     ("policies", "journals", "control", "tiers", "clients", "replication", "caching"),
     ("backends", "wrappers"),
     ("config",),
-    ("web",),
+    ("web", "imageattach"),
     ("testing", "demo", "cli", "__main__"),
 )
 APART = ("backends", "wrappers")  # whose members never import each other
@@ -66,7 +66,8 @@ OWNERS = {
     "s3transfer": ("tiered_store.backends.s3",),
     "redis": ("tiered_store.clients.redis",),
     "sqlite3": ("tiered_store.journals", "tiered_store.replication.seen"),
-    "sqlalchemy": ("tiered_store.journals.sql",),
+    "sqlalchemy": ("tiered_store.journals.sql", "tiered_store.imageattach"),
+    "sqlalchemy_imageattach": ("tiered_store.imageattach",),
     "yaml": ("tiered_store.config",),
     "pydantic": ("tiered_store.config",),
     "tenacity": ("tiered_store.wrappers.retry",),

@@ -11,7 +11,6 @@ what an author writes.
 from __future__ import annotations
 
 import io
-import re
 import time
 
 from abc import ABC, abstractmethod
@@ -32,9 +31,9 @@ from tiered_store.events import VERBS, Event, Listener, Operation, Verb
 from tiered_store.findings import Finding
 from tiered_store.key import ImageLike, Key
 from tiered_store.translation import translate
+from tiered_store.urls import is_signed
 
 
-_SIGNED = re.compile(r"[?&](X-Amz-Signature|Signature|sig)=")
 _Self = TypeVar("_Self", bound="Store")
 
 
@@ -130,7 +129,7 @@ class Store(ABC):
         A signed URL is returned as it is: another parameter would void its signature.
         """
         url = self.get_url(*Key.of(image))
-        if _SIGNED.search(url) or image.created_at is None:
+        if is_signed(url) or image.created_at is None:
             return url
         mark = "&" if "?" in url else "?"
         return f"{url}{mark}_ts={image.created_at:%Y%m%d%H%M%S%f}"
