@@ -23,6 +23,7 @@ from tiered_store.errors import (
     CorruptError,
     DeadlineError,
     DeniedError,
+    InconclusiveError,
     InvalidError,
     MisconfiguredError,
     NotFoundError,
@@ -212,6 +213,17 @@ def test_throttling_counts_half() -> None:
         bench.call(ThrottledError("slow down") if number % 2 else None)
 
     assert bench.circuit.state == "closed"
+
+
+def test_a_store_of_several_that_knows_of_none_is_not_to_blame() -> None:
+    """Whoever asks for what is not there in an outage would close it to all others."""
+    down, absent = UnavailableError("down"), NotFoundError("none")
+
+    half = InconclusiveError("not every store could answer", {"us": down, "eu": absent})
+    none = InconclusiveError("not every store could answer", {"us": down, "eu": down})
+
+    assert outcome_of(half) == "neutral"
+    assert outcome_of(none) == "failed"
 
 
 def test_a_slow_call_that_met_the_deadline_counts() -> None:

@@ -15,6 +15,7 @@ import typer
 from tiered_store.cli import configuration
 from tiered_store.cli.deciding import drain, failback, isolate, promote, undrain
 from tiered_store.cli.demo import demo
+from tiered_store.cli.drilling import drill
 from tiered_store.cli.explaining import explain as explain_object
 from tiered_store.cli.failure import FAILED, INTERRUPTED, WRONG, explain
 from tiered_store.cli.objects import get, ls, put, rm, stat, url
@@ -74,7 +75,7 @@ def tiered_store(
 
 _OF_OBJECTS = (put, get, url, rm, ls, stat)
 _OF_MIRRORS = (status, repair, pending, forget)
-_OF_REGIONS = (drain, undrain, promote, failback, isolate)
+_OF_REGIONS = (drain, undrain, promote, failback, isolate, drill)
 _COMMANDS = (
     *configuration.COMMANDS,
     *_OF_OBJECTS,

@@ -120,7 +120,7 @@ def schema_of(constructor: Constructor, registry: Registry) -> Schema:
     """
     options: dict[str, Option] = {}
     unspellable: list[str] = []
-    hints = _hints(constructor)
+    hints = hints_of(constructor)
     for name, parameter in inspect.signature(constructor).parameters.items():
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             continue
@@ -135,7 +135,8 @@ def schema_of(constructor: Constructor, registry: Registry) -> Schema:
     return Schema(constructor, options, tuple(unspellable))
 
 
-def _hints(constructor: Constructor) -> dict[str, Any]:
+def hints_of(constructor: Constructor) -> dict[str, Any]:
+    """Return the annotations of the options that *constructor* takes."""
     annotated: object = constructor
     if isinstance(constructor, type) and not is_dataclass(constructor):
         annotated = constructor.__init__  # type: ignore[misc] # of this very class

@@ -1,0 +1,505 @@
+"""What a drill finds, in topologies that hold and in one that does not."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.servers.s3 import S3Server
+from tiered_store.backends.filesystem import FileSystemStore
+from tiered_store.backends.memory import MemoryStore
+from tiered_store.backends.s3 import S3Store
+from tiered_store.body import Body
+from tiered_store.cli import main
+from tiered_store.config import load
+from tiered_store.deadlines import deadline
+from tiered_store.drill.leaf import FAULTS, Leaf
+from tiered_store.drill.ledger import Record
+from tiered_store.drill.page import page
+from tiered_store.drill.report import Outcome, Report, failures, requirement
+from tiered_store.drill.run import drill, plan
+from tiered_store.drill.scenario import _failover as failover
+from tiered_store.drill.stage import Stage, leaves
+from tiered_store.drill.workload import Call, Workload
+from tiered_store.errors import CorruptError, DeadlineError, UnavailableError
+from tiered_store.key import Key
+from tiered_store.wrappers.cached import CachedStore
+
+
+KEY = Key("comics.cover", 5, 30, 40, "image/png")
+CONFIG = Path(__file__).parent.parent / "config"
+OUTAGES = ("down", "black-hole", "slow", "erroring", "losing")
+HOLDS = ("reads=100%", "writes=100%", "wrong=0", "stale=0", "untrue=0", "lost=0")
+HARMLESS = ("wrong=0", "stale=0", "untrue=0", "lost=0", "resurrected=0")
+
+MIRROR = """
+    version: 1
+    default: images
+    stores:
+      images:
+        type: replicated
+        replicas: {{us: us, eu: eu}}
+        journal: {{type: sqlite, path: {folder}/journal.db}}
+      us: {{type: filesystem, path: {folder}/us, timeout: 400ms}}
+      eu: {{type: filesystem, path: {folder}/eu, timeout: 400ms}}
+"""
+ALONE = """
+    version: 1
+    stores:
+      images: {{type: filesystem, path: {folder}/images}}
+"""
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str], Path]:
+    """Write a configuration, ``{folder}`` in it for the test's own directory."""
+
+    def write(text: str) -> Path:
+        path = tmp_path / "stack.yaml"
+        path.write_text(textwrap.dedent(text).format(folder=tmp_path))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What the shipped configurations ask for, of no use but to be well formed."""
+    monkeypatch.setenv("REDIS_URL", "redis://:hunter2@127.0.0.1:1/0")
+    for region in ("US", "EU"):
+        monkeypatch.setenv(f"{region}_BUCKET", "pictures")
+        monkeypatch.setenv(f"{region}_ACCESS_KEY", "key")
+        monkeypatch.setenv(f"{region}_SECRET_KEY", "hunter2")
+    monkeypatch.setenv("DEMO_OUTPUT", str(tmp_path))
+
+
+def required(*texts: str) -> list:
+    return [requirement(text) for text in texts]
+
+
+# -- whole drills --------------------------------------------------------------
+
+
+def test_a_mirror_with_a_journal_holds(written) -> None:
+    """Users notice neither a lost region nor its return."""
+    report = drill(
+        written(MIRROR),
+        faults=OUTAGES,
+        requirements=required(*HOLDS, "resurrected=0", "converge=10s"),
+        parallel=10,
+    )
+
+    assert report.failures == []
+    assert {one.place for one in report.outcomes} == {"images.us", "images.eu"}
+    assert all(one.reads > 20 and one.writes for one in report.outcomes)
+    holes = [one for one in report.outcomes if one.fault == "black-hole"]
+    assert all(one.paid for one in holes), "somebody waited for the timeout"
+
+
+def test_one_place_alone_fails_with_the_reason(written, tmp_path: Path, capsys) -> None:
+    """In words that say what to change, and with the exit status for CI."""
+    path = written(ALONE)
+
+    words = [
+        "--faults",
+        "down,losing,corrupting",
+        "--html",
+        str(tmp_path / "page.html"),
+    ]
+    assert main(["drill", str(path), *words, "--require", *HOLDS]) == 1
+
+    shown = capsys.readouterr()
+    assert "Lost, Returned: " in shown.out
+    assert re.search(r"\d requirements are not met", shown.out)
+    said = shown.err
+    assert re.search(r"images down: \d+ of \d+ reads failed, and reads=100% is", said)
+    assert "put it into a replicated store" in said
+    assert re.search(r"images losing: lost: \d+, and lost=0 is required", said)
+    assert re.search(r"images corrupting: wrong: \d+", said)
+    assert "type: verified does" in said
+    assert "reads=100% is required" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.usefixtures("environment")
+def test_production_passes_its_own_drill() -> None:
+    """
+    What people copy survives a region, and its Redis, without a call failing.
+
+    A region that lies costs reads, for what is damaged is told; never a wrong byte.
+    """
+    report = drill(
+        CONFIG / "production.yaml",
+        requirements=required(*HARMLESS, "writes=100%"),
+        parallel=20,
+    )
+    outages = [one for one in report.outcomes if one.fault in OUTAGES]
+
+    assert report.failures == []
+    assert list(failures(outages, required("reads=100%"))) == []
+    assert {one.place for one in report.outcomes} == {
+        "images.tiers.1",
+        "images.origin.us",
+        "images.origin.eu",
+    }
+    assert "hunter2" not in page(report) + json.dumps(report.plain())
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_demo_passes_its_own_drill() -> None:
+    """Losing either region, which is what it shows."""
+    report = drill(
+        CONFIG / "demo.yaml",
+        faults=("down", "slow", "erroring", "losing"),
+        places=("east", "west"),
+        requirements=required(*HOLDS, "resurrected=0"),
+        parallel=8,
+    )
+
+    assert report.failures == []
+
+
+@pytest.mark.servers
+def test_live_leaves_nothing_behind(written, moto_server: S3Server, capsys) -> None:
+    """Not after a fault, and nothing of the user's own is touched."""
+    bucket = moto_server.make_bucket()
+    text = f"""
+        version: 1
+        stores:
+          images:
+            type: s3
+            bucket: {bucket}
+            endpoint_url: {moto_server.endpoint_url}
+            access_key: {moto_server.access_key}
+            secret_key: {moto_server.secret_key}
+    """
+    with moto_server.store(bucket) as store:
+        store.put(KEY, Body.of(b"mine"))
+
+        status = main(
+            ["drill", str(written(text)), "--live", "--faults", "down", "--json"]
+        )
+
+        assert status == 0
+        (outcome,) = json.loads(capsys.readouterr().out)["outcomes"]
+        assert outcome["reads_failed"]
+        assert list(store.keys()) == [KEY]
+        assert store.get(KEY).read() == b"mine"
+
+
+@pytest.mark.servers
+def test_live_that_is_interrupted_leaves_nothing_behind(
+    written, moto_server: S3Server
+) -> None:
+    """Ctrl-C in the middle of a fault."""
+    bucket = moto_server.make_bucket()
+    text = f"""
+        version: 1
+        stores:
+          images:
+            type: s3
+            bucket: {bucket}
+            endpoint_url: {moto_server.endpoint_url}
+            access_key: {moto_server.access_key}
+            secret_key: {moto_server.secret_key}
+    """
+    command = [sys.executable, "-m", "tiered_store", "drill", str(written(text))]
+    running = subprocess.Popen(
+        [*command, "--live", "--faults", "down,slow"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    with moto_server.store(bucket) as store:
+        ends = time.monotonic() + 60
+        while not list(store.keys()):  # it has begun
+            assert time.monotonic() < ends
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        running.communicate(timeout=90)
+
+        assert running.returncode == 130
+        assert list(store.keys()) == []
+
+
+# -- the command ---------------------------------------------------------------
+
+
+def test_the_command_prints_json_for_programs(written, capsys) -> None:
+    """All figures, and whether it is enough; what is required may stand at the end."""
+    path = written(ALONE)
+
+    assert main(["drill", str(path), "--faults", "down", "--json", "lost=0"]) == 0
+
+    found = json.loads(capsys.readouterr().out)
+    assert (found["passed"], found["failures"], found["live"]) == (True, [], False)
+    (outcome,) = found["outcomes"]
+    assert (outcome["place"], outcome["fault"]) == ("images", "down")
+    assert outcome["lost"] == 0
+    assert outcome["reads_right"] < 1
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--faults", "fire"], "no 'fire'; there are: down, black-hole"),
+        (["--place", "ap"], "no place 'ap'; there are: images"),
+        (["--require", "reads"], "is none of reads, writes"),
+        (["--require", "reeds=1"], "is none of reads, writes"),
+        (["--require", "reads=all"], "needs a share, as in 99.9%"),
+        (["--require", "reads=101%"], "needs a share, as in 99.9%"),
+        (["--require", "lost=few"], "needs a number"),
+        (["--require", "failover=soon"], "needs a duration, as in 2s"),
+        (["--patience", "0s"], "--patience: 100ms to 60s"),
+    ],
+)
+def test_what_is_no_drill_is_told(written, capsys, words, message) -> None:
+    """Before anything is played."""
+    assert main(["drill", str(written(ALONE)), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_wrong_configuration_is_told(written, capsys) -> None:
+    """With its place, as always."""
+    path = written("version: 1\nstores:\n  images: {{type: filesytem}}\n")
+
+    assert main(["drill", str(path)]) == 2
+    assert "unknown store type 'filesytem'" in capsys.readouterr().err
+
+
+# -- the stage -----------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("environment")
+def test_nothing_of_the_users_is_touched(tmp_path: Path) -> None:
+    """Every place is a scratch one, below the wrappers and options of the file."""
+    stage = Stage(CONFIG / "production.yaml", None, tmp_path)
+
+    with stage.built() as stack:
+        assert isinstance(stack.children()["child"], CachedStore)
+        stack.put(KEY, Body.of(b"x"))
+        assert stack.get(KEY).read() == b"x"
+        assert {leaf.kind for leaf in leaves(stack)} == {"s3", "_elsewhere"}
+        assert "X-Amz-Signature" in stack.url(KEY)
+    assert {path.name.rstrip("-1234567890") for path in tmp_path.iterdir()} >= {
+        "journal"
+    }
+    with stage.built() as another:
+        assert another.get(KEY).read() == b"x", "places outlive a process"
+
+
+def test_a_plan_names_every_leaf_and_fault(written) -> None:
+    """Shared leaves once."""
+    path = written(MIRROR)
+
+    scenarios = plan(path, None, tuple(FAULTS))
+
+    assert len(scenarios) == 2 * len(FAULTS)
+    assert {one.place for one in plan(path, None, ("down",), places=("eu",))} == {
+        "images.eu"
+    }
+
+
+@pytest.mark.parametrize(
+    ("real", "error"),
+    [(S3Store("pictures"), CorruptError), (FileSystemStore("/x"), None)],
+    ids=["checked", "unchecked"],
+)
+def test_a_wrong_byte_is_noticed_where_it_would_be(real, error) -> None:
+    """S3 has checksums, a directory has none."""
+    leaf = Leaf(MemoryStore(), real)
+    leaf.put(KEY, Body.of(b"content"))
+    leaf.begin("corrupting")
+
+    if error is None:
+        assert leaf.get(KEY).read() not in (b"content", b"")
+    else:
+        with pytest.raises(error):
+            leaf.get(KEY).read()
+    leaf.heal()
+    assert leaf.get(KEY).read() == b"content"
+
+
+def test_a_black_hole_lasts_as_long_as_the_real_one() -> None:
+    """Its own timeout, or the deadline of whoever calls it."""
+    leaf = Leaf(MemoryStore(), S3Store("pictures", timeout=0.05))
+    leaf.begin("black-hole")
+
+    with pytest.raises(UnavailableError, match="timed out") as caught:
+        leaf.put(KEY, Body.of(b"x"))
+    assert caught.value.ambiguous
+    with pytest.raises(DeadlineError), deadline(0.01):
+        leaf.get(KEY)
+
+
+# -- the judgement -------------------------------------------------------------
+
+
+def test_a_read_is_judged_by_what_was_possible() -> None:
+    """Old and new while a write is under way; afterwards only the new."""
+    record = Record(KEY)
+    old, new = record.next(0), record.next(0)
+    record.begin(old)
+    record.acknowledge(old)
+
+    with record.reading() as seen:
+        record.begin(new)
+        assert record.judge(old, seen) == record.judge(new, seen) == "right"
+        assert record.judge(None, seen) == "absent"
+        assert record.judge(b"never stored", seen) == "wrong"
+    record.acknowledge(new)
+    with record.reading() as seen:
+        assert record.judge(old, seen) == "stale"
+        record.begin(None)
+        assert record.judge(None, seen) == "right"
+
+
+def test_a_deleted_object_that_is_read_is_stale() -> None:
+    """And what was overwritten by nobody is not there."""
+    record = Record(KEY)
+    content = record.next(0)
+    record.begin(content)
+    record.acknowledge(content)
+    record.begin(None)
+    record.acknowledge(None)
+
+    with record.reading() as seen:
+        assert record.judge(content, seen) == "stale"
+        assert record.judge(None, seen) == "right"
+    assert record.certain
+
+
+def test_a_write_that_failed_leaves_both_possible() -> None:
+    """Nobody knows whether it happened."""
+    record = Record(KEY)
+    old, new = record.next(0), record.next(0)
+    record.begin(old)
+    record.acknowledge(old)
+    record.begin(new)
+
+    assert record.possible == {old, new}
+    assert not record.certain
+
+
+class LyingStore(MemoryStore):
+    """Gives everybody the bytes of the first put, as a bad cache does."""
+
+    def _put(self, key: Key, body: Body, reproducible: bool) -> None:
+        if key not in set(self.keys()):
+            super()._put(key, body, reproducible)
+
+
+def test_a_workload_notices_a_store_that_lies() -> None:
+    """A drill that cannot fail would prove nothing."""
+    work = Workload(LyingStore(), 0, 5.0)
+    work.fill()
+    for record in work.records:
+        work._write_one(record, delete=False)
+        work._read_one(record)
+
+    fates = [call.fate for call in work.calls if call.kind == "read"]
+    assert set(fates) == {"stale"}
+
+
+def calls(*given: tuple[float, float, str]) -> list[Call]:
+    return [Call("read", at, seconds, fate) for at, seconds, fate in given]  # type: ignore[arg-type]
+
+
+def test_the_time_to_fail_over_is_that_of_most_users() -> None:
+    """A single probe that pays is nobody's outage; all waiting at once is."""
+    well = [(at / 50, 0.001, "right") for at in range(200)]
+    blocked = [(1.0, 2.0, "right")] * 3
+
+    assert failover(calls(*well), 1.0, 4.0, 0.1) == 0.0
+    assert failover(calls(*well, (2.0, 1.0, "right")), 1.0, 4.0, 0.1) == 0.0
+    before = [one for one in well if one[0] < 1.0 or one[0] > 3.0]
+    assert failover(calls(*before, *blocked), 1.0, 4.0, 0.1) == pytest.approx(2.0)
+    failing = [(at / 50, 0.001, "failed") for at in range(50, 200)]
+    assert failover(calls(*failing), 1.0, 4.0, 0.1) is None
+
+
+def outcome(**changed) -> Outcome:
+    given = {
+        "place": "images.us",
+        "fault": "down",
+        "reads": 100,
+        "reads_failed": 0,
+        "writes": 10,
+        "writes_failed": 0,
+        **dict.fromkeys(("wrong", "stale", "untrue", "unsure", "lost"), 0),
+        **dict.fromkeys(("resurrected", "diverged", "paid"), 0),
+        "slowest": 0.1,
+        "failover": 0.2,
+        "converged": 0.3,
+        "first_error": "",
+        "began": 0.4,
+        "healed": 1.9,
+    }
+    return Outcome(**{**given, **changed})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("text", "changed", "met"),
+    [
+        ("reads=100%", {}, True),
+        ("reads=100%", {"reads_failed": 1}, False),
+        ("reads=99%", {"reads_failed": 1}, True),
+        ("writes=100%", {"writes_failed": 1}, False),
+        ("lost=0", {"lost": 1}, False),
+        ("resurrected=0", {"resurrected": 1}, False),
+        ("wrong=1", {"wrong": 1}, True),
+        ("failover=1s", {"failover": None}, False),
+        ("failover=100ms", {}, False),
+        ("converge=1s", {"converged": None}, False),
+        ("slowest=200ms", {}, True),
+        ("reads=100%", {"reads": 0}, True),
+    ],
+)
+def test_a_requirement(text: str, changed: dict, met: bool) -> None:
+    """At least a share, at most a number or a time."""
+    missed = list(failures([outcome(**changed)], required(text)))
+
+    assert (missed == []) is met
+    assert all("images.us down: " in one and text in one for one in missed)
+
+
+def test_the_page_needs_nothing_beside_it() -> None:
+    """No network, no script, and nothing that a name could break."""
+    hurt = outcome(
+        place="a<b>",
+        reads_failed=3,
+        first_error="<script>",
+        calls=calls((0, 1, "failed")),
+    )
+    report = Report(
+        config="x.yaml",
+        seed=1,
+        live=False,
+        outcomes=[outcome(), hurt],
+        failures=["<it> failed"],
+        seconds=1.0,
+    )
+
+    text = page(report)
+
+    assert "http" not in text
+    assert "<script" not in text
+    assert "a&lt;b&gt;" in text
+    assert text.count("<svg viewBox") >= 2
+
+
+def test_loading_is_as_it_was(written) -> None:
+    """A drill changes nothing about how a file is read."""
+    path = written(MIRROR)
+    plan(path, None, ("down",))
+
+    with load(path) as stack:
+        assert not leaves(stack)

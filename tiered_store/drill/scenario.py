@@ -1,0 +1,257 @@
+"""
+One fault around one leaf, from before it to after everybody has recovered.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import tempfile
+import time
+import uuid
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tiered_store.drill.leaf import Fault, Leaf
+from tiered_store.drill.report import Outcome
+from tiered_store.drill.stage import Stage, bare, leaves, stores_with
+from tiered_store.drill.workload import FAILED, Call, Workload, content_of, verdict_of
+from tiered_store.errors import StoreError
+from tiered_store.key import Key
+from tiered_store.store import Store
+from tiered_store.tree import walk
+from tiered_store.wrappers.replicated import ReplicatedStore
+from tiered_store.wrappers.timeout import TimeoutStore
+
+
+_WARM, _AFTER = 0.4, 1.0
+_SHORT, _LONG = 1.5, 3.0  # seconds that a fault lasts; to be found slow takes longer
+_CONVERGED_WITHIN = 15.0
+_STEP = 0.05
+_BUCKET = 0.1
+_FAST = 0.1  # seconds; what took longer, and ten times the usual, has paid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """
+    What all scenarios of a drill have in common.
+
+    Attributes:
+        patience: Seconds that a user waits.
+        live: On the real stores, below a prefix of the drill's own.
+        ended: Tells whether the drill is to end early.
+    """
+
+    config: Path
+    name: str | None
+    seed: int
+    patience: float
+    live: bool
+    ended: Callable[[], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """*fault* around the leaf that is *number* in the stack, *place* by its path."""
+
+    number: int
+    place: str
+    fault: Fault
+
+    def play(self, setting: Setting) -> Outcome:
+        """
+        Play it, and say what users saw; whatever happens, nothing is left behind.
+
+        Raises:
+            StoreError: The stack does not work even without a fault.
+        """
+        folder = Path(tempfile.mkdtemp(prefix="tiered-store-drill-"))
+        live = f"drill-{uuid.uuid4().hex[:12]}." if setting.live else None
+        stage = Stage(
+            setting.config, setting.name, folder, live=live, seed=setting.seed
+        )
+        played = None
+        try:
+            with stage.built() as stack:
+                played = _Played(self, setting, stage, stack)
+                try:
+                    return played.outcome()
+                finally:
+                    played.end(clean=live is not None)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+class _Played:
+    def __init__(
+        self, scenario: Scenario, setting: Setting, stage: Stage, stack: Store
+    ) -> None:
+        self._scenario = scenario
+        self._setting = setting
+        self._stage = stage
+        self._stack = stack
+        self._leaf: Leaf = leaves(stack)[scenario.number]
+        self._work = Workload(stack, setting.seed, setting.patience)
+        self._left: list[str] = []
+
+    def outcome(self) -> Outcome:
+        work, fault = self._work, self._scenario.fault
+        work.fill()
+        work.start()
+        self._pass(_WARM)
+        began = work.now()
+        self._leaf.begin(fault)
+        self._pass(self._length())
+        self._leaf.heal()
+        healed = work.now()
+        work.stop_writing()
+        converged = self._converge(healed)
+        self._pass(max(0.0, _AFTER - (work.now() - healed)))
+        work.stop(self._setting.patience + 5.0)
+        lost, resurrected, why = self._final()
+        return self._told(began, healed, converged, lost, resurrected, why)
+
+    def end(self, *, clean: bool) -> None:
+        """Let nobody wait for an answer any more, and leave nothing behind."""
+        self._leaf.heal()
+        self._work.stop(self._setting.patience + 5.0)
+        if clean:
+            keys: Sequence[Key] = [record.key for record in self._work.records]
+            self._left = self._stage.clean(self._stack, keys)
+
+    def _length(self) -> float:
+        """Return how long the fault lasts: long enough for all that it costs."""
+        if self._scenario.fault != "black-hole":
+            return _LONG if self._scenario.fault == "slow" else _SHORT
+        limit = self._setting.patience + 1.0
+        known = [
+            one.seconds for one in walk(self._stack) if isinstance(one, TimeoutStore)
+        ]
+        if self._leaf.patience is not None:
+            known.append(self._leaf.patience)
+        return min(limit, max(_SHORT, 2.5 * max(known, default=limit)))
+
+    def _pass(self, seconds: float) -> None:
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends and not self._setting.ended():
+            time.sleep(min(_STEP, max(0.0, ends - time.monotonic())))
+
+    def _converge(self, healed: float) -> float | None:
+        """Repair until nothing is pending; return the seconds since *healed*."""
+        repairing = list(stores_with(self._stack, "repair"))
+        while True:
+            pending = 0
+            for store in repairing:
+                try:
+                    store.repair()
+                    pending += store.status().rows
+                except StoreError:
+                    pending += 1
+            passed = self._work.now() - healed
+            if not pending:
+                return passed
+            if passed > _CONVERGED_WITHIN or self._setting.ended():
+                return None
+            time.sleep(_STEP)
+
+    def _final(self) -> tuple[int, int, str]:
+        """Return what is lost, and what has returned, for a process that starts now."""
+        lost = resurrected = 0
+        why = ""
+        with self._stage.built() as fresh:
+            for record in self._work.records:
+                content, error = content_of(fresh, record)
+                verdict = "absent" if error else verdict_of(record, content)
+                if error and record.possible == {None}:
+                    verdict = "right"
+                if verdict == "right":
+                    continue
+                back = record.certain and record.acknowledged is None
+                resurrected += back
+                lost += not back
+                why = why or error or f"{record.key} is {verdict}"
+        return lost, resurrected, why
+
+    def _diverged(self) -> int:
+        """Return how many objects differ between the replicas of a mirror."""
+        found = 0
+        for store in stores_with(self._stack, "repair"):
+            if not isinstance(store, ReplicatedStore) or store.reproducible is not None:
+                continue
+            for record in self._work.records:
+                held = [
+                    content_of(bare(one), record) for one in store.replicas.values()
+                ]
+                known = {content for content, error in held if not error}
+                found += len(known) > 1
+        return found
+
+    def _told(
+        self,
+        began: float,
+        healed: float,
+        converged: float | None,
+        lost: int,
+        resurrected: int,
+        why: str,
+    ) -> Outcome:
+        calls = sorted(self._work.calls, key=lambda call: call.at)
+        usual = [call.seconds for call in calls if call.at + call.seconds < began]
+        slow = max(_FAST, 10 * statistics.median(usual)) if usual else _FAST
+        hit = [call for call in calls if call.at + call.seconds >= began]
+        reads = [call for call in hit if call.kind == "read"]
+        writes = [call for call in hit if call.kind == "write"]
+        count: Mapping[str, int] = {
+            fate: sum(call.fate == fate for call in hit)
+            for fate in ("wrong", "stale", "absent")
+        }
+        errors = [call.error for call in hit if call.error and call.fate in FAILED]
+        return Outcome(
+            place=self._scenario.place,
+            fault=self._scenario.fault,
+            reads=len(reads),
+            reads_failed=sum(call.fate in FAILED for call in reads),
+            writes=len(writes),
+            writes_failed=sum(call.fate in FAILED for call in writes),
+            wrong=count["wrong"],
+            stale=count["stale"],
+            untrue=count["absent"],
+            unsure=sum(call.fate == "unsure" for call in hit),
+            lost=lost,
+            resurrected=resurrected,
+            diverged=self._diverged(),
+            paid=sum(call.seconds > slow for call in hit),
+            slowest=max((call.seconds for call in hit), default=0.0),
+            failover=_failover(hit, began, healed, slow),
+            converged=converged,
+            first_error=errors[0] if errors else why,
+            began=began,
+            healed=healed,
+            calls=tuple(calls),
+        )
+
+
+def _failover(
+    calls: Sequence[Call], began: float, healed: float, slow: float
+) -> float | None:
+    """
+    Return the seconds until users did not notice any more, None if they did to the end.
+
+    They notice while a quarter of the calls under way, and two at least, fail or are
+    slow.
+    """
+    noticed = 0
+    steps = int((healed - began) / _BUCKET)
+    for step in range(steps):
+        start = began + step * _BUCKET
+        under_way = [
+            call.fate in FAILED or call.seconds > slow
+            for call in calls
+            if call.at < start + _BUCKET and call.at + call.seconds > start
+        ]
+        if sum(under_way) >= max(2, len(under_way) / 4):
+            noticed = step + 1
+    return None if noticed == steps else noticed * _BUCKET
