@@ -4,6 +4,7 @@ The five values that name an object.
 
 from __future__ import annotations
 
+import functools
 import operator
 import re
 
@@ -13,8 +14,13 @@ from typing import Any, NamedTuple, Protocol, Self, SupportsIndex
 from tiered_store.errors import InvalidError
 
 
-_PLAIN_TYPE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII).fullmatch
-_PLAIN_MIMETYPE = re.compile(r"[!-.0-@[-~]+/[!-@[-~]+", re.ASCII).fullmatch
+_KINDS = 1024  # of which a program has few, and asks for them all the time
+_PLAIN_TYPE = functools.lru_cache(_KINDS)(
+    re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII).fullmatch
+)
+_PLAIN_MIMETYPE = functools.lru_cache(_KINDS)(
+    re.compile(r"[!-.0-@[-~]+/[!-@[-~]+", re.ASCII).fullmatch
+)
 _SMALL = 1 << 128  # as UUID integers are
 _BITS = 12_000  # the interpreter refuses to print integers of 4,300 digits
 
@@ -88,16 +94,15 @@ class Key(_Values):
                 "object_type and mimetype must be strings, "
                 f"not {object_type!r} and {mimetype!r}"
             ) from None
-        return tuple.__new__(
-            cls,
-            (
-                object_type,
-                _integer("object_id", object_id),
-                _integer("width", width),
-                _integer("height", height),
-                mimetype,
-            ),
-        )
+        if not (
+            type(object_id) is type(width) is type(height) is int
+            and -_SMALL < object_id < _SMALL
+            and -_SMALL < width < _SMALL
+            and -_SMALL < height < _SMALL
+        ):
+            object_id = _integer("object_id", object_id)
+            width, height = _integer("width", width), _integer("height", height)
+        return tuple.__new__(cls, (object_type, object_id, width, height, mimetype))
 
     @classmethod  # which _replace() calls
     def _make(cls, iterable: Iterable[Any]) -> Self:  # type: ignore[override]  # checks

@@ -128,12 +128,13 @@ class Keeper(ABC):
     def _serves(self, key: Key, name: str, entry: Entry) -> bool:
         """Say whether *entry* can be served; have it refreshed behind if it is time."""
         record, now = entry.record, self.clock.time()
-        if record.fresh(now):
+        freshness = self.origin.freshness
+        if now < record.fresh_until:
             self.teller.hit(key, name, record)
-            if self.origin.freshness.due(record, now):
+            if freshness.early_refresh and freshness.due(record, now):
                 self._refresh(key, record)
             return True
-        if self.origin.freshness.served_while_asking(record, now):
+        if freshness.served_while_asking(record, now):
             self.teller.stale(key, record, None)
             self._refresh(key, record)
             return True

@@ -130,12 +130,18 @@ class Together(Keeper):
             return super().read(key)
         # nothing nearer is to be filled, so a hit concerns nobody else
         try:
-            looked = self._ask_shared(key, partial(self.shared.look, key))
-        except _Unshared:
+            looked = self.shared.look(key)
+        except DeadlineError:
+            raise
+        except StoreError as error:
+            self.teller.bypassed(key, self.shared_name, error)
             return self._share(key, lambda fill: self._fetch_apart(key, fill, None))
         entry = looked.entry
-        whole = entry is not None and entry.whole
-        if entry is not None and whole and self._serves(key, self.shared_name, entry):
+        if (
+            entry is not None
+            and entry.whole
+            and self._serves(key, self.shared_name, entry)
+        ):
             return answer(entry)
         return self._share(key, lambda fill: self._fetch(key, fill, None, None, looked))
 

@@ -8,12 +8,16 @@ and the caller's deadline shortens it.
 
 from __future__ import annotations
 
+import socket
+
+from collections.abc import Sequence
 from typing import Any
 
 from tiered_store import deadlines
 
 
 _PIECE = 256 * 1024  # what must be sent within one timeout
+_ROOM = 16 * 1024
 _LEAST = 0.001  # seconds; none at all would mean not to wait, which is another thing
 
 
@@ -28,29 +32,54 @@ class _Haste:
     socket_connect_timeout: float
     socket_timeout: float
 
-    def _connect(self) -> _HastySocket:
+    def _connect(self) -> HastySocket:
         self.socket_connect_timeout = _bounded(self.connect_patience)
         connected = super()._connect()  # type: ignore[misc]  # of the other base
-        return _HastySocket(connected, self.socket_timeout)
+        return HastySocket(connected, self.socket_timeout)
 
 
-class _HastySocket:
+class HastySocket:
     """A socket whose every wait is bounded by the caller's deadline."""
 
     def __init__(self, connected: Any, timeout: float | None) -> None:
         self._socket = connected
         self._recv_into = connected.recv_into
+        # that of TLS cannot
+        self._sendmsg = connected.sendmsg if type(connected) is socket.socket else None
         self._timeout = timeout
         self._shortened = False
+        self._unread = b""
+        self.room = bytearray(_ROOM)  # for whoever reads
 
     def recv(self, *args: Any) -> bytes:
         self._hurry()
         return bytes(self._socket.recv(*args))
 
-    def recv_into(self, *args: Any) -> Any:
+    def recv_into(self, buffer: Any, *args: Any) -> int:
+        if self._unread:
+            return self._read_again(buffer)
         if self._shortened or deadlines.remaining() is not None:
             self._hurry()
-        return self._recv_into(*args)
+        return int(self._recv_into(buffer, *args))
+
+    def unread(self, content: bytes) -> None:
+        """Have *content*, which was read last, be read again."""
+        self._unread = content
+
+    def send(self, pieces: Sequence[bytes]) -> None:
+        """Send *pieces*, with one call of the system if they fit."""
+        if self._sendmsg is None:
+            for piece in pieces:
+                self.sendall(piece)
+            return
+        self._hurry()
+        sent = self._sendmsg(pieces)
+        for piece in pieces:
+            if sent >= len(piece):
+                sent -= len(piece)
+            else:
+                self.sendall(memoryview(piece)[sent:])
+                sent = 0
 
     def sendall(self, content: Any) -> None:
         if len(content) <= _PIECE:
@@ -61,6 +90,12 @@ class _HastySocket:
         for start in range(0, len(view), _PIECE):
             self._hurry()
             self._socket.sendall(view[start : start + _PIECE])
+
+    def _read_again(self, buffer: Any) -> int:
+        view = memoryview(buffer)
+        content, self._unread = self._unread[: len(view)], self._unread[len(view) :]
+        view[: len(content)] = content
+        return len(content)
 
     def settimeout(self, seconds: float | None) -> None:
         self._timeout = seconds

@@ -9,7 +9,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from tiered_store.clients.haste import HastySocket
 from tiered_store.clients.link import failure_of
+from tiered_store.clients.pairs import pair
 from tiered_store.errors import ReadOnlyError, StoreError
 from tiered_store.translation.translate import family
 
@@ -27,7 +29,14 @@ def exchanged(connection: Any, commands: Sequence[Command]) -> list[Any]:
 
     An answer may be a store error.  Whatever is raised leaves the connection unusable.
     """
-    connection.send_packed_command(packed(commands), check_health=False)
+    pieces = packed(commands)
+    connected = getattr(connection, "_sock", None)
+    if not isinstance(connected, HastySocket):  # a client of somebody's own
+        connection.send_packed_command(pieces, check_health=False)
+    else:
+        connected.send(pieces)
+        if len(commands) == 1 and (two := pair(connected)) is not None:
+            return [two]
     return [_answer(connection) for _ in commands]
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from tiered_store.errors import CorruptError
 from tiered_store.key import Key
@@ -65,8 +65,7 @@ class Leased:
     waiting: Waiting | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Looked:
+class Looked(NamedTuple):
     """
     What was found.
 

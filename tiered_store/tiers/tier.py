@@ -10,6 +10,7 @@ import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from tiered_store.body import SPOOL_LIMIT, Body
 from tiered_store.key import Key
@@ -58,8 +59,7 @@ class Record:
         return now < self.fresh_until
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """
     A copy of an object, or of its absence.
 

@@ -222,7 +222,7 @@ class CachedStore(Store):
                 if copy.hits < 3:
                     copy.hits += 1
                 return io.BytesIO(content)
-        return super().get_file(object_type, object_id, width, height, mimetype)
+        return self.get(Key(object_type, object_id, width, height, mimetype)).open()
 
     def _get(self, key: Key) -> Body:
         if self._asleep:
