@@ -102,7 +102,8 @@ def _group(bench: Bench, name: str) -> Iterator[Row]:
 def _method(rounds: int, seed: int, keeps: bool) -> str:
     return (
         f"{rounds} rounds, each with every candidate of a row once, in shuffled order "
-        f"(seed {seed}). Wall clock. {PINNED} Memory that is freed is "
+        f"(seed {seed}). Processor time where one thread works, wall clock where "
+        f"several do or somebody waits. {PINNED} Memory that is freed is "
         f"{'kept' if keeps else 'perhaps given back'} by the allocator."
     )
 

@@ -15,6 +15,8 @@ from random import Random
 from time import perf_counter
 from typing import Any
 
+from benchmarks.steady import spent
+
 
 Sample = Callable[[], float]  # runs something, and returns what it measured
 Run = Callable[[int], float]  # does it so many times, and returns the seconds
@@ -62,10 +64,15 @@ def calibrated(run: Run, seconds: float) -> Sample:
 
 
 def timed(
-    statement: str | Callable[[], Any], seconds: float, each: int = 1, **names: Any
+    statement: str | Callable[[], Any],
+    seconds: float,
+    each: int = 1,
+    *,
+    clock: Callable[[], float] = spent,
+    **names: Any,
 ) -> Sample:
     """Time *statement*, which does its work *each* times, with *names* to speak of."""
-    timer = timeit.Timer(statement, globals=names)
+    timer = timeit.Timer(statement, timer=clock, globals=names)
     sample = calibrated(timer.timeit, seconds)
     return lambda: sample() / each
 
@@ -76,10 +83,10 @@ def awaited(
     """Time what *call* returns, within a loop that is running already."""
 
     async def many(number: int) -> float:
-        began = perf_counter()
+        began = spent()
         for _ in repeat(None, number):
             await call()
-        return perf_counter() - began
+        return spent() - began
 
     return calibrated(lambda number: loop.run_until_complete(many(number)), seconds)
 

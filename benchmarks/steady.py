@@ -4,7 +4,8 @@ Have the same work take the same time.
 A round trip between two processors takes some 15 microseconds if the other one is awake
 and 60 if it has halted, as chance has it, and waking it is most of either.  On one
 processor there is no waking: a round trip is the work of both sides, one after the
-other.
+other.  So what is counted is that work, as processor time, which is the same however
+busy the machine is with something else.
 
 A megabyte takes 0.3 milliseconds to send or 1.9, as the allocator kept the pages of the
 last one or gave them back.  It is told to keep them: that is how a process that has run
@@ -16,18 +17,35 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import time
 
 from collections.abc import Iterator
+from pathlib import Path
 
 
 _PINS = hasattr(os, "sched_setaffinity")  # on Linux
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of mallopt(3)
+_USED = "/proc/{}/schedstat".format  # nanoseconds of its first thread come first
 PINNED = (
     "Where one reader asks Redis, it shares a processor with the server: what is told "
     "is the work of both, and not how long another processor takes to wake up."
     if _PINS
     else "Processors may halt while Redis is waited for, so ratios suffer."
 )
+_asked: list[int] = []  # servers whose work is counted
+
+
+def spent() -> float:
+    """
+    Return the seconds of processor time that this thread's work has taken until now.
+
+    That of the server it shares a processor with is part of it.
+    """
+    return time.thread_time() + sum(map(_seconds_used, _asked))
+
+
+def _seconds_used(process: int) -> float:
+    return int(Path(_USED(process)).read_bytes().split()[0]) / 1e9
 
 
 @contextlib.contextmanager
@@ -40,9 +58,11 @@ def on_one_processor(server: int) -> Iterator[None]:
     one = {max(before[0])}  # the first has most of the interrupts
     os.sched_setaffinity(0, one)
     os.sched_setaffinity(server, one)
+    _asked.append(server)
     try:
         yield
     finally:
+        _asked.remove(server)
         os.sched_setaffinity(0, before[0])
         os.sched_setaffinity(server, before[1])
 

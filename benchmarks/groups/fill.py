@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from io import BytesIO
-from time import perf_counter
 from typing import Any
 
 from benchmarks import peers
@@ -21,6 +20,7 @@ from benchmarks.stacks import (
     name_of,
     redis_tier,
 )
+from benchmarks.steady import spent
 
 
 _BODY = content_of(1_000_000)
@@ -82,9 +82,9 @@ def _timed(bench: Bench, prepare: Prepare) -> Sample:
         seconds = 0.0
         for turn in range(number):
             work = prepare(turn % 8)
-            began = perf_counter()
+            began = spent()
             work()
-            seconds += perf_counter() - began
+            seconds += spent() - began
         return seconds
 
     return calibrated(run, 4 * bench.seconds)
