@@ -99,6 +99,47 @@ def test_a_hit_does_not_ask_the_origin() -> None:
     assert len(stack.recorder.of(CacheHit)) == 1
 
 
+def test_a_miss_asks_a_store_for_a_copy_once() -> None:
+    """It may be a bucket, where another question costs another round trip."""
+    stack = Stack()
+    stack.origin.put(KEY, Body.of(b"new"))
+
+    stack.get()
+
+    assert stack.tier.calls["get"] == 1
+
+
+class Hesitant(MemoryStore):
+    """Whoever misses first is told so late."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.missed, self.told = threading.Event(), threading.Event()
+
+    def _get(self, key: Key) -> Body:
+        try:
+            return super()._get(key)
+        except NotFoundError:
+            if not self.missed.is_set():
+                self.missed.set()
+                self.told.wait(30)
+            raise
+
+
+def test_who_missed_finds_what_another_has_brought_since(threads) -> None:
+    """A miss of before a fetch is no reason to fetch once more."""
+    tier = Hesitant()
+    stack = Stack(StoreTier(tier))
+    stack.origin.put(KEY, Body.of(b"new"))
+    slow = threads.submit(stack.get)
+    tier.missed.wait(30)
+    stack.get()
+    tier.told.set()
+
+    assert slow.result(30) == b"new"
+    assert stack.origin.calls["get"] == 1
+
+
 def test_a_slow_fill_overtaken_by_a_put_is_not_kept(threads) -> None:
     """The race that every cache library loses: old bytes arrive after the write."""
     stack = Stack()

@@ -10,7 +10,6 @@ readers included.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import os
 import stat
@@ -204,10 +203,12 @@ class FileBody(Body):
         )
 
     def read(self) -> bytes:
-        with contextlib.suppress(OSError):
+        try:
             content = os.pread(self._descriptor.number, self.size, self._start)
-            if len(content) == self.size:
-                return content
+        except OSError:
+            content = b""
+        if len(content) == self.size:
+            return content
         return super().read()  # which goes on, or says why it cannot
 
     def stat(self) -> Stat:

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable
 from functools import partial
 
 from tiered_store import deadlines
-from tiered_store.caching.keeper import Keeper, Parts, same
+from tiered_store.body import Body
+from tiered_store.caching.keeper import Keeper, Parts, answer, same
 from tiered_store.errors import StoreError, UnavailableError
 from tiered_store.journals.keylocks import KeyLocks
 from tiered_store.key import Key
@@ -30,15 +31,49 @@ class Alone(Keeper):
         super().__init__(parts)
         self._floors = {name: Floors() for name in parts.tiers}
         self._landings = KeyLocks()
+        self._nearest = next(iter(parts.tiers))
+
+    def read(self, key: Key) -> Body:
+        landings = self.coherence.landings  # before anything is looked at
+        if (
+            self.private
+            or self.filler.arriving(key) is not None
+            or self._poisoned(key)
+            or not self.coherence.believable(key)
+        ):
+            return super().read(key)
+        # nothing nearer is to be filled, so a hit concerns nobody else
+        entry = self._believed(key, self._nearest)
+        if entry is not None and self._serves(key, self._nearest, entry):
+            return answer(entry)
+
+        def fetch(fill: Fill) -> Entry:
+            # unless somebody has brought it meanwhile, it need not be looked for again
+            missed = landings == self.coherence.landings
+            return self._fetch(key, fill, entry, None, int(missed))
+
+        return self._share(key, fetch)
 
     def fetch(
         self, key: Key, fill: Fill, stale: Entry | None, known: Record | None = None
     ) -> Entry:
+        return self._fetch(key, fill, stale, known, 0)
+
+    def _fetch(
+        self,
+        key: Key,
+        fill: Fill,
+        stale: Entry | None,
+        known: Record | None,
+        looked: int,
+    ) -> Entry:
+        """Do as :meth:`fetch` does, in so many of the tiers having *looked* in vain."""
         poisoned = self._poisoned(key)
         if not poisoned and self.coherence.believable(key):
-            nearer: list[str] = []
+            names = list(self.tiers)
+            nearer = names[:looked]
             arriving = self.filler.arriving(key)  # before it may have landed
-            for name in self.tiers:
+            for name in names[looked:]:
                 entry = self._believed(key, name)
                 old = entry is None or same(entry.record, known)
                 if entry is not None and not old and self._serves(key, name, entry):
@@ -52,9 +87,9 @@ class Alone(Keeper):
         entry = self._ask(key, stale)
         if entry is stale or not self.origin.keeps(entry):
             return entry
-        names = self.private if poisoned else self.tiers
+        takers = self.private if poisoned else self.tiers
         return self.filler.keep(
-            key, entry, names, fill, partial(self._fill, fill.allowed)
+            key, entry, takers, fill, partial(self._fill, fill.allowed)
         )
 
     def doubts(self, key: Key, name: str, record: Record) -> str | None:

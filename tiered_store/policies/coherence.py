@@ -123,10 +123,14 @@ class Coherence:
 
     Args:
         doubt: Seconds that a write which may have failed can still take effect.
+
+    Attributes:
+        landings: Fetches that have ended; if it has not changed, none has meanwhile.
     """
 
     def __init__(self, doubt: float, clock: Clock = SYSTEM) -> None:
         self.epoch = 0
+        self.landings = 0
         self.suspended = False
         self._generations = itertools.count()  # none ever comes twice
         self._doubt = doubt
@@ -301,6 +305,7 @@ class Coherence:
         self, key: Key, state: _State, flight: _Flight, noted: int | None
     ) -> None:
         with self._lock:
+            self.landings += 1
             if noted is not None:
                 state.fills.remove(noted)
             if state.flight is flight:

@@ -18,6 +18,7 @@ from tiered_store.policies.breaker import (
     BreakerPolicy,
     Circuit,
     CircuitOpenError,
+    Permit,
     State,
 )
 from tiered_store.store import Store
@@ -47,8 +48,16 @@ class Guard(Wrapper):
             self.child.put(key, body, reproducible)
 
     def _get(self, key: Key) -> Body:
-        with _through(self.reading):
-            return self.child.get(key)
+        # as _through() does, without a block: a hit in a directory comes here
+        circuit = self.reading
+        permit = circuit.admit(trickle=_trickling.get())
+        try:
+            body = self.child.get(key)
+        except BaseException as error:
+            _settle(circuit, permit, error)
+            raise
+        circuit.settle(permit, None)
+        return body
 
     def _delete(self, key: Key) -> None:
         with _through(self.writing):
@@ -86,16 +95,20 @@ class Guard(Wrapper):
 @contextmanager
 def _through(circuit: Circuit, *, timed: bool = True) -> Iterator[None]:
     permit = circuit.admit(trickle=_trickling.get())
-    error: BaseException | None = None
     try:
         yield
-    except BaseException as raised:
-        error = raised
-        if isinstance(raised, CircuitOpenError):
-            raised.asked = True  # it was: this circuit is not the one that is open
+    except BaseException as error:
+        _settle(circuit, permit, error, timed=timed)
         raise
-    finally:
-        circuit.settle(permit, error, timed=timed)
+    circuit.settle(permit, None, timed=timed)
+
+
+def _settle(
+    circuit: Circuit, permit: Permit, error: BaseException, *, timed: bool = True
+) -> None:
+    if isinstance(error, CircuitOpenError):
+        error.asked = True  # it was: this circuit is not the one that is open
+    circuit.settle(permit, error, timed=timed)
 
 
 @contextmanager
