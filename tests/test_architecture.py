@@ -65,7 +65,11 @@ OWNERS = {
     "botocore": ("tiered_store.backends.s3",),
     "s3transfer": ("tiered_store.backends.s3",),
     "redis": ("tiered_store.clients.redis",),
-    "sqlite3": ("tiered_store.journals", "tiered_store.replication.seen"),
+    "sqlite3": (
+        "tiered_store.journals",
+        "tiered_store.replication.seen",
+        "tiered_store.replication.census",
+    ),
     "sqlalchemy": ("tiered_store.journals.sql", "tiered_store.imageattach"),
     "sqlalchemy_imageattach": ("tiered_store.imageattach",),
     "yaml": ("tiered_store.config",),

@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import uuid
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from tiered_store.errors import (
     StoreError,
     UnavailableError,
 )
+from tiered_store.journals.identity import fresh
 
 
 _APPLICATION = 0x74696572  # "tier", so that nobody's other database is mistaken for one
@@ -199,7 +199,7 @@ class Database:
         if not schema:
             for table in _TABLES:
                 execute(table)
-            execute("INSERT INTO state VALUES (?, 0, 0)", (uuid.uuid4().hex,))
+            execute("INSERT INTO state VALUES (?, 0, 0)", (fresh(),))
             execute(f"PRAGMA application_id = {_APPLICATION}")
         else:
             for older in range(schema, _SCHEMA):

@@ -232,6 +232,14 @@ class Journal(ABC):
     def short_of(self, copies: int) -> int:
         """Return how many existing objects at least *copies* replicas may lack."""
 
+    def born(self) -> float | None:
+        """
+        Return since when it remembers, in seconds since the epoch; None if unknown.
+
+        What replicas missed before that, another journal knew, or nobody.
+        """
+        return None
+
     def close(self) -> None:  # noqa: B027 - optional
         """Let go of files and connections; a later use opens them again."""
 

@@ -47,6 +47,7 @@ class MemoryJournal(Journal):
         self.clock = clock
         self._rows: dict[Key, Rows] = {}
         self._size = 0
+        self._born = clock.time()
         self._sequence = 0
         self._leases = KeyLocks()
         self.after_fork()
@@ -67,6 +68,9 @@ class MemoryJournal(Journal):
         for row in self._all():
             found[row.replica].append(row)
         return {name: _backlog(rows) for name, rows in found.items()}
+
+    def born(self) -> float:
+        return self._born
 
     def short_of(self, copies: int) -> int:
         lacking: dict[Key, int] = defaultdict(int)

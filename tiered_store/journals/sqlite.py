@@ -22,6 +22,7 @@ from typing import Any, Literal, TypeVar
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError, FullError, UnavailableError
 from tiered_store.journals.database import Database
+from tiered_store.journals.identity import born
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.keylocks import FileLocks, Lease, file_locks
 from tiered_store.journals.row import NEVER, Backlog, Row, Rows, key_of, name_of
@@ -139,6 +140,10 @@ class SQLiteJournal(Journal):
             )
             for name, rows, in_doubt, dead, size, oldest in found
         }
+
+    def born(self) -> float | None:
+        with self._database.reading() as connection:
+            return born(connection.execute("SELECT identity FROM state").fetchone()[0])
 
     def short_of(self, copies: int) -> int:
         with self._database.reading() as connection:

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 
 from tiered_store.clock import Clock
 from tiered_store.control.standing import Rota
-from tiered_store.errors import UnavailableError
+from tiered_store.errors import UnavailableError, UnsupportedError
 from tiered_store.journals.journal import Journal
+from tiered_store.journals.none import NoJournal
 from tiered_store.journals.row import Row, Status
 from tiered_store.key import Key
 from tiered_store.replication.background import Background
@@ -21,6 +22,13 @@ from tiered_store.replication.repair import Repair, Selection
 from tiered_store.replication.report import RepairReport
 from tiered_store.replication.service import reachable
 from tiered_store.replication.telling import Teller
+from tiered_store.replication.verdict import NEWEST, Judge
+from tiered_store.replication.verify import (
+    Compare,
+    Difference,
+    Verification,
+    VerifyReport,
+)
 from tiered_store.store import Store
 from tiered_store.workers import Workers
 
@@ -91,20 +99,98 @@ class Mirror(Store):
             StoreError: The journal cannot be used.
         """
         self._check_name(replica)
-        repair = Repair(
-            self._journal,
-            self._ordered(),
-            self._workers,
-            self._clock,
-            self._teller.repaired,
-            attempts=self._repairs.attempts,
-        )
         traffic = self._traffic
-        return repair.run(
+        return self._repair().run(
             Selection(replica=replica, limit=limit, due=due, dead=dead),
             Pace(self._clock, traffic, rate=rate, bandwidth=bandwidth, stop=stop),
             parallel=parallel or self._repairs.parallel,
             progress=progress,
+        )
+
+    def verify(
+        self,
+        prefix: str = "",
+        *,
+        repair: bool = False,
+        trust: str | None = None,
+        compare: Compare = "quick",
+        after: str = "",
+        limit: int | None = None,
+        parallel: int | None = None,
+        rate: float | None = None,
+        bandwidth: float | None = None,
+        stop: threading.Event | None = None,
+        told: Callable[[Difference], None] | None = None,
+        listed: Callable[[int], None] | None = None,
+        progress: Callable[[VerifyReport], None] | None = None,
+    ) -> VerifyReport:
+        """
+        Compare all replicas, whatever the journal says, and say what was found.
+
+        Every replica is listed, and each object compared by a digest that all tell, or
+        else by its bytes.  What the journal knows to be pending counts as such.  What
+        replicas differ in is looked at again under the object's lease, so that no write
+        under way is mistaken for a difference.
+
+        With *repair* what is pending is repaired, and what is certain is put right:
+        damaged copies, missing ones of objects that were written since the journal
+        remembers, and what can be computed again in places that do not keep it.  What
+        else differs needs somebody to *trust*; nothing is done about it otherwise.  A
+        write beside it wins, and what was deleted does not return.
+
+        Args:
+            prefix: Of object types.
+            repair: Put right what can be; it needs a journal.
+            trust: A replica whose objects are right, and which has all there are; or
+                ``newest``, by when each was written, and what one has all shall have.
+            compare: ``quick`` as above; ``sizes`` compares no more than them;
+                ``bytes`` always reads.
+            after: Begin behind this object, as :attr:`VerifyReport.after` names it.
+            limit: Objects, at most.
+            parallel: Batches of objects at once.
+            rate: Objects a second, at most.
+            bandwidth: Bytes a second, at most.
+            stop: Ends it, once set, after what is under way.
+            told: Called with each difference, from any thread.
+            listed: Called with the number of objects, once that is known.
+            progress: Told the report so far after every few objects.
+
+        Raises:
+            ValueError: There is no such replica to trust.
+            UnsupportedError: A replica cannot be listed; or it shall be repaired, and
+                there is no journal.
+            StoreError: A replica could not be listed, or the journal not be used; or
+                the trusted one has no object at all.
+        """
+        if trust != NEWEST:
+            self._check_name(trust)
+        if repair and isinstance(self._journal, NoJournal):
+            raise UnsupportedError(
+                "without a journal nobody keeps a repair and writers apart; give it one"
+            )
+        judge = Judge(
+            names=tuple(self.replicas),
+            complete=self._placement.complete,
+            trust=trust,
+            born=self._journal.born(),
+        )
+        verification = Verification(
+            self._journal,
+            self._ordered(),
+            self._workers,
+            judge,
+            compare=compare,
+            repair=self._repair() if repair else None,
+            told=told or _ignore,
+        )
+        return verification.run(
+            prefix,
+            after,
+            limit,
+            Pace(self._clock, self._traffic, rate=rate, bandwidth=bandwidth, stop=stop),
+            parallel=parallel or self._repairs.parallel,
+            listed=listed or _ignore,
+            progress=progress or _ignore,
         )
 
     def forget(self, key: Key, replica: str) -> Row | None:
@@ -143,6 +229,16 @@ class Mirror(Store):
             single_copies=self._journal.short_of(short) if short else 0,
         )
 
+    def _repair(self) -> Repair:
+        return Repair(
+            self._journal,
+            self._ordered(),
+            self._workers,
+            self._clock,
+            self._teller.repaired,
+            attempts=self._repairs.attempts,
+        )
+
     def _check_name(self, replica: str | None) -> None:
         if replica is not None and replica not in self.replicas:
             known = ", ".join(self.replicas)
@@ -151,3 +247,7 @@ class Mirror(Store):
     def _ordered(self) -> Mapping[str, Store]:
         touched = reachable(self.replicas, self._rota.now())
         return {name: touched[name] for name in self._placement.order}
+
+
+def _ignore(_told: object) -> None:
+    """Nobody wants to know."""

@@ -65,7 +65,7 @@ class Pace:
     """
     Says when the next object may begin.
 
-    It never owes more than one object, so a pause is not caught up with.  Beside
+    It never owes more than what has begun, so a pause is not caught up with.  Beside
     *traffic* of this process it takes one object at a time and a quarter of the time;
     the traffic of other processes is not seen, for which there are the two limits.
 
@@ -102,8 +102,8 @@ class Pace:
         """Whether somebody has been waiting for an answer since an object began."""
         return self._traffic.calls != self._seen
 
-    def wait(self) -> bool:
-        """Wait until an object may begin; return whether it may at all."""
+    def wait(self, objects: int = 1) -> bool:
+        """Wait until *objects* may begin; return whether they may at all."""
         now = self._clock.monotonic()
         free = max(self._next, self._spent)
         if self.yields:
@@ -114,7 +114,7 @@ class Pace:
         self._seen = self._traffic.calls
         self._began = self._clock.monotonic()
         if self._rate is not None:
-            self._next = max(self._next, self._began) + 1 / self._rate
+            self._next = max(self._next, self._began) + objects / self._rate
         return not self.stopped
 
     def spend(self, size: int) -> None:

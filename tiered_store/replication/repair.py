@@ -213,7 +213,7 @@ class Repair:
         able.sort(key=lambda name: _wanted(rows.get(name)) == "drop")
         for name in able:
             try:
-                found[name] = _digest(self._replicas[name].get(key))
+                found[name] = digest_of(self._replicas[name].get(key))
             except NotFoundError:
                 found[name] = None
             except Exception as error:  # noqa: BLE001 - noted in the row
@@ -269,13 +269,14 @@ class Repair:
             if name in behind:
                 continue
             try:
-                copy = _copied(source.get(row.key))
+                body = source.get(row.key)
+                copy, said = _copied(body), body.reproducible
             except NotFoundError:
                 asked = True
             except StoreError as error:
                 failure = error
             else:
-                target.put(row.key, copy, row.reproducible)
+                target.put(row.key, copy, row.reproducible or bool(said))
                 return "put", copy.size
         if failure is not None:
             raise NoSourceError(f"nothing to copy from: {failure}") from failure
@@ -340,7 +341,8 @@ def _copied(body: Body) -> Body:
         return Body.take(file)
 
 
-def _digest(body: Body) -> bytes:
+def digest_of(body: Body) -> bytes:
+    """Return what tells *body* from others; it is read, a piece at a time."""
     digest = hashlib.blake2b(digest_size=16)
     for piece in body.chunks():
         digest.update(piece)

@@ -352,6 +352,13 @@ class JournalConformance:
         assert not journal.rows(KEY)["eu"].dead
         assert journal.backlogs()["eu"].dead == 0
 
+    def test_it_knows_since_when_it_remembers(self, make: Make) -> None:
+        """What happened before, nobody may conclude anything from its silence about."""
+        born = make().born()
+
+        assert born is not None
+        assert born > 1_600_000_000
+
     def test_a_full_journal_refuses(self, make: Make) -> None:
         """Loudly, before anything is written; what has rows may be written again."""
         journal = make(capacity=3)

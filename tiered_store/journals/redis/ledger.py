@@ -5,7 +5,6 @@ Rows in one hash, changed by a script if they still are what a rule has seen.
 from __future__ import annotations
 
 import logging
-import uuid
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -16,6 +15,7 @@ from tiered_store.errors import (
     MisconfiguredError,
     UnavailableError,
 )
+from tiered_store.journals.identity import born, fresh
 from tiered_store.journals.keylocks import Lease
 from tiered_store.journals.redis import notes, scripts
 from tiered_store.journals.redis.leases import LeaseStrings
@@ -132,6 +132,10 @@ class Ledger:
         }
         return {name: backlog for name, backlog in found.items() if backlog is not None}
 
+    def born(self) -> float | None:
+        """Return since when it remembers, in seconds since the epoch, if it knows."""
+        return born(self._ready().decode())
+
     def short_of(self, copies: int) -> int:
         """Return how many objects at least *copies* replicas may lack."""
         return sum(
@@ -232,9 +236,8 @@ class Ledger:
             self._server.examine(self._durability)
             self._examined = True
         if self._identity is None:
-            fresh = uuid.uuid4().hex
             identity, schema, changes = self._server.run(
-                scripts.OPEN, [self._hash], [fresh, _SCHEMA]
+                scripts.OPEN, [self._hash], [fresh(), _SCHEMA]
             )
             if int(schema) > _SCHEMA:
                 raise MisconfiguredError(

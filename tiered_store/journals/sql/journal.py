@@ -135,6 +135,9 @@ class SQLJournal(Journal):
     def backlogs(self) -> Mapping[str, Backlog]:
         return self._ledger.backlogs()
 
+    def born(self) -> float | None:
+        return self._ledger.born()
+
     def short_of(self, copies: int) -> int:
         return self._ledger.short_of(copies)
 

@@ -5,7 +5,6 @@ Rows in tables, changed in transactions that lock one shard of the objects.
 from __future__ import annotations
 
 import time
-import uuid
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -22,6 +21,7 @@ from tiered_store.errors import (
     ReadOnlyError,
     StoreError,
 )
+from tiered_store.journals.identity import born, fresh
 from tiered_store.journals.keylocks import Lease
 from tiered_store.journals.row import Backlog, Row, Rows, key_of, name_of
 from tiered_store.journals.sql.database import Database, Turn
@@ -151,6 +151,10 @@ class Ledger:
             for found in self._database.look(self._tables.backlogs)
         }
 
+    def born(self) -> float | None:
+        """Return since when it remembers, in seconds since the epoch, if it knows."""
+        return born(self._ready())
+
     def short_of(self, copies: int) -> int:
         """Return how many objects at least *copies* replicas may lack."""
         self._ready()
@@ -241,7 +245,7 @@ class Ledger:
         self._tables.metadata.create_all(turn.connection)
         shards = [{"shard": number, "size": 0} for number in range(SHARDS)]
         turn.execute(self._tables.shards.insert(), shards)
-        state = {"id": 1, "identity": uuid.uuid4().hex, "version": _SCHEMA}
+        state = {"id": 1, "identity": fresh(), "version": _SCHEMA}
         turn.execute(self._tables.state.insert(), state)
 
 

@@ -1,0 +1,659 @@
+"""Replicas compared, whatever the journal says, and what is put right."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import threading
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.servers.s3 import S3Server
+from tiered_store.backends.filesystem import FileSystemStore
+from tiered_store.backends.memory import MemoryStore
+from tiered_store.body import Body
+from tiered_store.errors import (
+    CorruptError,
+    DeniedError,
+    NotFoundError,
+    StoreError,
+    UnsupportedError,
+)
+from tiered_store.journals.memory import MemoryJournal
+from tiered_store.journals.sqlite import SQLiteJournal
+from tiered_store.key import Key
+from tiered_store.replication.placement import Reproducible
+from tiered_store.replication.verdict import Copy, Judge
+from tiered_store.replication.verify import Difference
+from tiered_store.store import Store
+from tiered_store.testing.clock import FakeClock
+from tiered_store.testing.faults import FaultStore
+from tiered_store.wrappers.replicated import ReplicatedStore
+
+
+KEY = Key("comics.cover", 5, 30, 40, "image/png")
+OTHER = KEY._replace(object_id=6)
+OLD, NEW = Body.of(b"old"), Body.of(b"new, and longer")
+HOUR = 3600.0
+
+
+def content(store: Store, key: Key = KEY) -> bytes | None:
+    try:
+        return store.get(key).read()
+    except NotFoundError:
+        return None
+
+
+class Mirror:
+    """Faulty replicas over memory, and what a comparison says of them."""
+
+    def __init__(self, *names: str, born: float = -HOUR, **options) -> None:
+        import time
+
+        self.faults = {name: FaultStore(MemoryStore()) for name in names}
+        # objects in memory carry the real time: a journal that begins before it
+        # remembers their writes, one that begins after it does not
+        self.journal = MemoryJournal(clock=FakeClock(time.time() + born))
+        self.store = ReplicatedStore(
+            self.faults, **{"journal": self.journal, "breaker": None, **options}
+        )
+        self.told: list[Difference] = []
+
+    def __getitem__(self, name: str) -> Store:
+        return self.faults[name].child
+
+    def verify(self, **options):
+        self.told.clear()
+        return self.store.verify(told=self.told.append, **options)
+
+    def contents(self, key: Key = KEY) -> tuple[bytes | None, ...]:
+        return tuple(content(fault.child, key) for fault in self.faults.values())
+
+
+@pytest.fixture
+def pair() -> Mirror:
+    return Mirror("us", "eu")
+
+
+@pytest.fixture
+def forgetful() -> Mirror:
+    """Its journal began after everything was written."""
+    return Mirror("us", "eu", born=HOUR)
+
+
+# -- what is found -----------------------------------------------------------
+
+
+def test_equal_replicas_have_nothing_to_tell(pair: Mirror) -> None:
+    """Each object is looked at once."""
+    for number in range(50):
+        pair.store.put(KEY._replace(width=number), NEW)
+
+    report = pair.verify()
+
+    assert (report.objects, report.left, pair.told) == (50, 0, [])
+    assert report.read == 2 * 50 * NEW.size
+
+
+def test_what_differs_is_found_and_left_alone(pair: Mirror) -> None:
+    """Missing objects, and other bytes of the same size."""
+    for key in (KEY, OTHER):
+        pair.store.put(key, OLD)
+    pair["eu"].delete(KEY)
+    pair["eu"].put(OTHER, Body.of(b"odd"))
+
+    report = pair.verify()
+
+    assert (report.objects, report.different, report.undecided) == (2, 2, 1)
+    assert {one.key: dict(one.wrong) for one in pair.told} == {
+        KEY: {"eu": "missing"},
+        OTHER: {"us": "different", "eu": "different"},
+    }
+    assert pair.contents() == (b"old", None)
+    assert not pair.journal.rows(KEY)
+
+
+def test_sizes_alone_do_not_see_other_bytes(pair: Mirror) -> None:
+    """Which is what was asked for."""
+    pair.store.put(KEY, OLD)
+    pair["eu"].put(KEY, Body.of(b"odd"))
+
+    assert pair.verify(compare="sizes").left == 0
+    assert pair.verify(compare="sizes").read == 0
+    assert pair.verify().left == 1
+
+
+def test_what_the_journal_knows_is_pending_and_no_difference(pair: Mirror) -> None:
+    """A repair will see to it."""
+    pair.faults["eu"].fail("put")
+    pair.store.put(KEY, NEW)
+
+    report = pair.verify()
+
+    assert (report.different, report.pending, report.left) == (0, 1, 1)
+    assert pair.told[0].outcome == "pending"
+
+
+def test_a_writer_is_not_taken_for_a_difference(pair: Mirror) -> None:
+    """It is waited for, and what it left is compared."""
+    pair.store.put(KEY, OLD)
+    with pair.faults["eu"].pause("put") as pause, ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(pair.store.put, KEY, NEW)
+        pause.wait()
+        verifying = threads.submit(pair.verify)
+        pause.release()
+        writing.result()
+        assert verifying.result().left == 0
+
+
+def test_one_that_is_written_all_the_time_is_busy(pair: Mirror) -> None:
+    """Which is not the same as equal."""
+    pair["us"].put(KEY, OLD)
+    lease = pair.journal.lease(KEY, 0)
+    assert lease is not None
+
+    with lease:
+        report = pair.verify()
+
+    assert (report.busy, report.left) == (1, 1)
+
+
+def test_a_replica_that_cannot_say_is_a_failure(pair: Mirror) -> None:
+    """Neither the same nor different."""
+    pair.store.put(KEY, NEW)
+    pair.faults["eu"].fail("get", DeniedError("no"), times=None)
+
+    report = pair.verify(repair=True)
+
+    assert (report.failed, report.different, report.left) == (1, 0, 1)
+    assert pair.contents() == (b"new, and longer",) * 2
+
+
+def test_a_replica_that_cannot_be_listed_ends_it(pair: Mirror) -> None:
+    """An outage must not look like an empty bucket."""
+    pair.store.put(KEY, NEW)
+    pair.faults["eu"].down()
+
+    with pytest.raises(StoreError, match="keys: unavailable on purpose"):
+        pair.verify(repair=True, trust="eu")
+    assert pair.contents() == (b"new, and longer",) * 2
+
+
+# -- what is put right by itself ---------------------------------------------
+
+
+def test_a_copy_that_vanished_is_put_back(pair: Mirror) -> None:
+    """It was written since the journal remembers, which knows of no delete."""
+    pair.store.put(KEY, NEW)
+    pair["eu"].delete(KEY)
+
+    report = pair.verify(repair=True)
+
+    assert (report.different, report.repaired, report.left) == (1, 1, 0)
+    assert pair.told[0].done == {"eu": "put"}
+    assert pair.contents() == (b"new, and longer",) * 2
+    assert pair.verify().left == 0
+
+
+def test_presence_is_no_evidence_once_the_journal_was_lost(forgetful: Mirror) -> None:
+    """It may have been deleted while this replica was away: nothing is copied."""
+    forgetful["us"].put(KEY, OLD)
+
+    report = forgetful.verify(repair=True)
+
+    assert (report.undecided, report.repaired, report.left) == (1, 0, 1)
+    assert "may have been deleted" in forgetful.told[0].why
+    assert forgetful.contents() == (b"old", None)
+
+
+def test_a_damaged_copy_is_replaced(forgetful: Mirror) -> None:
+    """Whatever its age: it is no version of the object."""
+    forgetful.store.put(KEY, NEW)
+    forgetful.faults["us"].fail("get", CorruptError("bad checksum"), times=2)
+
+    report = forgetful.verify(repair=True, compare="bytes")
+
+    assert (report.repaired, report.left) == (1, 0)
+    assert forgetful.told[0].wrong == {"us": "damaged"}
+    assert forgetful.contents() == (b"new, and longer",) * 2
+
+
+def test_the_last_copy_is_never_touched_for_being_damaged(pair: Mirror) -> None:
+    """There is nothing to put in its place."""
+    pair.store.put(KEY, NEW)
+    for fault in pair.faults.values():
+        fault.fail("get", CorruptError("bad checksum"), times=None)
+
+    report = pair.verify(repair=True, compare="bytes")
+
+    assert (report.undecided, report.left) == (1, 1)
+    assert pair.contents() == (b"new, and longer",) * 2
+
+
+def test_two_that_differ_need_a_person(pair: Mirror) -> None:
+    """Neither is known to be the later one."""
+    pair["us"].put(KEY, OLD)
+    pair["eu"].put(KEY, NEW)
+
+    assert pair.verify(repair=True).undecided == 1
+    assert pair.contents() == (b"old", b"new, and longer")
+
+
+def test_what_is_pending_is_repaired(pair: Mirror) -> None:
+    """First, and then compared."""
+    pair.store.put(KEY, OLD)
+    pair.faults["eu"].fail("delete")
+    pair.store.delete(KEY)
+    assert pair.contents() == (None, b"old")
+
+    report = pair.verify(repair=True)
+
+    assert (report.repaired, report.left) == (1, 0)
+    assert pair.contents() == (None, None)
+
+
+def test_a_repair_that_fails_is_left_to_the_journal(pair: Mirror) -> None:
+    """Nobody believes the replica from then on, and the next repair goes on."""
+    pair.store.put(KEY, NEW)
+    pair["eu"].delete(KEY)
+    pair.faults["eu"].fail("put")
+
+    report = pair.verify(repair=True)
+
+    assert (report.pending, report.left) == (1, 1)
+    assert pair.journal.rows(KEY)["eu"].verb == "put"
+    assert pair.store.repair().repaired == 1
+    assert pair.contents() == (b"new, and longer",) * 2
+
+
+def test_it_needs_a_journal_to_repair() -> None:
+    """Which keeps it apart from writers; comparing needs none."""
+    store = ReplicatedStore({"us": MemoryStore(), "eu": MemoryStore()})
+    store.put(KEY, NEW)
+
+    assert store.verify().left == 0
+    with pytest.raises(UnsupportedError, match="without a journal"):
+        store.verify(repair=True)
+
+
+# -- whom somebody trusts ----------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("trust", "wanted"),
+    [
+        ("us", (b"old", None)),
+        ("eu", (b"new, and longer", b"new, and longer")),
+        ("newest", (b"new, and longer", b"new, and longer")),
+    ],
+)
+def test_somebody_may_say_whom_to_trust(forgetful: Mirror, trust, wanted) -> None:
+    """What that one has is right, and what it lacks is deleted; or the newest is."""
+    forgetful["us"].put(KEY, OLD)
+    forgetful["eu"].put(KEY, NEW)
+    forgetful["eu"].put(OTHER, NEW)
+
+    report = forgetful.verify(repair=True, trust=trust)
+
+    assert (report.repaired, report.left) == (2, 0)
+    first, second = wanted
+    assert forgetful.contents() == (first, first)
+    assert forgetful.contents(OTHER) == (second, second)
+
+
+def test_who_is_trusted_is_only_told_without_repair(forgetful: Mirror) -> None:
+    """With what would be done."""
+    forgetful["us"].put(OTHER, OLD)
+    forgetful["eu"].put(KEY, NEW)
+
+    forgetful.verify(trust="us")
+
+    told = {one.key: (one.outcome, dict(one.done)) for one in forgetful.told}
+    assert told == {
+        KEY: ("reported", {"eu": "delete"}),
+        OTHER: ("reported", {"eu": "put"}),
+    }
+    assert forgetful.contents() == (None, b"new, and longer")
+
+
+def test_an_empty_replica_is_not_trusted(forgetful: Mirror) -> None:
+    """A new disk at the old path would delete everything."""
+    forgetful["eu"].put(KEY, NEW)
+
+    with pytest.raises(StoreError, match="us has no object at all"):
+        forgetful.verify(repair=True, trust="us")
+    assert forgetful.contents() == (None, b"new, and longer")
+
+
+def test_nobody_unknown_is_trusted(pair: Mirror) -> None:
+    """A name that was mistyped must not mean no one."""
+    with pytest.raises(ValueError, match="no replica 'ap'; there are us, eu"):
+        pair.verify(trust="ap")
+
+
+# -- beside writers ----------------------------------------------------------
+
+
+def test_a_write_in_between_wins(forgetful: Mirror) -> None:
+    """What was judged is old by the time it is carried out: the write is not undone."""
+    forgetful["us"].put(KEY, OLD)
+    forgetful["eu"].put(KEY, Body.of(b"odd"))
+    resolve = forgetful.journal.resolve
+
+    def and_then_a_write(key, seen, missed):
+        noted = resolve(key, seen, missed)
+        thread = threading.Thread(target=forgetful.store.put, args=(KEY, NEW))
+        thread.start()
+        writers.append(thread)
+        return noted
+
+    writers: list[threading.Thread] = []
+    forgetful.journal.resolve = and_then_a_write
+
+    forgetful.verify(repair=True, trust="us")
+
+    for thread in writers:
+        thread.join(30)
+    forgetful.store.repair()
+    assert forgetful.contents() == (b"new, and longer",) * 2
+
+
+def test_a_delete_in_between_is_not_undone(pair: Mirror) -> None:
+    """It was listed, and is gone when it is looked at."""
+    pair.store.put(KEY, NEW)
+    pair["eu"].delete(KEY)
+
+    report = pair.verify(repair=True, listed=lambda _: pair.store.delete(KEY))
+
+    assert (report.objects, report.left) == (1, 0)
+    assert pair.contents() == (None, None)
+
+
+def test_what_is_to_be_put_right_is_not_read_meanwhile(forgetful: Mirror) -> None:
+    """From the verdict on, the journal says who is behind."""
+    forgetful["us"].put(KEY, OLD)
+    forgetful["eu"].put(KEY, NEW)
+    with forgetful.faults["us"].pause("put") as pause, ThreadPoolExecutor(1) as thread:
+        done = thread.submit(forgetful.verify, repair=True, trust="eu")
+        pause.wait()
+        assert content(forgetful.store) == b"new, and longer"
+        pause.release()
+        assert done.result().repaired == 1
+
+
+def test_writers_beside_it_end_equal(tmp_path: Path) -> None:
+    """Real files, a real journal, and drift made all the time: nothing is lost."""
+    places = {
+        name: FileSystemStore(str(tmp_path / name), create=True)
+        for name in ("us", "eu")
+    }
+    store = ReplicatedStore(
+        places, journal=SQLiteJournal(str(tmp_path / "journal.db")), breaker=None
+    )
+    keys = [KEY._replace(width=number) for number in range(20)]
+    last: dict[Key, bytes | None] = {}
+    done = threading.Event()
+
+    def write() -> None:
+        for turn in range(15):
+            for number, key in enumerate(keys):
+                if (turn + number) % 5 == 4:
+                    store.delete(key)
+                    last[key] = None
+                else:
+                    last[key] = f"{turn}.{number}".encode() * 50
+                    store.put(key, Body.of(last[key] or b""))
+        done.set()
+
+    with ThreadPoolExecutor(2) as threads:
+        writing = threads.submit(write)
+        while not done.is_set():
+            store.verify(repair=True, trust="newest")
+        writing.result()
+    store.repair()
+
+    assert store.verify().left == 0
+    for key in keys:
+        assert {content(place, key) for place in places.values()} == {last[key]}
+    store.close()
+
+
+# -- what can be computed again ----------------------------------------------
+
+
+def fewer(**options) -> Mirror:
+    """A mirror that keeps what can be computed again in ``us`` only."""
+    return Mirror("us", "eu", reproducible=Reproducible(replicas=["us"]), **options)
+
+
+def test_one_in_fewer_places_is_as_it_should_be() -> None:
+    """And an original in all of them."""
+    mirror = fewer()
+    mirror.store.put(KEY, NEW, True)
+    mirror.store.put(OTHER, NEW)
+
+    assert mirror.verify(repair=True).left == 0
+    assert mirror.contents() == (b"new, and longer", None)
+
+
+def test_an_original_in_fewer_places_is_found() -> None:
+    """Replicas that tell what can be computed again say that this one cannot."""
+    mirror = fewer()
+    mirror.store.put(KEY, NEW)
+    mirror["eu"].delete(KEY)
+
+    assert mirror.verify(repair=True).repaired == 1
+    assert mirror.contents() == (b"new, and longer",) * 2
+
+
+def test_a_changed_configuration_demotes() -> None:
+    """Copies that are kept too often go, once one is where it belongs."""
+    mirror = fewer()
+    for name in ("us", "eu"):
+        mirror[name].put(KEY, NEW, True)
+
+    report = mirror.verify(repair=True)
+
+    assert mirror.told[0].wrong == {"eu": "surplus"}
+    assert (report.repaired, report.left) == (1, 0)
+    assert mirror.contents() == (b"new, and longer", None)
+
+
+def test_a_surplus_copy_is_not_dropped_before_there_is_another() -> None:
+    """It is copied where it belongs first; the next time it goes."""
+    mirror = fewer()
+    mirror["eu"].put(KEY, NEW, True)
+
+    mirror.verify(repair=True)
+    assert mirror.contents() == (b"new, and longer",) * 2
+
+    assert mirror.verify(repair=True).left == 0
+    assert mirror.contents() == (b"new, and longer", None)
+
+
+def test_a_changed_configuration_promotes() -> None:
+    """A copy that is missing now is made, and says that it can be computed again."""
+    pair = Mirror("us", "eu")
+    pair["us"].put(KEY, NEW, True)
+
+    assert pair.verify(repair=True).repaired == 1
+
+    assert pair["eu"].get(KEY).reproducible is True
+    assert pair.contents() == (b"new, and longer",) * 2
+
+
+# -- how it is asked for -----------------------------------------------------
+
+
+def test_it_goes_on_where_another_one_was(pair: Mirror) -> None:
+    """Object by object in one order, whatever a replica lists."""
+    keys = [KEY._replace(object_id=number) for number in range(100)]
+    for key in keys:
+        pair.store.put(key, NEW)
+
+    first = pair.verify(limit=40)
+    second = pair.verify(after=first.after)
+
+    assert (first.objects, second.objects) == (40, 60)
+
+
+def test_a_prefix_bounds_it(pair: Mirror) -> None:
+    """By object type."""
+    pair.store.put(KEY, NEW)
+    pair.store.put(KEY._replace(object_type="users.face"), NEW)
+
+    assert pair.verify(prefix="users").objects == 1
+
+
+def test_it_can_be_stopped(pair: Mirror) -> None:
+    """After what is under way, with a place to go on from."""
+    for number in range(100):
+        pair.store.put(KEY._replace(object_id=number), NEW)
+    stop = threading.Event()
+
+    report = pair.verify(stop=stop, parallel=1, progress=lambda _: stop.set())
+
+    assert 0 < report.objects < 100
+    assert pair.verify(after=report.after).objects == 100 - report.objects
+
+
+# -- real servers ------------------------------------------------------------
+
+
+@pytest.fixture
+def buckets(seaweed_server: S3Server) -> Iterator[dict[str, Store]]:
+    """Two buckets of a real server."""
+    made = {
+        name: seaweed_server.store(seaweed_server.make_bucket())
+        for name in ("us", "eu")
+    }
+    yield made
+    for store in made.values():
+        store.close()
+
+
+@pytest.mark.servers
+def test_buckets_are_compared_without_reading(buckets, tmp_path: Path) -> None:
+    """Their ETags are digests; where they differ, the bytes decide."""
+    journal = SQLiteJournal(str(tmp_path / "journal.db"))
+    store = ReplicatedStore(buckets, journal=journal)
+    for number in range(5):
+        store.put(KEY._replace(width=number), NEW)
+    buckets["eu"].put(KEY._replace(width=1), Body.of(b"odd, and as long"[:15]))
+    buckets["eu"].delete(KEY._replace(width=2))
+
+    report = store.verify()
+    assert (report.objects, report.different) == (5, 2)
+    assert report.read == 5 * NEW.size  # of the two, and of no other
+
+    assert store.verify(repair=True, trust="us").left == 0
+    assert store.verify(compare="bytes").left == 0
+
+
+@pytest.mark.servers
+def test_a_bucket_and_a_directory_are_compared_by_their_bytes(
+    buckets, tmp_path: Path
+) -> None:
+    """A directory tells no digest."""
+    disk = FileSystemStore(str(tmp_path / "disk"), create=True)
+    journal = SQLiteJournal(str(tmp_path / "journal.db"))
+    store = ReplicatedStore({"us": buckets["us"], "disk": disk}, journal=journal)
+    for number in range(5):
+        store.put(KEY._replace(width=number), NEW)
+    disk.put(KEY._replace(width=1), Body.of(b"odd, and as long"[:15]))
+
+    report = store.verify(repair=True, trust="us")
+
+    assert (report.objects, report.repaired, report.left) == (5, 1, 0)
+    assert report.read > 2 * 5 * NEW.size - 1
+    assert content(disk, KEY._replace(width=1)) == b"new, and longer"
+
+
+# -- memory ------------------------------------------------------------------
+
+
+def test_memory_does_not_grow_with_the_number_of_objects() -> None:
+    """What ten times as many keys cost is on disk."""
+    program = textwrap.dedent(
+        """
+        import resource, sys
+        from tiered_store import *
+        from tiered_store import Stat
+        class Many(MemoryStore):
+            def _keys(self, prefix):
+                for number in range(int(sys.argv[1])):
+                    yield Key("comics.cover", number, 30, 40, "image/png")
+            def _stat(self, key):
+                return Stat(100, "0" * 32)
+        store = ReplicatedStore({"us": Many(), "eu": Many()}, journal=MemoryJournal())
+        report = store.verify()
+        assert (report.objects, report.left) == (int(sys.argv[1]), 0)
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+        """
+    )
+
+    def peak(count: int) -> int:
+        return int(
+            subprocess.check_output(
+                [sys.executable, "-c", program, str(count)], timeout=100, text=True
+            )
+        )
+
+    assert peak(30_000) - peak(1_000) < 24 * 1024  # KiB
+
+
+# -- what is right, by itself ------------------------------------------------
+
+
+def judge(**options) -> Judge:
+    names = ("us", "eu", "ap")
+    return Judge(**{"names": names, "complete": names, **options})
+
+
+def test_two_against_one_prove_nothing() -> None:
+    """The one may be the newest, which the two missed."""
+    old, new = Copy(b"old", 3, 1.0), Copy(b"new", 3, 2.0)
+
+    assert not judge(born=0.0).judge({"us": old, "eu": old, "ap": new}).missed
+    newest = judge(trust="newest").judge({"us": old, "eu": old, "ap": new})
+    assert newest.missed == {"us": "put", "eu": "put"}
+
+
+def test_the_newest_needs_all_times() -> None:
+    """A place that tells none may have the newest."""
+    copies = {"us": Copy(b"old", 3), "eu": Copy(b"new", 3, 2.0), "ap": None}
+
+    assert not judge(trust="newest").judge(copies).missed
+
+
+def test_clocks_may_differ_by_minutes() -> None:
+    """An object that is hardly younger than the journal may be older."""
+    found = {"us": Copy(b"new", 3, 1_100.0), "eu": None, "ap": None}
+
+    assert not judge(born=1_000.0).judge(found).missed
+    assert judge(born=500.0).judge(found).missed == {"eu": "put", "ap": "put"}
+
+
+def test_who_is_trusted_and_cannot_say_decides_nothing() -> None:
+    """An outage of the one that is right is no deletion."""
+    found = {"us": StoreError("away"), "eu": Copy(b"new", 3, 1.0), "ap": None}
+
+    verdict = judge(trust="us").judge(found)
+
+    assert not verdict.missed
+    assert verdict.why == "us could not say"
+
+
+def test_what_nobody_tells_is_where_it_looks_like_it_belongs() -> None:
+    """Directories do not say what can be computed again; nothing goes by a guess."""
+    copy = Copy(b"new", 3, 1.0)
+    kind = judge(complete=("us",))
+
+    assert not kind.judge({"us": copy, "eu": None, "ap": None}).wrong
+    assert kind.judge({"us": copy, "eu": copy, "ap": None}).wrong == {"ap": "missing"}
+    assert not kind.judge({"us": copy, "eu": copy, "ap": copy}).wrong

@@ -1,0 +1,331 @@
+"""
+Compare replicas object by object, whatever a journal says, and converge them.
+
+Each replica is listed once, and the lists are put in order on disk, so memory does not
+grow with them.  Objects that look alike by what is told without reading them, or by
+their bytes, are done with.  Any other is looked at again under its lease, when nobody
+writes it: what is in the journal is left to a repair, and what is still wrong is
+judged.  What shall be put right goes into the journal first, so that no reader believes
+it from there on, a crash loses nothing, and a write that comes in between wins.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import re
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, fields, replace
+from typing import Literal
+
+from tiered_store import deadlines
+from tiered_store.body import Body, Stat
+from tiered_store.errors import NotFoundError, StoreError
+from tiered_store.journals.journal import Journal
+from tiered_store.journals.row import name_of
+from tiered_store.key import Key
+from tiered_store.replication.census import Census
+from tiered_store.replication.pace import Pace
+from tiered_store.replication.repair import Repair, Selection, digest_of
+from tiered_store.replication.verdict import Copy, Judge, Verdict
+from tiered_store.store import Store
+from tiered_store.workers import Workers
+
+
+Compare = Literal["quick", "sizes", "bytes"]
+Outcome = Literal["reported", "repaired", "undecided", "pending", "busy", "failed"]
+
+_BATCH = 16  # objects of one errand of a thread
+_PATIENCE = 1.0  # seconds for a writer of an object to end
+# of the bytes, or of the digests of their parts; a version of our own is no such thing
+_DIGEST = re.compile(r"[0-9a-f]{32}(-\d+)?").fullmatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyReport:
+    """
+    What a comparison found; two of them can be added.
+
+    Attributes:
+        objects: Looked at.
+        different: Those that were not as they should be on every replica.
+        repaired: Those of them that are now.
+        undecided: Those of them of which nobody can say what is right.
+        pending: Objects that replicas have missed, as the journal knows.
+        busy: Objects that somebody was writing all the time.
+        failed: Objects that some replica could not be asked about.
+        read: Bytes that were read to compare them.
+        copied: Bytes.
+        after: The last object that was looked at, as the journal names it.
+    """
+
+    objects: int = 0
+    different: int = 0
+    repaired: int = 0
+    undecided: int = 0
+    pending: int = 0
+    busy: int = 0
+    failed: int = 0
+    read: int = 0
+    copied: int = 0
+    after: str = ""
+
+    @property
+    def left(self) -> int:
+        """How many objects are not known to be the same on every replica."""
+        return self.different - self.repaired + self.pending + self.busy + self.failed
+
+    def __add__(self, other: VerifyReport) -> VerifyReport:
+        names = [field.name for field in fields(self) if field.name != "after"]
+        both = {name: getattr(self, name) + getattr(other, name) for name in names}
+        return VerifyReport(**both, after=max(self.after, other.after))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """
+    An object that is not as it should be on every replica.
+
+    Attributes:
+        wrong: By replica, in a word or two: ``missing``, ``different``, ``surplus``,
+            ``damaged``, ``failed: why``, or what the journal says.
+        outcome: What became of it.
+        done: What each replica had to do, or would have.
+        why: What that is concluded from, or why nothing is.
+    """
+
+    key: Key
+    wrong: Mapping[str, str]
+    outcome: Outcome
+    done: Mapping[str, str]
+    why: str
+
+
+class Verification:
+    """
+    One comparison.
+
+    Args:
+        repair: What carries out a verdict; None to report it only.
+        compare: ``quick``: by a digest that every replica tells, else by the bytes.
+            ``sizes``: by nothing else.  ``bytes``: always by them.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        replicas: Mapping[str, Store],
+        workers: Workers,
+        judge: Judge,
+        *,
+        compare: Compare,
+        repair: Repair | None,
+        told: Callable[[Difference], None],
+    ) -> None:
+        self._journal = journal
+        self._replicas = replicas
+        self._names = tuple(replicas)
+        self._workers = workers
+        self._judge = judge
+        self._compare = compare
+        self._repair = repair
+        self._told = told
+        self._fewer = set(judge.complete) != set(judge.names)
+
+    def run(
+        self,
+        prefix: str,
+        after: str,
+        limit: int | None,
+        pace: Pace,
+        *,
+        parallel: int,
+        listed: Callable[[int], None],
+        progress: Callable[[VerifyReport], None],
+    ) -> VerifyReport:
+        """Compare what is listed behind *after*, and say what was found."""
+        report = VerifyReport(after=after)
+        with Census() as census:
+            for number, store in enumerate(self._replicas.values()):
+                census.add(store.keys(prefix), number)
+            self._check(census)
+            listed(census.after(after))
+            under_way: deque[Future[VerifyReport]] = deque()
+            pages = _limited(census.pages(after, _BATCH), limit)
+            more = True
+            while more or under_way:
+                page = None
+                if more:
+                    deadlines.check()
+                    page = next(pages, None) if pace.wait(_BATCH) else None
+                    more = page is not None
+                if page is not None:
+                    work = functools.partial(self._of_page, page)
+                    under_way.append(self._workers.start(work))
+                most = (1 if pace.yields else parallel) if more else 1
+                while len(under_way) >= most:
+                    done = under_way.popleft().result()
+                    pace.spend(done.read + done.copied)
+                    report += done
+                    progress(report)
+        return report
+
+    def _check(self, census: Census) -> None:
+        """
+        Raise rather than delete everything, for an empty replica was trusted.
+
+        Raises:
+            StoreError: It was.
+        """
+        trust = self._judge.trust
+        if trust not in self._names or self._repair is None:
+            return
+        bit = 1 << self._names.index(trust)
+        everybody = itertools.chain.from_iterable(census.pages("", 1000))
+        first = next(everybody, None)
+        if first is None or first[1] & bit or any(held & bit for _, held in everybody):
+            return
+        raise StoreError(
+            f"{trust} has no object at all, so trusting it would delete all; "
+            "is it the right place?"
+        )
+
+    def _of_page(self, page: Sequence[tuple[Key, int]]) -> VerifyReport:
+        report = VerifyReport()
+        for key, held in page:
+            report += self._of_object(key, held)
+        return replace(report, after=name_of(page[-1][0]))
+
+    def _of_object(self, key: Key, held: int) -> VerifyReport:
+        everywhere = held == (1 << len(self._names)) - 1
+        if everywhere and not self._fewer:
+            alike, read = self._alike(key)
+            if alike:
+                return VerifyReport(objects=1, read=read)
+            return self._examined(key) + VerifyReport(objects=1, read=read)
+        return self._examined(key) + VerifyReport(objects=1)
+
+    # -- without a lease -----------------------------------------------------
+
+    def _alike(self, key: Key) -> tuple[bool, int]:
+        """Return whether *key* is the same everywhere, and how many bytes it took."""
+        try:
+            found = [store.stat(key) for store in self._replicas.values()]
+            if len({one.size for one in found}) > 1:
+                return False, 0
+            if self._compare == "sizes" or (
+                self._compare == "quick" and _same_digest(found)
+            ):
+                return True, 0
+            digests = {digest_of(store.get(key)) for store in self._replicas.values()}
+        except StoreError:
+            return False, 0
+        return len(digests) == 1, found[0].size * len(found)
+
+    # -- with one ------------------------------------------------------------
+
+    def _examined(self, key: Key) -> VerifyReport:
+        """Look at *key* again, while nobody writes it, and do what is to be done."""
+        report = VerifyReport()
+        repaired: dict[str, str] = {}
+        for _ in range(2):  # what is pending is repaired, and then compared
+            lease = self._journal.lease(key, deadlines.bounded(_PATIENCE))
+            if lease is None:
+                return self._note(key, "busy", {}, why="somebody is writing it")
+            with lease:
+                rows = self._journal.rows(key)
+                if rows:
+                    verdict = Verdict({name: row.verb for name, row in rows.items()})
+                else:
+                    verdict, read = self._looked(key)
+                    report += VerifyReport(read=read)
+                    if not verdict.wrong and repaired:
+                        why = "the journal knew"
+                        return report + self._note(key, "repaired", repaired, why=why)
+                    if not verdict.wrong:
+                        return report
+                    if self._repair is None or not verdict.missed:
+                        return report + self._concluded(key, verdict)
+                    if not self._journal.resolve(key, {}, verdict.missed):
+                        return report + self._note(key, "busy", verdict.wrong)
+            if self._repair is None:
+                return report + self._note(key, "pending", verdict.wrong)
+            done = self._repair.repair(key, Selection())
+            report += VerifyReport(copied=done.copied)
+            if done.failed or done.down or done.busy or self._journal.rows(key):
+                why = "noted in the journal, and not done yet"
+                return report + self._note(key, "pending", verdict.wrong, why=why)
+            if not rows:
+                return report + self._note(
+                    key, "repaired", verdict.wrong, verdict.missed, verdict.why
+                )
+            repaired.update(verdict.wrong)
+        return report + self._note(key, "busy", repaired, why="it keeps changing")
+
+    def _looked(self, key: Key) -> tuple[Verdict, int]:
+        found = {name: self._copy(store, key) for name, store in self._replicas.items()}
+        read = sum(one.size for one in found.values() if isinstance(one, Copy))
+        return self._judge.judge(found), read
+
+    def _copy(self, store: Store, key: Key) -> Copy | StoreError | None:
+        try:
+            known = store.stat(key)
+            body = store.get(key)
+            digest = self._digest(known, body)
+        except NotFoundError:
+            return None
+        except StoreError as error:
+            return error
+        return Copy(digest, body.size, known.modified, body.reproducible)
+
+    def _digest(self, known: Stat, body: Body) -> bytes:
+        if self._compare == "sizes":
+            return str(known.size).encode()
+        return digest_of(body)
+
+    def _concluded(self, key: Key, verdict: Verdict) -> VerifyReport:
+        if any(word.startswith("failed") for word in verdict.wrong.values()):
+            return self._note(key, "failed", verdict.wrong, why=verdict.why)
+        outcome: Outcome = "reported" if verdict.missed else "undecided"
+        return self._note(key, outcome, verdict.wrong, verdict.missed, verdict.why)
+
+    def _note(
+        self,
+        key: Key,
+        outcome: Outcome,
+        wrong: Mapping[str, str],
+        done: Mapping[str, str] | None = None,
+        why: str = "",
+    ) -> VerifyReport:
+        self._told(
+            Difference(key=key, wrong=wrong, outcome=outcome, done=done or {}, why=why)
+        )
+        known = outcome in ("pending", "busy", "failed")
+        return VerifyReport(
+            different=not known,
+            repaired=outcome == "repaired",
+            undecided=outcome == "undecided",
+            pending=outcome == "pending",
+            busy=outcome == "busy",
+            failed=outcome == "failed",
+        )
+
+
+def _same_digest(found: Sequence[Stat]) -> bool:
+    """Tell whether all say the same digest of their bytes, which proves them equal."""
+    etags = {one.etag for one in found}
+    return len(etags) == 1 and all(etag and _DIGEST(etag) for etag in etags)
+
+
+def _limited(
+    pages: Iterator[Sequence[tuple[Key, int]]], limit: int | None
+) -> Iterator[Sequence[tuple[Key, int]]]:
+    for page in pages:
+        if limit is None:
+            yield page
+        elif limit > 0:
+            yield page[:limit]
+            limit -= len(page)
