@@ -35,6 +35,7 @@ soak: $(VENV)/test
 	$(BIN)/python -m tests.cache_stress --seconds 120 --seed $$seed $(WRONGS) && \
 	$(BIN)/python -m tests.cache_stress --seconds 60 --seed $$seed $(WRONGS) --no-memory \
 	|| exit 1; done
+	$(BIN)/python -m tests.model_mirror 100000 ""
 	folder=$$(mktemp -d) && $(BIN)/python -m tests.kills "$$folder" --rounds 2500 \
 	&& rm -rf "$$folder"
 

@@ -14,6 +14,8 @@ import threading
 
 import pytest
 
+from tiered_store.backends.memory import MemoryStore
+from tiered_store.backends.s3 import S3Store
 from tiered_store.deadlines import deadline
 from tiered_store.errors import (
     ConfigError,
@@ -25,6 +27,7 @@ from tiered_store.errors import (
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.journals.row import Row
 from tiered_store.journals.sqlite import SQLiteJournal
+from tiered_store.testing.faults import FaultStore
 from tiered_store.testing.journals import (
     DOWN,
     KEY,
@@ -34,6 +37,8 @@ from tiered_store.testing.journals import (
     missed,
     write,
 )
+from tiered_store.wrappers.replicated import ReplicatedStore
+from tiered_store.wrappers.timeout import TimeoutStore
 
 
 class TestMemoryJournal(JournalConformance):
@@ -404,3 +409,24 @@ def test_a_deadline_holds_while_others_write(tmp_path) -> None:
         other.close()
     journal.begin(KEY, {"us": "put"})
     journal.close()
+
+
+@pytest.mark.parametrize(
+    ("replica", "options", "quarantine"),
+    [
+        (MemoryStore(), {}, 0.0),
+        (FaultStore(MemoryStore()), {}, 0.0),
+        (TimeoutStore(MemoryStore(), 1.0), {}, 60.0),
+        (S3Store("bucket"), {}, 60.0),
+        (S3Store("bucket"), {"quarantine": 5.0}, 5.0),
+        (MemoryStore(), {"quarantine": 5.0}, 5.0),
+    ],
+)
+def test_a_file_waits_for_requests_where_there_are_any(
+    replica, options, quarantine, tmp_path
+) -> None:
+    """A request to another host may arrive when its sender is dead."""
+    journal = SQLiteJournal(str(tmp_path / "journal.db"), **options)
+    ReplicatedStore({"us": MemoryStore(), "eu": replica}, journal=journal)
+
+    assert journal.quarantine == quarantine

@@ -791,3 +791,24 @@ def test_what_is_down_is_asked_once_in_a_pass() -> None:
 
     assert report.down == 30
     assert len(leases) <= 2
+
+
+def test_what_came_late_everywhere_is_settled(pair) -> None:
+    """Nobody can be believed then, and one of them must be right."""
+    known = {}
+    for name in ("us", "eu"):
+        mark = pair.journal.begin(KEY, dict.fromkeys(("us", "eu"), "put"))
+        failed = UnavailableError("down")
+        outcomes = {one: failed if one == name else None for one in ("us", "eu")}
+        pair.journal.settle(mark, outcomes)
+        known[name] = pair.journal.rows(KEY)[name]
+        pair.store.put(KEY, NEW)
+    for row in known.values():
+        pair.journal.complete(row)
+    pair["us"].child.put(KEY, OLD)
+
+    pair.store.repair()
+    pair.store.repair()
+
+    assert pair.contents() == (b"old", b"old")
+    assert list(pair.journal.pending()) == []

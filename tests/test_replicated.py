@@ -1136,3 +1136,15 @@ def test_without_threads_a_write_is_made_under_a_deadline_too() -> None:
         store.put(KEY, NEW)
 
     assert us.get(KEY).read() == eu.get(KEY).read() == NEW.read()
+
+
+def test_a_write_that_all_took_is_settled_if_some_should_be_without_it(cheap) -> None:
+    """Who only dropped its copy would be asked, and say that there is none."""
+    journal = BrokenJournal()
+    store = cheap.reopen(journal=journal)
+    cheap.us.fail("delete")
+    store.delete(KEY)
+    journal.broken = {"settle"}
+
+    with pytest.raises(UnavailableError, match="cannot settle"):
+        store.put(KEY, NEW, True)

@@ -277,6 +277,16 @@ class Store(ABC):
         lists = type(self)._keys is not Store._keys
         return frozenset(verb for verb in VERBS if verb != "keys" or lists)
 
+    def lingers(self) -> bool:
+        """
+        Tell whether a change may take effect after nobody waits for it any more.
+
+        So it may where a request can be on its way when its sender gives up or dies.
+        What is made of other stores does if one of them does.
+        """
+        children = self.children().values()
+        return any(child.lingers() for child in children) if children else True
+
     def close(self) -> None:
         """
         Close this store and everything underneath, each once, whatever fails.

@@ -150,6 +150,10 @@ class FileSystemStore(Store):
         if self.fsync:
             _sync_folder(os.path.dirname(path))
 
+    def lingers(self) -> bool:
+        """It does not: what is not done when a process dies never is."""
+        return False
+
     def _keys(self, prefix: str) -> Iterator[Key]:
         self._check_root(create=self.create)
         for name in _names(self._root, "", prefix):

@@ -120,6 +120,10 @@ class MemoryStore(Store):
             if old is not None:
                 self._size -= len(old.content)
 
+    def lingers(self) -> bool:
+        """It does not: what is not done when a process dies never is."""
+        return False
+
     def _keys(self, prefix: str) -> Iterator[Key]:
         for key in list(self._objects):
             if key.object_type.startswith(prefix):

@@ -70,6 +70,9 @@ class Journal(ABC):
         """
         return None
 
+    def expect(self, *, lingering: bool) -> None:  # noqa: B027 - optional
+        """Hear whether changes on any replica may be *lingering* when they are over."""
+
     # -- for a store ---------------------------------------------------------
 
     @abstractmethod

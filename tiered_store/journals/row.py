@@ -13,6 +13,7 @@ from tiered_store.key import Key
 
 Intent = Literal["put", "delete", "drop"]
 Missed = Literal["put", "delete", "drop", "in_doubt"]
+Prior = Literal[Missed, "overtaken"]
 
 NEVER = 253_402_300_800.0  # the year 10000, until when a dead letter waits
 
@@ -31,6 +32,7 @@ class Row:
         intent: What that write wanted of this replica.
         prior: The verb of the row that was there when the write began.  A replica that
             was behind already has neither the old object nor the new one.
+            ``overtaken``: something late may have replaced either with an older one.
         sequence: Of the write, growing with each one; a row is only ever changed by
             whoever knows it.
         since: When the replica began to be behind, in seconds since the epoch.
@@ -42,13 +44,15 @@ class Row:
         last_error: Why the last one failed, or the write.
         quarantine: Until when a change that nobody waits for any more may still take
             effect there, in seconds since the epoch; the row stays until then.
+            Below zero: somebody still waits for it, or died waiting, so that it begins
+            when somebody else looks.
     """
 
     replica: str
     key: Key
     verb: Missed
     intent: Intent
-    prior: Missed | None = None
+    prior: Prior | None = None
     sequence: int
     since: float
     reproducible: bool = False

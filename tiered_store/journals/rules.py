@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from tiered_store.journals.row import Intent, Mark, Missed, Row, Rows
+from tiered_store.journals.row import Intent, Mark, Missed, Prior, Row, Rows
 from tiered_store.key import Key
 
 
 Outcomes = Mapping[str, BaseException | None]
 
+_UNDER_WAY = -1.0  # a quarantine that has not begun
 _LONGEST = 500  # characters of an error that are kept
 
 
@@ -57,17 +58,15 @@ def begin(
 def settle(rows: Rows, step: Step, mark: Mark, outcomes: Outcomes) -> None:
     """Say how the write *mark* went."""
     done = {name for name, error in outcomes.items() if error is None}
+    puts = {name for name in done if mark.intents[name] == "put"}
+    taken = bool(puts) or "put" not in mark.intents.values()
     if not rows or any(row.sequence != mark.sequence for row in rows.values()):
-        # another write came in between, which a lease should have prevented
-        _doubt(rows, step, replace(mark, sequence=step.fresh))
-        for name in done:  # has one of the two, and nothing older
-            rows[name] = replace(rows[name], prior=None)
+        _settle_overtaken(rows, step, mark, done, taken=taken)
         return
     for name, error in outcomes.items():
         if error is not None and name in rows:
             rows[name] = replace(rows[name], last_error=worded(error))
-    puts = {name for name in done if mark.intents[name] == "put"}
-    if "put" in mark.intents.values() and not puts:
+    if not taken:
         return
     late = {name: _late(step, mark, name, outcomes.get(name)) for name in rows}
     sound = any(not late[name] for name in puts & late.keys())
@@ -92,7 +91,7 @@ def arrive(
         return
     late = _late(step, mark, name, error)
     if current.verb == "in_doubt":
-        late = current.quarantine
+        late = current.quarantine if current.quarantine >= 0 else late
     elif error is None and not late:
         del rows[name]
         return
@@ -108,12 +107,12 @@ def withdraw(rows: Rows, step: Step, mark: Mark) -> None:
         if row.prior is None:
             del rows[name]
             continue
+        verb: Missed = "in_doubt" if row.prior == "overtaken" else row.prior
         rows[name] = replace(
             row,
-            verb=row.prior,
-            # an earlier doubt is settled by looking, whatever was wanted
-            intent="put" if row.prior == "in_doubt" else row.prior,
-            prior=None,
+            verb=verb,
+            intent=_former(row) if verb == "in_doubt" else verb,
+            prior="overtaken" if row.prior == "overtaken" else None,
             sequence=step.fresh,
             quarantine=mark.quarantine.get(name, 0.0),
         )
@@ -158,7 +157,7 @@ def clear(rows: Rows, step: Step, row: Row) -> bool:
     current = rows.get(row.replica)
     if current is None or current.sequence != row.sequence:
         return False
-    if current.quarantine > step.now:
+    if _over(current, step) > step.now:
         return False
     del rows[row.replica]
     return True
@@ -169,10 +168,12 @@ def attempt(rows: Rows, step: Step, row: Row) -> Row | None:
     current = rows.get(row.replica)
     if current is None or current.sequence != row.sequence:
         return None
-    if current.quarantine > step.now:
+    over = _over(current, step)
+    if over > step.now:
+        rows[row.replica] = replace(current, quarantine=over)
         return None
-    until = step.now + step.quarantine
-    current = replace(current, sequence=step.fresh, quarantine=until)
+    noted = _UNDER_WAY if step.quarantine else 0.0
+    current = replace(current, sequence=step.fresh, quarantine=noted)
     rows[row.replica] = current
     return current
 
@@ -218,7 +219,7 @@ def worded(error: BaseException | str) -> str:
 def _doubt(rows: Rows, step: Step, mark: Mark) -> None:
     # a replica that this store does not know any more misses the write as well
     other: Intent = "put" if "put" in mark.intents.values() else "delete"
-    for name in {*mark.intents, *rows}:
+    for name in dict.fromkeys((*mark.intents, *rows)):
         old = rows.get(name)
         rows[name] = Row(
             replica=name,
@@ -252,15 +253,30 @@ def _behind(
 
 def _overtaken(rows: Rows, step: Step, key: Key, name: str) -> None:
     """Note that *name* may just have been given what a later write had replaced."""
-    current = rows.get(name)
-    if current is None:
-        current = _behind(step, name, key, "put")
-    elif not current.behind:
-        current = replace(current, prior="put")
+    current = rows.get(name) or _behind(step, name, key, "put")
+    if not current.behind or name not in rows:
+        current = replace(current, verb="in_doubt", prior="overtaken")
     rows[name] = replace(current, sequence=step.fresh)
 
 
-def _prior(old: Row | None) -> Missed | None:
+def _former(row: Row) -> Intent:
+    """Return the intent of a doubt, which is settled by looking, whatever it was."""
+    return "drop" if row.intent == "drop" else "put"
+
+
+def _settle_overtaken(
+    rows: Rows, step: Step, mark: Mark, done: set[str], *, taken: bool
+) -> None:
+    """Leave all in doubt: a lease should have kept another write from coming in."""
+    _doubt(rows, step, replace(mark, sequence=step.fresh))
+    for name, row in rows.items():
+        if name in done:  # it has one of the two, and nothing older
+            rows[name] = replace(row, prior=None)
+        elif taken and not row.behind:  # it may have something older than either
+            rows[name] = replace(row, prior="overtaken")
+
+
+def _prior(old: Row | None) -> Prior | None:
     if old is None or old.verb != "in_doubt":
         return None if old is None else old.verb
     return old.prior or "in_doubt"
@@ -273,15 +289,23 @@ def _inherited(rows: Rows, step: Step) -> dict[str, float]:
     A doubt that nobody has settled is of a writer which may be dead, or slow.
     """
     found = {
-        name: row.quarantine or step.now + step.quarantine
+        name: _over(row, step)
         for name, row in rows.items()
         if row.quarantine or row.verb == "in_doubt"
     }
     return {name: until for name, until in found.items() if until > step.now}
 
 
+def _over(row: Row, step: Step) -> float:
+    """Return when the quarantine of *row* is over, or would be if it began now."""
+    begins = row.quarantine < 0 or (row.verb == "in_doubt" and not row.quarantine)
+    return step.now + step.quarantine if begins else row.quarantine
+
+
 def _late(step: Step, mark: Mark, name: str, error: BaseException | None) -> float:
-    """Return until when something may still take effect on *name*, 0 if nothing."""
+    """Return the quarantine of *name*, 0 if nothing can still take effect there."""
+    if getattr(error, "under_way", False) and step.quarantine:
+        return _UNDER_WAY
     until = mark.quarantine.get(name, 0.0)
     if getattr(error, "ambiguous", False):
         until = max(until, step.now + step.quarantine)

@@ -6,6 +6,7 @@ A journal in an SQLite file: the processes of one machine share it.
    type: sqlite
    path: /var/lib/images/journal.db
    durability: process
+   quarantine: 60s
 
 It must lie on a local disk, and be kept: without it nobody knows what is pending.
 Beside it lies a file of its name with ``-locks``, which is always empty.
@@ -31,6 +32,8 @@ from tiered_store.units import Duration
 
 
 Result = TypeVar("Result")
+
+_QUARANTINE = 60.0
 
 _COLUMNS = (
     "key, replica, verb, intent, prior, sequence, since, reproducible, "
@@ -72,6 +75,10 @@ class SQLiteJournal(Journal):
             any end of the process, ``power`` also that of the machine, at the price
             of a disk flush, some hundred times slower.
         capacity: Rows, about 200 bytes each.
+        quarantine: Seconds in which a request may still take effect after nobody waits
+            for it any more, because it timed out or its process died; until then a
+            replica that it was for is not settled.  By default a minute if there is
+            such a replica, and none if all are directories or memory.
         busy: Seconds to wait for another process, whose transactions take
             microseconds.
     """
@@ -84,6 +91,7 @@ class SQLiteJournal(Journal):
         *,
         durability: Literal["process", "power"] = "process",
         capacity: int = 1_000_000,
+        quarantine: Duration | None = None,
         busy: Duration = 5.0,
         clock: Clock = SYSTEM,
     ) -> None:
@@ -94,6 +102,8 @@ class SQLiteJournal(Journal):
         self.path = os.fspath(path)
         self.durability = durability
         self.capacity = capacity
+        self.quarantine = quarantine or 0.0
+        self._is_told = quarantine is not None
         self.busy = busy
         self.clock = clock
         self._database = Database(
@@ -107,6 +117,11 @@ class SQLiteJournal(Journal):
     def place(self) -> str:
         """Where the file is."""
         return self._database.path
+
+    def expect(self, *, lingering: bool) -> None:
+        """Wait for what is lingering, unless the configuration says for how long."""
+        if not self._is_told:
+            self.quarantine = _QUARANTINE if lingering else 0.0
 
     def lease(self, key: Key, seconds: float) -> Lease | None:
         self._database.check_folder()

@@ -165,6 +165,7 @@ class _Flight:
 
 
 def _late(kind: type[UnavailableError]) -> UnavailableError:
+    facts = {"ambiguous": True, "under_way": True}  # a journal wants to know
     if kind is UnderwayError:
-        return UnderwayError("under way when the write returned", ambiguous=True)
-    return DeadlineError("not back when the caller's time was up", ambiguous=True)
+        return UnderwayError("under way when the write returned", **facts)
+    return DeadlineError("not back when the caller's time was up", **facts)

@@ -210,6 +210,8 @@ class Repair:
         found: dict[str, bytes | None] = {}
         errors: dict[str, Exception] = {}
         able = [name for name in self._replicas if not _is_behind(rows, name)]
+        if not able:  # then what came late did so everywhere, and one must be right
+            able = [name for name in self._replicas if _is_overtaken(rows, name)]
         able.sort(key=lambda name: _wanted(rows.get(name)) == "drop")
         for name in able:
             try:
@@ -320,6 +322,10 @@ def _is_of_others(error: Exception) -> bool:
 
 def _is_behind(rows: Mapping[str, Row], name: str) -> bool:
     return name in rows and rows[name].behind
+
+
+def _is_overtaken(rows: Mapping[str, Row], name: str) -> bool:
+    return name in rows and rows[name].prior == "overtaken"
 
 
 def _was_gone(rows: Mapping[str, Row]) -> bool:

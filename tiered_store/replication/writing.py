@@ -174,7 +174,8 @@ class _Change:
             else:
                 timeless.run(self._journal.settle, self._mark, outcomes)
         except StoreError as error:
-            if any(outcome is not None for outcome in outcomes.values()):
+            failed = any(outcome is not None for outcome in outcomes.values())
+            if failed or "drop" in self._mark.intents.values():
                 error.ambiguous = True
                 raise
             # every replica has it: that the rows are left in doubt does no harm

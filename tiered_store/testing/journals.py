@@ -524,6 +524,7 @@ class JournalConformance:
         """So its replica is looked at again, whoever writes meanwhile."""
         write(careful, failed=("eu",))
         assert careful.attempt(careful.rows(KEY)["eu"]) is not None
+        clock.advance(61)  # it is slow, and may have ended this very moment
 
         assert careful.attempt(careful.rows(KEY)["eu"]) is None
         write(careful)
@@ -605,9 +606,10 @@ class JournalConformance:
 
         assert not journal.complete(known)
 
+        row = journal.rows(KEY)["eu"]
+        assert (row.verb, row.prior, row.behind) == ("in_doubt", "overtaken", True)
+        assert journal.resolve(KEY, journal.rows(KEY), {"us": None, "eu": "put"})
         assert missed(journal) == {"eu": "put"}
-        assert journal.complete(journal.rows(KEY)["eu"])
-        assert journal.rows(KEY) == {}
 
     def test_a_repair_among_writes_leaves_its_replica_behind(
         self, journal: Journal
@@ -636,6 +638,21 @@ class JournalConformance:
         journal.arrive(mark, "eu", None)
 
         assert journal.rows(KEY) == {}
+
+    def test_who_was_under_way_may_be_late_by_when_somebody_looks(
+        self, careful: Journal, clock: FakeClock
+    ) -> None:
+        """Whoever waited for it may have died at any time since it was settled."""
+        mark = careful.begin(KEY, PUT)
+        late = UnavailableError("under way", ambiguous=True, under_way=True)
+        careful.settle(mark, {"us": None, "eu": late})
+        clock.advance(61)
+
+        assert careful.attempt(careful.rows(KEY)["eu"]) is None
+        clock.advance(59)
+        assert careful.attempt(careful.rows(KEY)["eu"]) is None
+        clock.advance(2)
+        assert careful.attempt(careful.rows(KEY)["eu"]) is not None
 
     def test_who_failed_after_a_write_was_settled_stays_behind(
         self, careful: Journal
@@ -669,7 +686,45 @@ class JournalConformance:
 
         journal.arrive(mark, "eu", error)
 
-        assert missed(journal) == ({} if error is DOWN else {"eu": "put"})
+        assert missed(journal) == ({} if error is DOWN else {"eu": "in_doubt"})
+        assert all(row.behind for row in journal.rows(KEY).values())
+
+    @pytest.mark.parametrize("intents", [PUT, DELETE])
+    def test_who_missed_a_write_that_was_overtaken_is_behind(
+        self, journal: Journal, intents: Mapping[str, Intent]
+    ) -> None:
+        """One replica has it, so what the other has is older, or the other write."""
+        slow = journal.begin(KEY, intents)
+        journal.begin(KEY, PUT)
+
+        journal.settle(slow, {"us": None, "eu": DOWN})
+
+        rows = journal.rows(KEY)
+        assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
+        assert (rows["us"].behind, rows["eu"].behind) == (False, True)
+
+    def test_a_withdrawn_write_forgets_nothing_that_was_overtaken(
+        self, journal: Journal
+    ) -> None:
+        """It is as it was before."""
+        slow = journal.begin(KEY, PUT)
+        journal.begin(KEY, PUT)
+        journal.settle(slow, {"us": None, "eu": DOWN})
+
+        journal.withdraw(journal.begin(KEY, PUT))
+
+        rows = journal.rows(KEY)
+        assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
+        assert (rows["us"].behind, rows["eu"].behind) == (False, True)
+
+    def test_a_withdrawn_write_keeps_what_is_kept_in_fewer_places(
+        self, journal: Journal
+    ) -> None:
+        """A doubt before it is settled by looking, and spreads no copies."""
+        journal.begin(KEY, {"us": "put", "eu": "drop"})
+        journal.withdraw(journal.begin(KEY, {"us": "put", "eu": "drop"}))
+
+        assert journal.rows(KEY)["eu"].intent == "drop"
 
     def test_any_error_can_be_noted(self, journal: Journal) -> None:
         """However long it is, and whatever is in it."""

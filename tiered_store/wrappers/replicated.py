@@ -156,6 +156,7 @@ class ReplicatedStore(Mirror):
         self.workers = workers
         self._clock = clock
         self._journal = NoJournal() if journal is None else journal
+        self._journal.expect(lingering=self.lingers())
         self._workers = Workers("replicated", workers)
         self._repairs = RepairPolicy() if repair is None else repair
         self._background = (

@@ -83,6 +83,10 @@ class TimeoutStore(Wrapper):
     def _stat(self, key: Key) -> Stat:
         return self._patience.wait_for(lambda: self.child.stat(key))
 
+    def lingers(self) -> bool:
+        """It does: what was given up on may go on."""
+        return True
+
     def _keys(self, prefix: str) -> Iterator[Key]:
         listing = self.child.keys(prefix)
         while page := self._patience.wait_for(lambda: list(islice(listing, _PAGE))):
