@@ -55,6 +55,7 @@ def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     monkeypatch.setenv("IMAGES_JOURNAL", str(tmp_path / "journal.sqlite"))
     monkeypatch.setenv("IMAGES_PURGES", str(tmp_path / "purges.sqlite"))
+    monkeypatch.setenv("IMAGES_DECISIONS", str(tmp_path / "decisions.json"))
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda p: p.name)

@@ -23,6 +23,7 @@ from tiered_store.body import Body
 from tiered_store.cli import main
 from tiered_store.config import load
 from tiered_store.deadlines import deadline
+from tiered_store.drill.alike import Alike
 from tiered_store.drill.leaf import FAULTS, Leaf
 from tiered_store.drill.ledger import Record
 from tiered_store.drill.page import page
@@ -37,6 +38,7 @@ from tiered_store.wrappers.cached import CachedStore
 
 
 KEY = Key("comics.cover", 5, 30, 40, "image/png")
+OTHER = KEY._replace(object_id=6)
 CONFIG = Path(__file__).parent.parent / "config"
 OUTAGES = ("down", "black-hole", "slow", "erroring", "losing")
 HOLDS = ("reads=100%", "writes=100%", "wrong=0", "stale=0", "untrue=0", "lost=0")
@@ -155,6 +157,42 @@ def test_production_passes_its_own_drill() -> None:
 
 
 @pytest.mark.usefixtures("environment")
+def test_failover_passes_its_own_drill() -> None:
+    """
+    Where S3 keeps the buckets alike, no call fails while a region is away.
+
+    While one fails now and then, an object may be known to be in that one alone; then
+    three attempts can all meet with an error.
+    """
+    report = drill(
+        CONFIG / "failover.yaml",
+        faults=("down", "black-hole", "slow", "erroring"),
+        alike=[("us", "eu")],
+        requirements=required(*HARMLESS, "writes=100%", "reads=98%", "converge=15s"),
+        parallel=8,
+    )
+    away = [one for one in report.outcomes if one.fault != "erroring"]
+
+    assert report.failures == []
+    assert list(failures(away, required("reads=100%"))) == []
+
+
+@pytest.mark.usefixtures("environment")
+def test_places_that_nobody_keeps_alike_are_no_fallback(capsys) -> None:
+    """The same file where nobody replicates: the drill says so, in words."""
+    report = drill(
+        CONFIG / "failover.yaml",
+        faults=("down",),
+        places=("us",),
+        requirements=required("reads=100%"),
+    )
+
+    (failure,) = report.failures
+    assert "images.us down: " in failure
+    assert "nothing else has what this place has" in failure
+
+
+@pytest.mark.usefixtures("environment")
 def test_the_demo_passes_its_own_drill() -> None:
     """Losing either region, which is what it shows."""
     report = drill(
@@ -252,6 +290,7 @@ def test_the_command_prints_json_for_programs(written, capsys) -> None:
     [
         (["--faults", "fire"], "no 'fire'; there are: down, black-hole"),
         (["--place", "ap"], "no place 'ap'; there are: images"),
+        (["--alike", "us,images"], "no place 'us'; there are: images"),
         (["--require", "reads"], "is none of reads, writes"),
         (["--require", "reeds=1"], "is none of reads, writes"),
         (["--require", "reads=all"], "needs a share, as in 99.9%"),
@@ -338,6 +377,24 @@ def test_a_black_hole_lasts_as_long_as_the_real_one() -> None:
     assert caught.value.ambiguous
     with pytest.raises(DeadlineError), deadline(0.01):
         leaf.get(KEY)
+
+
+def test_who_is_kept_alike_gets_what_it_missed_when_it_is_back() -> None:
+    """As a bucket's replication does; never over something newer."""
+    us, eu = (Leaf(MemoryStore(), MemoryStore()) for _ in range(2))
+    Alike([us, eu])
+    us.put(KEY, Body.of(b"one"))
+    assert eu.get(KEY).read() == b"one"
+
+    eu.begin("down")
+    us.put(KEY, Body.of(b"two"))
+    us.put(OTHER, Body.of(b"other"))
+    us.delete(OTHER)
+    assert eu.child.get(KEY).read() == b"one"
+    eu.heal()
+
+    assert eu.get(KEY).read() == b"two"
+    assert list(eu.keys()) == [KEY]
 
 
 # -- the judgement -------------------------------------------------------------

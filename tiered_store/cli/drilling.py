@@ -48,6 +48,14 @@ def drill(
         list[str] | None,
         typer.Option("--place", help="Only around this leaf, by how its path ends."),
     ] = None,
+    alike: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--alike",
+            metavar="NAMES",
+            help="Leaves that somebody else keeps alike, with commas: us,eu.",
+        ),
+    ] = None,
     live: Annotated[
         bool,
         typer.Option(
@@ -79,12 +87,13 @@ def drill(
         raise CommandError(str(error), WRONG) from None
     if not 0.1 <= seconds <= 60:
         raise CommandError("--patience: 100ms to 60s", WRONG)
-    with _bar(quiet=json) as done, _told():
+    with _bar(quiet=json) as done, _names_told():
         report = run(
             config,
             store,
             faults=_faults(faults),
             places=place or (),
+            alike=[names.split(",") for names in alike or ()],
             requirements=wanted,
             seed=seed,
             patience=seconds,
@@ -116,13 +125,13 @@ def _faults(named: str | None) -> Sequence[Fault]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _names_told() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
         if isinstance(error, ConfigError):
             raise
-        raise CommandError(f"--place: {error}", WRONG) from None
+        raise CommandError(str(error), WRONG) from None
 
 
 @contextmanager

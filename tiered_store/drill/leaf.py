@@ -8,7 +8,7 @@ import functools
 import random
 import threading
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Literal
 
 from tiered_store import deadlines
@@ -47,6 +47,11 @@ class Leaf(Wrapper):
 
     Args:
         real: What the configuration names; only its options and URLs are used.
+
+    Attributes:
+        fault: What befalls it just now.
+        changed: Told of each object that it took or dropped.
+        healing: Told just before a fault ends.
     """
 
     transparent = True
@@ -58,18 +63,21 @@ class Leaf(Wrapper):
         timeout = getattr(real, "timeout", None)
         self.patience = float(timeout) if isinstance(timeout, int | float) else None
         self._random = random.Random(seed)
-        self._fault: Fault | None = None
+        self.fault: Fault | None = None
+        self.changed: Callable[[Leaf, Key], None] = lambda leaf, key: None
+        self.healing: Callable[[Leaf], None] = lambda leaf: None
         self._healed = threading.Event()
         self._healed.set()
 
     def begin(self, fault: Fault) -> None:
         """Let *fault* befall it."""
         self._healed.clear()
-        self._fault = fault
+        self.fault = fault
 
     def heal(self) -> None:
         """Be well again; who still waits for an answer gets none."""
-        self._fault = None
+        self.healing(self)
+        self.fault = None
         self._healed.set()
 
     def capabilities(self) -> frozenset[Verb]:
@@ -78,15 +86,16 @@ class Leaf(Wrapper):
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
         self._meet("put")
-        if self._fault == "losing":
+        if self.fault == "losing":
             self.child.delete(key)
         else:
             self.child.put(key, body, reproducible)
+            self.changed(self, key)
 
     def _get(self, key: Key) -> Body:
         self._meet("get")
         body = self.child.get(key)
-        if self._fault != "corrupting":
+        if self.fault != "corrupting":
             return body
         strike = None
         if self.kind in _CHECKING:
@@ -99,6 +108,7 @@ class Leaf(Wrapper):
     def _delete(self, key: Key) -> None:
         self._meet("delete")
         self.child.delete(key)
+        self.changed(self, key)
 
     def _stat(self, key: Key) -> Stat:
         self._meet("stat")
@@ -114,7 +124,7 @@ class Leaf(Wrapper):
             self.real.close()
 
     def _meet(self, verb: Verb) -> None:
-        fault = self._fault
+        fault = self.fault
         if fault == "down":
             raise UnavailableError("connection refused, in a drill")
         if fault == "erroring" and self._random.random() < _FAILING:

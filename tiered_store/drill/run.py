@@ -15,7 +15,7 @@ from pathlib import Path
 from tiered_store.drill.leaf import FAULTS, Fault
 from tiered_store.drill.report import Outcome, Report, Requirement, failures
 from tiered_store.drill.scenario import Scenario, Setting
-from tiered_store.drill.stage import Stage, leaves
+from tiered_store.drill.stage import Stage, is_called, leaves
 
 
 _AT_ONCE = 6  # scenarios, most of whose time is waiting
@@ -27,6 +27,7 @@ def plan(
     faults: Sequence[Fault],
     *,
     places: Sequence[str] = (),
+    alike: Sequence[Sequence[str]] = (),
     live: bool = False,
 ) -> list[Scenario]:
     """
@@ -34,6 +35,7 @@ def plan(
 
     Args:
         places: The paths of leaves, or how they end; by default all.
+        alike: The same of leaves that somebody else keeps alike.
 
     Raises:
         ConfigError: Something is wrong with the configuration.
@@ -43,19 +45,15 @@ def plan(
         stage = Stage(config, name, Path(folder), live="drill." if live else None)
         with stage.built() as stack:
             found = [str(leaf) for leaf in leaves(stack)]
-    for wanted in places:
-        if not any(_is_called(place, wanted) for place in found):
+    for wanted in (*places, *(name for group in alike for name in group)):
+        if not any(is_called(place, [wanted]) for place in found):
             raise ValueError(f"no place {wanted!r}; there are: {', '.join(found)}")
     return [
         Scenario(number, place, fault)
         for number, place in enumerate(found)
-        if not places or any(_is_called(place, wanted) for wanted in places)
+        if not places or is_called(place, places)
         for fault in faults
     ]
-
-
-def _is_called(place: str, wanted: str) -> bool:
-    return f".{place}".endswith(f".{wanted}")
 
 
 def drill(
@@ -64,6 +62,7 @@ def drill(
     *,
     faults: Sequence[Fault] = tuple(FAULTS),
     places: Sequence[str] = (),
+    alike: Sequence[Sequence[str]] = (),
     requirements: Sequence[Requirement] = (),
     seed: int = 0,
     patience: float = 5.0,
@@ -77,6 +76,7 @@ def drill(
     Args:
         faults: Which of them.
         places: Around which leaves, by how their paths end; by default all.
+        alike: Leaves that somebody else keeps alike, as S3's replication does.
         seed: Of who reads and writes what.
         patience: Seconds that a user waits for an answer.
         live: Use the real stores, below a prefix that is removed afterwards.
@@ -89,13 +89,14 @@ def drill(
         StoreError: The stack does not work even without a fault.
     """
     began = time.monotonic()
-    scenarios = plan(config, name, faults, places=places, live=live)
+    scenarios = plan(config, name, faults, places=places, alike=alike, live=live)
     ended = threading.Event()
     setting = Setting(
         config=config,
         name=name,
         seed=seed,
         patience=patience,
+        alike=() if live else alike,
         live=live,
         ended=ended.is_set,
     )

@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tiered_store.drill.alike import Alike
 from tiered_store.drill.leaf import Fault, Leaf
 from tiered_store.drill.report import Outcome
-from tiered_store.drill.stage import Stage, bare, leaves, stores_with
+from tiered_store.drill.stage import Stage, bare, is_called, leaves, stores_with
 from tiered_store.drill.workload import FAILED, Call, Workload, content_of, verdict_of
 from tiered_store.errors import StoreError
 from tiered_store.key import Key
@@ -41,6 +42,7 @@ class Setting:
 
     Attributes:
         patience: Seconds that a user waits.
+        alike: Leaves that somebody else keeps alike, by how their paths end.
         live: On the real stores, below a prefix of the drill's own.
         ended: Tells whether the drill is to end early.
     """
@@ -49,6 +51,7 @@ class Setting:
     name: str | None
     seed: int
     patience: float
+    alike: Sequence[Sequence[str]]
     live: bool
     ended: Callable[[], bool]
 
@@ -94,6 +97,8 @@ class _Played:
         self._stage = stage
         self._stack = stack
         self._leaf: Leaf = leaves(stack)[scenario.number]
+        for group in setting.alike:
+            Alike([leaf for leaf in leaves(stack) if is_called(str(leaf), group)])
         self._work = Workload(stack, setting.seed, setting.patience)
         self._left: list[str] = []
 

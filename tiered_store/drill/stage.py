@@ -138,6 +138,11 @@ def leaves(stack: Store) -> list[Leaf]:
     return [store for store in walk(stack) if isinstance(store, Leaf)]
 
 
+def is_called(place: str, names: Iterable[str]) -> bool:
+    """Tell whether the path *place* ends as one of *names* says."""
+    return any(f".{place}".endswith(f".{name}") for name in names)
+
+
 def bare(store: Store) -> Store:
     """Return *store* without the breaker around it."""
     return store.child if isinstance(store, Guard) else store
