@@ -55,7 +55,7 @@ LAYERS = (
     ("policies", "journals", "control", "tiers", "clients", "replication", "caching"),
     ("backends", "wrappers"),
     ("config",),
-    ("web", "imageattach"),
+    ("asynchronous", "web", "imageattach"),
     ("testing", "demo", "drill", "cli", "__main__"),
 )
 APART = ("backends", "wrappers")  # whose members never import each other
@@ -84,7 +84,11 @@ OWNERS = {
         "tiered_store.testing.controls",
         "tiered_store.testing.journals",
     ),
-    "anyio": ("tiered_store.web", "tiered_store.cli.serving"),
+    "anyio": (
+        "tiered_store.asynchronous",
+        "tiered_store.web",
+        "tiered_store.cli.serving",
+    ),
     "uvicorn": ("tiered_store.web.server", "tiered_store.cli.serving"),
     "hypothesis": (),
     "moto": (),

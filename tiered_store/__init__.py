@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 
 if TYPE_CHECKING:
+    from tiered_store.asynchronous.store import AsyncStore
     from tiered_store.backends.filesystem import FileSystemStore
     from tiered_store.backends.memory import MemoryStore
     from tiered_store.backends.redis import RedisStore
@@ -129,6 +130,7 @@ __all__ = [
     "Rule",
     "Secret",
     # around any of them
+    "AsyncStore",
     "as_store",
     "conditions",
     "deadline",
@@ -206,6 +208,7 @@ _ELSEWHERE = {
     "Reproducible": "replication.placement",
     "Rule": "policies.routing",
     "Secret": "units",
+    "AsyncStore": "asynchronous.store",
     "as_store": "foreign",
     "conditions": "tree",
     "deadline": "deadlines",

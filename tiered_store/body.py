@@ -307,27 +307,28 @@ def _pieces(file: Readable) -> Iterator[bytes]:
 def _rolled(start: io.BytesIO, file: Readable) -> Body:
     import tempfile
 
-    with _spooling():
+    with spooling():
         spool = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed below
     with spool:
         _write(spool, start.getvalue())
         start.close()
         for piece in _pieces(file):
             _write(spool, piece)
-        with _spooling():
+        with spooling():
             size = spool.tell()
             return FileBody(Descriptor(os.dup(spool.fileno())), size)
 
 
 def _write(spool: Any, piece: bytes) -> None:
     view = memoryview(piece).cast("B")
-    with _spooling():
+    with spooling():
         while view:
             view = view[spool.write(view) :]
 
 
 @contextmanager
-def _spooling() -> Iterator[None]:
+def spooling() -> Iterator[None]:
+    """Say what it means that the temporary file of an upload cannot be written."""
     import tempfile  # most programs never come here
 
     try:

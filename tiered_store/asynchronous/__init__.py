@@ -1,0 +1,3 @@
+"""
+Any stack for asyncio and trio: the same stores, waited for in threads.
+"""

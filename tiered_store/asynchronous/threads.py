@@ -1,0 +1,199 @@
+"""
+Work that blocks, waited for without blocking, and left alone when nobody waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tiered_store import deadlines
+from tiered_store.errors import ConfigError, DeadlineError, UnavailableError
+
+
+if TYPE_CHECKING:
+    import anyio
+
+
+_PATIENCE = 0.005  # seconds
+Result = TypeVar("Result")
+
+
+class Threads:
+    """
+    At most *limit* calls at once; more wait for their turn.
+
+    A call whose caller was cancelled goes on in its thread, and what it returns is
+    discarded there.  Of those there are *limit* at most, too.
+    """
+
+    def __init__(self, limit: int) -> None:
+        try:
+            import anyio  # noqa: F401 - to say at once that it is missing
+        except ImportError:
+            raise ConfigError(
+                "an AsyncStore needs a package: pip install 'tiered-store[async]'"
+            ) from None
+        self._limit = limit
+        self._limiter: anyio.CapacityLimiter | None = None
+        self._lock = threading.Lock()
+        self._abandoned = 0
+
+    async def call(
+        self,
+        work: Callable[[], Result],
+        discard: Callable[[Result | None], None] = lambda result: None,
+    ) -> Result:
+        """
+        Return what *work* does in a thread; a cancelled caller does not wait for it.
+
+        The caller's time (``move_on_after``, ``fail_after``) is the stores' deadline.
+
+        Args:
+            discard: Called with the result that nobody waits for, or with None if
+                there is none.
+
+        Raises:
+            UnavailableError: Too many calls that were given up have not ended yet.
+        """
+        with self._lock:
+            if self._abandoned >= self._limit:
+                raise UnavailableError(
+                    f"{self._abandoned} calls that were cancelled still hang"
+                )
+
+        def discard_there(result: Result | None) -> None:
+            with self._lock:
+                self._abandoned -= 1
+            discard(result)
+
+        one = _Call(work, discard_there)
+        try:
+            result: Result = await self._run(one)
+        except _cancelled():
+            if one.abandon():
+                with self._lock:
+                    self._abandoned += 1
+            elif one.over:
+                discard(one.result)
+            raise
+        return result
+
+    async def finish(
+        self, work: Callable[[], Result], interrupt: Callable[[], None] = lambda: None
+    ) -> Result:
+        """
+        Return what *work* does in a thread; a cancelled caller waits for its end.
+
+        Args:
+            interrupt: Called at a cancellation, to make the end come soon.
+        """
+        import anyio
+
+        one = _Call(work, lambda result: None)
+        try:
+            result: Result = await self._run(one)
+        except _cancelled():
+            interrupt()
+            if one.abandon():
+                with anyio.CancelScope(shield=True):
+                    while not one.over:
+                        # asyncio's own cancel() knows no shield
+                        with contextlib.suppress(_cancelled()):
+                            await anyio.sleep(_PATIENCE)
+            raise
+        return result
+
+    async def always(self, work: Callable[[], object]) -> None:
+        """Have *work*, which is quick, done in a thread whatever is cancelled."""
+        import anyio
+
+        with anyio.CancelScope(shield=True):
+            one = _Call(work, lambda result: None)
+            try:
+                await self._run(one)
+            except _cancelled():
+                if not one.begun:
+                    work()
+                raise
+
+    async def _run(self, one: _Call) -> Any:
+        import anyio.to_thread
+
+        try:
+            return await anyio.to_thread.run_sync(
+                one.run, _time_left(), abandon_on_cancel=True, limiter=self._bound()
+            )
+        except DeadlineError:
+            await anyio.sleep(_PATIENCE)  # the caller's own timeout comes first
+            raise
+
+    def _bound(self) -> anyio.CapacityLimiter:
+        import anyio
+
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(self._limit)
+        return self._limiter
+
+
+class _Call:
+    """
+    One call, after which either its caller or its thread cleans up.
+
+    Attributes:
+        begun: It has been taken up by a thread.
+        over: It has ended there.
+        result: What it returned, if it did.
+    """
+
+    def __init__(self, work: Callable[[], Any], discard: Callable[[Any], None]) -> None:
+        self._work = work
+        self._discard = discard
+        self._lock = threading.Lock()
+        self._alone = threading.Event()
+        self.result: Any = None
+        self.begun = self.over = False
+
+    def run(self, limit: AbstractContextManager[None]) -> Any:
+        """Do the work, in a thread; clean up if nobody waits any more."""
+        with self._lock:
+            if self._alone.is_set():  # it was given up before it began
+                return None
+            self.begun = True
+        try:
+            with limit:
+                self.result = self._work()
+            return self.result
+        finally:
+            with self._lock:
+                self.over = True
+                alone = self._alone.is_set()
+            if alone:
+                self._discard(self.result)
+
+    def abandon(self) -> bool:
+        """Tell whether its thread will clean up, since it is still at work."""
+        with self._lock:
+            self._alone.set()
+            begun, over = self.begun, self.over
+        return begun and not over
+
+
+def _cancelled() -> type[BaseException]:
+    import anyio
+
+    return anyio.get_cancelled_exc_class()
+
+
+def _time_left() -> AbstractContextManager[None]:
+    import anyio
+
+    ends = anyio.current_effective_deadline()
+    if ends == math.inf:
+        return contextlib.nullcontext()
+    return deadlines.deadline(max(0.0, ends - anyio.current_time()))
