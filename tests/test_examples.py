@@ -1,0 +1,222 @@
+"""The examples run as they say: servers that fork, and a pool that is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import signal
+import sys
+import threading
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from celery.result import AsyncResult
+from PIL import Image
+
+from tests.servers.process import ServerProcess, free_port, listening
+from tests.servers.redis import RedisServer
+from tiered_store import load
+from tiered_store.key import Key
+from tiered_store.store import Store
+from tiered_store.tree import conditions
+
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+LARGE = bytes(range(251)) * 40_000  # ten megabytes
+
+
+def key(number: int, size: int = 1) -> Key:
+    return Key("album", number, size, size, "image/png")
+
+
+@pytest.fixture
+def album(tmp_path, redis_servers, monkeypatch) -> Path:
+    """An empty album, and a Redis of its own."""
+    server: RedisServer = redis_servers()
+    monkeypatch.setenv("ALBUM", str(tmp_path))
+    monkeypatch.setenv("REDIS_URL", server.url)
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES))
+    return tmp_path
+
+
+@contextlib.contextmanager
+def running(
+    folder: Path, *command: str
+) -> Iterator[tuple[httpx.Client, ServerProcess]]:
+    """Yield a client and the process of a server; PORT in *command* is a free one."""
+    port = free_port()
+    words = [word.replace("PORT", str(port)) for word in command]
+    process = ServerProcess(
+        [sys.executable, "-m", *words], lambda: listening(port), folder
+    )
+    limits = httpx.Limits(max_keepalive_connections=0)
+    with httpx.Client(
+        base_url=f"http://127.0.0.1:{port}", timeout=60, limits=limits
+    ) as client:
+        try:
+            yield client, process
+        finally:
+            process.kill()
+
+
+SERVERS = {
+    "gunicorn": [
+        *("gunicorn", "--preload", "--workers=2", "--worker-class=gthread"),
+        *("--threads=4", "--bind=127.0.0.1:PORT", "album_wsgi:app"),
+    ],
+    "uvicorn": ["uvicorn", "--workers=2", "--port=PORT", "album_asgi:app"],
+}
+
+
+def workers_of(client: httpx.Client) -> set[int]:
+    """Return the processes that answer, once there are two."""
+    for _ in range(2000):
+        found = set()
+        for _ in range(10):
+            with contextlib.suppress(httpx.TransportError):
+                found.add(int(client.get("/process").text))
+        if len(found) >= 2:
+            return found
+    raise AssertionError("only one worker answers")
+
+
+def whole(path: Path) -> Store:
+    """Return the album's stack, opened by another process than the servers'."""
+    assert path
+    return load(EXAMPLES / "images.yaml")
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_every_worker_serves_the_same_album(name, album) -> None:
+    """What one has stored, replaced or deleted, all show so, from their caches too."""
+    with running(album, *SERVERS[name]) as (client, process):
+        workers = workers_of(client)
+        assert process.process is not None
+        assert process.process.pid not in workers
+        for content in (b"first", LARGE, b"third"):
+            for _ in range(4):
+                client.put("/album/1", content=content)
+                for _ in range(6):
+                    assert client.get("/images/album/1/1x1.png").content == content
+        part = client.get("/images/album/1/1x1.png", headers={"Range": "bytes=1-2"})
+        assert (part.status_code, part.content) == (206, b"hi")
+        client.delete("/album/1")
+        for _ in range(8):
+            assert client.get("/images/album/1/1x1.png").status_code == 404
+        process.process.terminate()
+        assert process.process.wait(60) in (0, -signal.SIGTERM)
+    assert "Traceback" not in (album / "server.log").read_text()
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_what_was_acknowledged_survives_killed_workers(name, album) -> None:
+    """Workers are killed while they write; others take over, and the disks agree."""
+    acknowledged: dict[int, bytes] = {}
+    stop = threading.Event()
+
+    def write(first: int, client: httpx.Client) -> None:
+        number = first
+        while not stop.is_set():
+            content = f"{number} ".encode() * 1000
+            with contextlib.suppress(httpx.TransportError):
+                if client.put(f"/album/{number}", content=content).status_code < 300:
+                    acknowledged[number] = content
+            number += 4
+
+    with running(album, *SERVERS[name]) as (client, process):
+        workers = workers_of(client)
+        threads = [threading.Thread(target=write, args=(n, client)) for n in range(4)]
+        for thread in threads:
+            thread.start()
+        wait_for(lambda: len(acknowledged) >= 20)
+        os.kill(workers.pop(), signal.SIGKILL)
+        seen = len(acknowledged)
+        wait_for(lambda: len(acknowledged) >= seen + 20)
+        assert process.process is not None
+        process.process.send_signal(signal.SIGTERM)
+        process.process.wait(60)
+        stop.set()
+        for thread in threads:
+            thread.join()
+    with whole(album) as stack:
+        for number, content in acknowledged.items():
+            assert stack.get(key(number)).read() == content
+        assert all(one.state != "failed" for one in conditions(stack))
+
+
+def wait_for(true: Callable[[], bool]) -> None:
+    tick = threading.Event()
+    for _ in range(6000):
+        if true():
+            return
+        tick.wait(0.01)
+    raise AssertionError("it did not come to that in a minute")
+
+
+def test_fastapi_streams_an_upload_and_a_download(album) -> None:
+    """In pieces, both ways; an upload that breaks off stores nothing."""
+    with running(album, "uvicorn", "--port=PORT", "album_asgi:app") as (client, _):
+        client.put("/album/1", content=pieces())
+        with client.stream("GET", "/album/1") as response:
+            assert response.headers["Content-Length"] == str(len(LARGE))
+            assert b"".join(response.iter_bytes()) == LARGE
+
+        def broken() -> Iterator[bytes]:
+            yield LARGE[:3_000_000]
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError):
+            client.put("/album/2", content=broken())
+        assert client.get("/album/2").status_code == 404
+        assert client.get("/images/album/1/1x1.png").content == LARGE
+
+
+def pieces() -> Iterator[bytes]:
+    for start in range(0, len(LARGE), 700_001):
+        yield LARGE[start : start + 700_001]
+
+
+def test_celery_makes_thumbnails_though_a_child_is_killed(album) -> None:
+    """Every task is done in the end, by children of one stack."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        import thumbnails_celery as example
+    finally:
+        sys.path.remove(str(EXAMPLES))
+    picture = io.BytesIO()
+    Image.new("RGB", (64, 64), "red").save(picture, "png")
+    for number in range(30):
+        picture.seek(0)
+        example.images.put_file(picture, *key(number, 64), reproducible=False)
+    (album / "celery").mkdir()
+    worker = ServerProcess(
+        [
+            *(sys.executable, "-m", "celery", "-A", "thumbnails_celery", "worker"),
+            *("-c", "2", "--without-gossip", "--without-mingle", "-l", "INFO"),
+        ],
+        lambda: "ready." in (album / "celery" / "server.log").read_text(),
+        album / "celery",
+    )
+    try:
+        first = example.make_thumbnail.delay(0, 64, 64, 16)
+        child = first.get(timeout=60)
+        tasks: list[AsyncResult] = [
+            example.make_thumbnail.delay(number, 64, 64, 16) for number in range(1, 30)
+        ]
+        os.kill(child, signal.SIGKILL)
+        children = {task.get(timeout=60) for task in tasks}
+        assert worker.process is not None
+        assert worker.process.pid not in children
+        worker.process.terminate()
+        assert worker.process.wait(60) == 0
+    finally:
+        worker.kill()
+    for number in range(30):
+        with example.images.get_file(*key(number, 16)) as file:
+            assert Image.open(file).size == (16, 16)
+    example.images.close()
