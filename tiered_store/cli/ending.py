@@ -49,18 +49,21 @@ def ending() -> Iterator[Ending]:
             signal.signal(number, handler)
 
 
+Bar = Callable[[int, int | None], None]
+
+
 @contextmanager
-def counting(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+def counting(title: str, total: int | None) -> Iterator[Bar]:
     """
     Show on standard error, if that is a terminal, how many of *total* are done.
 
-    What it yields is told how many.
+    What it yields is told how many, and of how many once that is known.
     """
     from rich.console import Console
 
     console = Console(stderr=True)
     if not console.is_terminal or total == 0:
-        yield lambda done: None
+        yield lambda done, of: None
         return
     from rich.progress import (
         BarColumn,
@@ -74,4 +77,4 @@ def counting(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(text, *columns, console=console, transient=True) as progress:
         task = progress.add_task(title, total=total)
-        yield lambda done: progress.update(task, completed=done)
+        yield lambda done, of: progress.update(task, completed=done, total=of)

@@ -23,6 +23,7 @@ from tiered_store.cli.pending import forget, pending
 from tiered_store.cli.repairing import repair
 from tiered_store.cli.serving import serve
 from tiered_store.cli.status import status
+from tiered_store.cli.verifying import verify
 
 
 app = typer.Typer(
@@ -74,7 +75,7 @@ def tiered_store(
 
 
 _OF_OBJECTS = (put, get, url, rm, ls, stat)
-_OF_MIRRORS = (status, repair, pending, forget)
+_OF_MIRRORS = (status, repair, pending, forget, verify)
 _OF_REGIONS = (drain, undrain, promote, failback, isolate, drill)
 _COMMANDS = (
     *configuration.COMMANDS,

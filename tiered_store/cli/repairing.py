@@ -120,7 +120,9 @@ def _once(found: list[Mirror], wish: _Wish, told: Ending, *, json: bool) -> int:
     for mirror in found:
         total = sum(backlog.rows for backlog in _backlogs(mirror, wish).values())
         with counting(f"repair {mirror}", total) as bar:
-            report = _pass(mirror, wish, told, lambda so_far: bar(so_far.repaired))
+            report = _pass(
+                mirror, wish, told, lambda so_far: bar(so_far.repaired, None)
+            )
             for number in range(_ROUNDS):
                 if not report.busy or wish.limit or told.stop.wait(_PAUSE * 2**number):
                     break

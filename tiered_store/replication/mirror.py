@@ -6,10 +6,10 @@ from __future__ import annotations
 
 import threading
 
-from collections.abc import Callable, Iterator, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from tiered_store.clock import Clock
-from tiered_store.control.standing import Rota
 from tiered_store.errors import UnavailableError, UnsupportedError
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.none import NoJournal
@@ -17,10 +17,8 @@ from tiered_store.journals.row import Row, Status
 from tiered_store.key import Key
 from tiered_store.replication.background import Background
 from tiered_store.replication.pace import Pace, RepairPolicy, Traffic
-from tiered_store.replication.placement import Placement
 from tiered_store.replication.repair import Repair, Selection
 from tiered_store.replication.report import RepairReport
-from tiered_store.replication.service import reachable
 from tiered_store.replication.telling import Teller
 from tiered_store.replication.verdict import NEWEST, Judge
 from tiered_store.replication.verify import (
@@ -34,14 +32,19 @@ from tiered_store.workers import Workers
 
 
 class Mirror(Store):
-    """A store whose journal remembers what its replicas have missed."""
+    """
+    A store whose journal remembers what its replicas have missed.
+
+    Attributes:
+        replicas: By name.
+        alike: They shall all have the same objects.
+    """
 
     replicas: Mapping[str, Store]
-    _placement: Placement
+    alike: bool = True
     _journal: Journal
     _workers: Workers
     _clock: Clock
-    _rota: Rota
     _teller: Teller
     _traffic: Traffic
     _repairs: RepairPolicy
@@ -162,6 +165,8 @@ class Mirror(Store):
             StoreError: A replica could not be listed, or the journal not be used; or
                 the trusted one has no object at all.
         """
+        if not self.alike:
+            raise UnsupportedError("its stores may differ on purpose")
         if trust != NEWEST:
             self._check_name(trust)
         if repair and isinstance(self._journal, NoJournal):
@@ -170,7 +175,7 @@ class Mirror(Store):
             )
         judge = Judge(
             names=tuple(self.replicas),
-            complete=self._placement.complete,
+            complete=self._complete(),
             trust=trust,
             born=self._journal.born(),
         )
@@ -229,6 +234,10 @@ class Mirror(Store):
             single_copies=self._journal.short_of(short) if short else 0,
         )
 
+    def _complete(self) -> Collection[str]:
+        """Return the names of those that keep also what can be computed again."""
+        return tuple(self.replicas)
+
     def _repair(self) -> Repair:
         return Repair(
             self._journal,
@@ -244,9 +253,9 @@ class Mirror(Store):
             known = ", ".join(self.replicas)
             raise ValueError(f"no replica {replica!r}; there are {known}")
 
+    @abstractmethod
     def _ordered(self) -> Mapping[str, Store]:
-        touched = reachable(self.replicas, self._rota.now())
-        return {name: touched[name] for name in self._placement.order}
+        """Return the replicas in the order in which they are asked for copies."""
 
 
 def _ignore(_told: object) -> None:

@@ -117,6 +117,8 @@ class FallbackStore(Mirror):
             single store that can be written.
     """
 
+    alike = False  # who keeps them alike, if anybody, is not this store
+
     def __init__(
         self,
         stores: Mapping[str, Store],

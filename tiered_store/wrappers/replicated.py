@@ -24,7 +24,7 @@ from __future__ import annotations
 import functools
 import logging
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Literal
 
 from tiered_store import lifecycle
@@ -279,6 +279,13 @@ class ReplicatedStore(Mirror):
         now = self._clock.time()
         yield from conditions(str(self), self.replicas, self._journal, now)
         yield from decided(str(self), tuple(self.replicas), self.control)
+
+    def _ordered(self) -> Mapping[str, Store]:
+        touched = reachable(self.replicas, self._rota.now())
+        return {name: touched[name] for name in self._placement.order}
+
+    def _complete(self) -> Collection[str]:
+        return self._placement.complete
 
     def _close(self) -> None:
         self._rota.close()
