@@ -295,6 +295,19 @@ def test_a_lost_probe_is_replaced() -> None:
     assert bench.circuit.admit().probe
 
 
+def test_a_probe_that_was_replaced_does_not_make_room_for_a_third() -> None:
+    """Its late result says nothing about the one that is under way."""
+    bench = Bench(probe_lease=10).opened()
+    lost = bench.probing()
+    bench.clock.advance(10)
+    bench.circuit.admit()
+
+    bench.circuit.settle(lost, None)
+
+    with pytest.raises(CircuitOpenError):
+        bench.circuit.admit()
+
+
 def test_late_results_are_ignored() -> None:
     """A call from before the opening says nothing about now."""
     bench = Bench()

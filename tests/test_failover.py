@@ -519,8 +519,8 @@ def stages(regions: Regions) -> list[str]:
 
 def wait_for_repair(regions: Regions) -> None:
     """Let the pass that is under way end, and be noticed."""
-    regions.store._workers.start(int).result(10)
-    while regions.owed():
+    catch_up = regions.store._order._recoveries["us"]._catch_up.__self__
+    while regions.owed() or catch_up._busy:
         regions.read(OTHER)
     regions.clock.advance(1.1)
     regions.read(OTHER)

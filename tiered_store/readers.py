@@ -6,8 +6,11 @@ from __future__ import annotations
 
 import io
 import os
+import time
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 from tiered_store import deadlines
@@ -16,6 +19,53 @@ from tiered_store.errors import StoreError, UnavailableError
 
 Failure = Callable[[str | OSError], StoreError]
 _RESUMES = 2  # in a row, without a byte in between
+_AT_ONCE = 0.25  # seconds; what breaks sooner did not hang
+_WINDOW = 5.0  # seconds of waiting
+_SLOWEST = 8 * 1024  # bytes a second
+
+_hasty: ContextVar[bool] = ContextVar("tiered_store_hasty", default=False)
+
+
+@contextmanager
+def hasty(is_so: bool) -> Iterator[None]:
+    """Do not wait again for a store that hung, since there is another one."""
+    token = _hasty.set(is_so)
+    try:
+        yield
+    finally:
+        _hasty.reset(token)
+
+
+class Floor:
+    """
+    The least that must come of a body: 8 KiB a second, over 5 s of waiting for it.
+
+    A server that sends a byte now and then never runs into the timeout of a socket.
+    """
+
+    __slots__ = ("_came", "_waited")
+
+    def __init__(self) -> None:
+        self._waited = 0.0
+        self._came = 0
+
+    def check(self, seconds: float, size: int) -> None:
+        """
+        Note that *size* bytes came after *seconds*.
+
+        Raises:
+            UnavailableError: It is too slow to be waited for.
+        """
+        self._waited += seconds
+        self._came += size
+        if self._waited < _WINDOW:
+            return
+        waited, came = self._waited, self._came
+        self._waited, self._came = 0.0, 0
+        if came < waited * _SLOWEST:
+            raise UnavailableError(
+                f"the body stalled: {came} bytes in {waited:.1f} s"
+            ).final()
 
 
 class Source(Protocol):
@@ -158,10 +208,13 @@ class _Resuming(SeekableReader):
         self._ask = ask
         self._source = first
         self._at = 0  # where the source stands
+        self._floor = Floor()
 
     def _piece(self, wanted: int) -> bytes:
+        began = time.monotonic()
         piece = self._next(wanted)
         self._at = self._position + len(piece)
+        self._floor.check(time.monotonic() - began, len(piece))
         if self._at == self._size:
             self._drop()
         return piece
@@ -169,6 +222,7 @@ class _Resuming(SeekableReader):
     def _next(self, wanted: int) -> bytes:
         for resumes_left in range(_RESUMES, -1, -1):
             deadlines.check()
+            began = time.monotonic()
             try:
                 if self._source is None or self._at != self._position:
                     self._drop()
@@ -181,7 +235,8 @@ class _Resuming(SeekableReader):
                 )
             except StoreError as error:
                 self._drop()
-                if not (error.retryable and resumes_left):
+                hung = _hasty.get() and time.monotonic() - began > _AT_ONCE
+                if hung or not (error.retryable and resumes_left):
                     raise
         raise AssertionError("unreachable")
 

@@ -174,9 +174,11 @@ class Circuit:
         self._openings = 0
         self._open_until = 0.0
         self._closed_since = 0.0
+        self._probe: Permit | None = None
         self._probe_until: float | None = None
         self._trickle_until: float | None = None
         self._probed = 0
+        self._torn = 0  # bodies in a row
         self._seconds: deque[float] = deque(maxlen=_SAMPLES)
         self._slow_from = _SLOW_FLOOR
         self._clear()
@@ -233,12 +235,31 @@ class Circuit:
             if permit.generation != self._generation:
                 return  # a late result of an earlier state
             if permit.probe:
+                if permit is not self._probe:
+                    return  # its lease is over, and another one is the probe
                 change = self._settle_probe(outcome, now)
             elif self.state == "closed":
                 change = self._count(outcome, seconds, slow, now)
             else:
                 self._trickle_until = None
                 change = None
+        self._tell(change)
+
+    def note(self, error: BaseException | None) -> None:
+        """
+        Count how the reading of a body ended, to which a successful call had led.
+
+        Bodies that break are counted beside the calls, which do not make up for them.
+        """
+        outcome = outcome_of(error)
+        if outcome == "neutral" or (outcome == "ok" and not self._torn):
+            return
+        change = None
+        with self._lock:
+            self._torn = 0 if outcome == "ok" else self._torn + 1
+            if self.state == "closed" and self._torn >= self.policy.failures:
+                reason = f"{self._torn} bodies in a row broke"
+                change = self._open(reason, self._clock.monotonic())
         self._tell(change)
 
     def _exception(self, now: float, trickle: bool) -> Permit | None:
@@ -249,7 +270,8 @@ class Circuit:
             if self._probe_until is not None and now < self._probe_until:
                 return None
             self._probe_until = now + self.policy.probe_lease
-            return Permit(self._generation, now, probe=True)
+            self._probe = Permit(self._generation, now, probe=True)
+            return self._probe
         if not trickle or (self._trickle_until or 0.0) > now:
             return None
         self._trickle_until = now + self.policy.probe_lease
@@ -332,6 +354,7 @@ class Circuit:
 
     def _clear(self) -> None:
         self._in_row = 0
+        self._torn = 0
         self._buckets: deque[_Bucket] = deque()
         self.reason = ""
 

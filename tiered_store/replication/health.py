@@ -17,6 +17,12 @@ def is_ill(store: Store) -> bool:
     return isinstance(store, Guard) and store.reading.state != "closed"
 
 
+def note_body(store: Store, error: Exception | None) -> None:
+    """Count against *store* the *error* that reading a body from it met, or none."""
+    if isinstance(store, Guard):
+        store.reading.note(error)
+
+
 def last_resort(
     stores: Iterable[Store], side: Literal["read", "write"]
 ) -> AbstractContextManager[None]:

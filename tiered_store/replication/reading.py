@@ -4,7 +4,7 @@ Read from replicas with knowledge of what each of them has missed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -17,7 +17,8 @@ from tiered_store.events import Verb
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.row import Row, is_gone
 from tiered_store.key import Key
-from tiered_store.replication.health import is_ill, last_resort
+from tiered_store.replication.continuing import continued, others
+from tiered_store.replication.health import is_ill, last_resort, note_body
 from tiered_store.replication.placement import Placement
 from tiered_store.replication.telling import Teller
 from tiered_store.store import Store
@@ -51,6 +52,26 @@ class Reader:
         self._rota = rota
         self._lenient = lenient
 
+    def get(self, key: Key) -> Body:
+        """
+        Return the body of the first hit, which goes on elsewhere if it breaks.
+
+        Errors are those of :meth:`first`.
+        """
+        name, body = self._first("get", key, lambda replica: replica.get(key))
+
+        def elsewhere(tried: Collection[str]) -> Iterator[tuple[str, Body]]:
+            rows = self._rows(key)
+            current = () if is_gone(rows) else self._current(rows, self._rota.now())
+            return others(key, self._replicas, current, tried)
+
+        def ended(source: str, error: StoreError | None) -> None:
+            note_body(self._replicas[source], error)
+            if error is not None:
+                self._teller.fell_back("get", key, source, error)
+
+        return continued(name, body, len(self._replicas), elsewhere, ended)
+
     def first(self, verb: Verb, key: Key, ask: Callable[[Store], Result]) -> Result:
         """
         Return the first hit of the replicas that are not behind.
@@ -63,6 +84,11 @@ class Reader:
                 heard of it.
             StoreError: Somebody could not answer, or there was nobody to ask.
         """
+        return self._first(verb, key, ask)[1]
+
+    def _first(
+        self, verb: Verb, key: Key, ask: Callable[[Store], Result]
+    ) -> tuple[str, Result]:
         rows = self._rows(key)
         if rows and is_gone(rows):
             raise NotFoundError("it was deleted")
@@ -74,12 +100,12 @@ class Reader:
             raise answers.conclusion("every replica is behind, or isolated")
         if answers.errors and not rows:
             self._note_lacking(key, answers)
-        (answer,) = found
+        ((name, answer),) = found
         if isinstance(answer, Body) and any(
             row.verb == "in_doubt" for row in rows.values()
         ):
             answer.provisional = True  # repair may settle on another one
-        return answer
+        return name, answer
 
     def url(self, key: Key) -> str:
         """
@@ -105,13 +131,13 @@ class Reader:
         ask: Callable[[Store], Result],
         names: Sequence[str],
         answers: Answers,
-    ) -> list[Result]:
+    ) -> list[tuple[str, Result]]:
         """Return the first hit, or nothing with everybody's *answers* noted."""
         refusal: UnsupportedError | None = None
         for number, name in enumerate(names):
             try:
                 with deadlines.share(len(names) - number):
-                    return [ask(self._replicas[name])]
+                    return [(name, ask(self._replicas[name]))]
             except UnsupportedError as error:
                 refusal = error
             except StoreError as error:

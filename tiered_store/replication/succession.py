@@ -4,10 +4,11 @@ Read from the first of several stores that is up and knows.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from tiered_store import deadlines
+from tiered_store.body import Body
 from tiered_store.combine import Answers
 from tiered_store.errors import (
     NotFoundError,
@@ -19,7 +20,8 @@ from tiered_store.events import Verb
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.row import Row, is_gone
 from tiered_store.key import Key
-from tiered_store.replication.health import is_ill, last_resort
+from tiered_store.replication.continuing import continued, others
+from tiered_store.replication.health import is_ill, last_resort, note_body
 from tiered_store.store import Store
 
 
@@ -57,6 +59,31 @@ class Succession:
         self._lenient = lenient
         self._told = told
 
+    def get(self, key: Key, order: Sequence[str], preferred: Sequence[str]) -> Body:
+        """
+        Return the body of the first hit, which goes on elsewhere if it breaks.
+
+        Args and errors are those of :meth:`first`.
+        """
+
+        def ask(store: Store) -> Body:
+            return store.get(key)
+
+        body, final, name = self.first("get", key, ask, order, preferred)
+        body.provisional = body.provisional or not final
+
+        def elsewhere(tried: Collection[str]) -> Iterator[tuple[str, Body]]:
+            rows = self._rows(key)
+            believed = () if is_gone(rows) else self._believed(rows, order)
+            return others(key, self._stores, believed, tried)
+
+        def ended(source: str, error: StoreError | None) -> None:
+            note_body(self._stores[source], error)
+            if error is not None:
+                self._told("get", key, source, error)
+
+        return continued(name, body, len(order), elsewhere, ended)
+
     def first(
         self,
         verb: Verb,
@@ -64,9 +91,9 @@ class Succession:
         ask: Callable[[Store], Result],
         order: Sequence[str],
         preferred: Sequence[str],
-    ) -> tuple[Result, bool]:
+    ) -> tuple[Result, bool, str]:
         """
-        Return the first hit, and whether it is the last word.
+        Return the first hit, whether it is the last word, and whose it is.
 
         Args:
             order: Who is asked, in turn.
@@ -77,7 +104,7 @@ class Succession:
             StoreError: Somebody could not answer, or there was nobody to ask.
         """
         rows = self._rows(key)
-        if rows and is_gone(rows):
+        if is_gone(rows):
             raise NotFoundError("it was deleted")
         names = self._believed(rows, order)
         answers = Answers()
@@ -85,9 +112,15 @@ class Succession:
             found = self._ask(verb, key, ask, names, answers, next(iter(preferred), ""))
         if not found:
             raise answers.conclusion("every store that could be asked is behind")
-        (answer,) = found
+        had, (answer,) = names[len(answers.errors)], found
+        before = preferred[: preferred.index(had)]
         doubtful = any(row.verb == "in_doubt" for row in rows.values())
-        return answer, not doubtful and self._is_final(rows, answers, names, preferred)
+        final = not doubtful and all(
+            isinstance(answers.errors.get(name), NotFoundError)
+            or (name in rows and rows[name].behind)
+            for name in before  # of whom each might have known better
+        )
+        return answer, final, had
 
     def url(self, key: Key, order: Sequence[str]) -> str:
         """
@@ -168,22 +201,6 @@ class Succession:
                 answers.add(name, error)
                 self._told(verb, key, name, error)
         return []
-
-    def _is_final(
-        self,
-        rows: Mapping[str, Row],
-        answers: Answers,
-        names: Sequence[str],
-        preferred: Sequence[str],
-    ) -> bool:
-        """Tell whether nobody preferred to the one that had it may know better."""
-        had = names[len(answers.errors)]
-        before = preferred[: preferred.index(had)]
-        return all(
-            isinstance(answers.errors.get(name), NotFoundError)
-            or (name in rows and rows[name].behind)
-            for name in before
-        )
 
     def _rows(self, key: Key) -> Mapping[str, Row]:
         """Return what is pending for *key* on the stores there are."""

@@ -279,19 +279,18 @@ class FallbackStore(Mirror):
 
     def _get(self, key: Key) -> Body:
         self._called()
-        body, final = self._first("get", key, lambda store: store.get(key))
-        body.provisional = body.provisional or not final
-        return body
+        preferred = self._order.standing().read
+        return self._succession.get(key, self._order.of_reads(key), preferred)
 
     def _stat(self, key: Key) -> Stat:
-        return self._first("stat", key, lambda store: store.stat(key))[0]
-
-    def _first(
-        self, verb: Verb, key: Key, ask: Callable[[Store], Result]
-    ) -> tuple[Result, bool]:
         preferred = self._order.standing().read
-        order = self._order.of_reads(key)
-        return self._succession.first(verb, key, ask, order, preferred)
+        return self._succession.first(
+            "stat",
+            key,
+            lambda store: store.stat(key),
+            self._order.of_reads(key),
+            preferred,
+        )[0]
 
     def _url(self, key: Key) -> str:
         return self._succession.url(key, self._order.of_reads(key))

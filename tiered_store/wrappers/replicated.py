@@ -256,7 +256,7 @@ class ReplicatedStore(Mirror):
 
     def _get(self, key: Key) -> Body:
         self._called()
-        return self._reader.first("get", key, lambda replica: replica.get(key))
+        return self._reader.get(key)
 
     def _stat(self, key: Key) -> Stat:
         return self._reader.first("stat", key, lambda replica: replica.stat(key))

@@ -14,6 +14,7 @@ below ``retry``, so that each attempt has its time.
 from __future__ import annotations
 
 import io
+import time
 
 from collections.abc import Iterator
 from concurrent.futures import Future
@@ -24,6 +25,7 @@ from tiered_store.errors import UnavailableError
 from tiered_store.key import Key
 from tiered_store.lent import InnerReader, LentBody
 from tiered_store.policies.patience import Patience
+from tiered_store.readers import Floor
 from tiered_store.store import Store
 from tiered_store.units import Duration
 from tiered_store.wrapper import Wrapper
@@ -42,7 +44,8 @@ class TimeoutStore(Wrapper):
     or delete may still happen later, which is why its error is ambiguous, but a put
     left behind gets no more bytes, so it never stores what a caller has changed
     since.  A body that is returned is read the same way, at most 256 KiB at a time
-    unless it is in memory, and a listing for each hundred keys.  URLs are direct.
+    unless it is in memory, and given up below 8 KiB a second; and a listing for each
+    hundred keys.  URLs are direct.
 
     The cost is a change of threads, some 50 microseconds, for each of these.
 
@@ -119,14 +122,18 @@ class _TimedReader(InnerReader):
         super().__init__(body, position)
         self._patience = patience
         self._lost = False
+        self._floor = Floor()
 
     def _piece(self, wanted: int) -> bytes:
         if self._lost:
             raise UnavailableError("an earlier read has not come back")
         wanted = min(wanted, _PIECE)
-        return self._patience.wait_for(
+        began = time.monotonic()
+        piece = self._patience.wait_for(
             lambda: self._fetch(wanted), left_behind=self._leave
         )
+        self._floor.check(time.monotonic() - began, len(piece))
+        return piece
 
     def _leave(self, reading: Future[bytes]) -> None:
         self._lost = True

@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+import time
 import zlib
 
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from tiered_store.errors import (
 
 _PIECE = 256 * 1024  # what one read may take from the socket
 _AT_ONCE = 0.001
+_SOON = 0.25  # seconds
 
 
 class _Hash(Protocol):
@@ -121,11 +123,23 @@ class Download:
         if seconds != self._waits:
             self._stream.set_socket_timeout(max(seconds, _AT_ONCE))
             self._waits = seconds
-        if left is None:  # which spares the work of many small pieces
-            piece: bytes = self._raw.read(size)
-        else:
-            piece = self._read_soon(size)
-        return piece
+        piece: bytes = self._read_soon(size)
+        if left is not None or len(piece) == size or not piece:
+            return piece
+        return self._more(piece, size)
+
+    def _more(self, piece: bytes, size: int) -> bytes:
+        """Spare the reader the work of many small pieces, unless they drip."""
+        pieces = [piece]
+        came = len(piece)
+        ends = time.monotonic() + _SOON
+        while came < size and time.monotonic() < ends:
+            piece = self._read_soon(size - came)
+            if not piece:
+                break
+            pieces.append(piece)
+            came += len(piece)
+        return b"".join(pieces)
 
     def _finish(self) -> None:
         self._raw.read(1)  # the end, which gives the connection back
