@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tiered_store.backends.s3.control import S3Control
     from tiered_store.body import Body, Stat
     from tiered_store.condition import Condition
-    from tiered_store.config import build, load
+    from tiered_store.config import build, load, to_yaml
     from tiered_store.control.file import FileControl
     from tiered_store.control.redis import RedisControl
     from tiered_store.deadlines import deadline
@@ -88,6 +88,7 @@ __all__ = [
     # from a file, or from a mapping, to stores
     "load",
     "build",
+    "to_yaml",
     # stores that keep objects
     "MemoryStore",
     "FileSystemStore",
@@ -170,6 +171,7 @@ __all__ = [
 _ELSEWHERE = {
     "load": "config",
     "build": "config",
+    "to_yaml": "config",
     "MemoryStore": "backends.memory",
     "FileSystemStore": "backends.filesystem",
     "S3Store": "backends.s3",

@@ -17,6 +17,16 @@ shared) or a mapping (then it is private).
 from tiered_store.config.lint import Finding
 from tiered_store.config.loading import build, check, examine, expand_presets, load
 from tiered_store.config.registry import Registry
+from tiered_store.config.written import to_yaml
 
 
-__all__ = ["load", "build", "check", "examine", "expand_presets", "Finding", "Registry"]
+__all__ = [
+    "load",
+    "build",
+    "check",
+    "examine",
+    "expand_presets",
+    "to_yaml",
+    "Finding",
+    "Registry",
+]

@@ -135,7 +135,7 @@ class _Composer(Bounded):
             self._problems.add(place, path, "half a character: an escaped surrogate")
             return Node(None, path, place, key, broken=True)
         plain = event.style is None and event.tag is None
-        value = _resolved(event.value) if plain else event.value
+        value = resolved(event.value) if plain else event.value
         return Node(value, path, place, key)
 
     def _sequence(self, path: str, depth: int) -> list[Node]:
@@ -217,8 +217,8 @@ class _Composer(Bounded):
         return replace(node, value=value, path=path, key=key)
 
 
-def _resolved(text: str) -> Scalar:
-    """Return what a plain scalar means."""
+def resolved(text: str) -> Scalar:
+    """Return what a plain scalar of *text* means."""
     if text in _CONSTANTS:
         return _CONSTANTS[text]
     if len(text) > 40:

@@ -20,6 +20,7 @@ from tiered_store.config.outline import Outline
 from tiered_store.config.preset import without_presets
 from tiered_store.config.problems import Problems, unknown
 from tiered_store.config.registry import Registry
+from tiered_store.config.yaml_text import dumped
 from tiered_store.errors import ConfigError
 from tiered_store.store import Store
 from tiered_store.tree import label
@@ -104,15 +105,13 @@ def expand_presets(path: str | os.PathLike[str]) -> str:
     Raises:
         ConfigError: It cannot be read, or a preset in it is wrong.
     """
-    import yaml
-
     problems = Problems()
     root = read(path, problems)
     if root is not None:
         root = without_presets(root, problems)
     if root is None or problems:
         raise ConfigError(problems.lines())
-    return str(yaml.safe_dump(root.plain(), sort_keys=False, allow_unicode=True))
+    return dumped(root.plain())
 
 
 def _builder(outline: Outline, problems: Problems, registry: Registry) -> Builder:

@@ -20,7 +20,7 @@ from tiered_store.units import GIB, KIB, MIB, Secret, Unit
 _USERINFO = re.compile(r"(://)[^/\s@]+@")
 _SIZES = {"GiB": GIB, "MiB": MIB, "KiB": KIB}
 _DURATIONS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
-_UNKNOWN = object()
+UNKNOWN = object()
 _SCALARS = (str, int, float, bool, Secret, type(None))
 
 
@@ -48,28 +48,40 @@ def parts_of(thing: object) -> dict[str, Tier | Journal]:
 
 
 def _options(thing: object) -> Iterator[tuple[str, str]]:
-    units = _units(type(thing))
+    hints = _hints(type(thing))
     for parameter in _parameters(thing):
-        value = _value(thing, parameter.name)
+        value = value_of(thing, parameter.name)
         if value == parameter.default or not _is_plain(value):
             continue
+        marks = list(_marks(hints.get(parameter.name)))
         if is_dataclass(value):
             for name, shown in _options(value):
                 yield f"{parameter.name}.{name}", shown
+        elif Secret in marks:
+            yield parameter.name, str(Secret(""))
         else:
-            yield parameter.name, spelled(value, units.get(parameter.name))
+            units = (mark for mark in marks if isinstance(mark, Unit))
+            yield parameter.name, spelled(value, next(units, None))
 
 
 def _parameters(thing: object) -> list[inspect.Parameter]:
     return list(inspect.signature(type(thing)).parameters.values())
 
 
-def _value(thing: object, name: str) -> Any:
-    value = getattr(thing, name, _UNKNOWN)
+def value_of(thing: object, name: str) -> Any:
+    """Return what *thing* was given as *name*, ``UNKNOWN`` if that cannot be told."""
+    value = getattr(thing, name, UNKNOWN)
     if callable(value):  # one of the verbs; such an option is kept under another name
-        elsewhere = getattr(thing, f"{name}_policy", _UNKNOWN)
-        return getattr(thing, f"server_{name}", elsewhere)
+        elsewhere = getattr(thing, f"{name}_policy", UNKNOWN)
+        value = getattr(thing, f"server_{name}", elsewhere)
+    if value is UNKNOWN:  # perhaps one of those that belong together
+        return getattr(getattr(thing, "policy", None), name, UNKNOWN)
     return value
+
+
+def has_password(text: str) -> bool:
+    """Whether *text* is an address with a password in it."""
+    return _USERINFO.search(text) is not None
 
 
 def _is_plain(value: object) -> bool:
@@ -82,25 +94,19 @@ def _is_plain(value: object) -> bool:
     return isinstance(value, _SCALARS)
 
 
-def _units(made: type) -> dict[str, Unit]:
+def _hints(made: type) -> Mapping[str, Any]:
     annotated: Any = made
     if not is_dataclass(made):
         annotated = made.__init__  # type: ignore[misc] # of this very class
     try:
-        hints = get_type_hints(annotated, include_extras=True)
+        return get_type_hints(annotated, include_extras=True)
     except NameError:  # of somebody's own class, imported for the type checker only
         return {}
-    return {
-        name: mark
-        for name, hint in hints.items()
-        for mark in _marks(hint)
-        if isinstance(mark, Unit)
-    }
 
 
 def _marks(hint: Any) -> Iterator[object]:
+    yield hint
     for argument in get_args(hint):
-        yield argument
         yield from _marks(argument)
 
 
@@ -122,7 +128,7 @@ def spelled(value: Any, unit: Unit | None) -> str:
 
 def _measured(value: float, unit: Unit | None) -> str:
     if unit is None or not value:
-        return str(value)
+        return str(int(value) if float(value).is_integer() else value)
     if unit.name == "size":
         for word, size in _SIZES.items():
             if value % size == 0:

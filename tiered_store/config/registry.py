@@ -14,6 +14,7 @@ The groups are ``tiered_store.stores``, ``tiered_store.journals``,
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 
@@ -105,6 +106,19 @@ class Family:
             return self._plugin(word)
         return known if callable(known) else _imported(word, known, "tiered-store")
 
+    def word_of(self, made: type) -> str | None:
+        """Return the word that stands for the class *made*, if there is one."""
+        for word in self.words():
+            known = self._types.get(word) or next(iter(self._plugins[word]))
+            if known is made:
+                return word
+            # nothing is imported that is called otherwise
+            if isinstance(known, str) and known.rpartition(":")[2] == made.__qualname__:
+                with contextlib.suppress(ConfigError):
+                    if self.find(word) is made:
+                        return word
+        return None
+
     def _plugin(self, word: str) -> Constructor:
         claims = self._plugins.get(word, {})
         if not claims:
@@ -159,7 +173,16 @@ class Registry:
             "tiered_store.control.control:Control",
             {**CONTROLS, **(controls or {})},
         )
+        self._words: dict[type, tuple[Family, str] | None] = {}
         self.families = (self.stores, self.journals, self.tiers, self.controls)
+
+    def family_and_word(self, made: type) -> tuple[Family, str] | None:
+        """Return what the class *made* is one of, and the word for it, if any."""
+        if made not in self._words:
+            found = ((family, family.word_of(made)) for family in self.families)
+            named = ((family, word) for family, word in found if word is not None)
+            self._words[made] = next(named, None)
+        return self._words[made]
 
     def family_of(self, annotation: object) -> Family | None:
         """Return the family whose members a parameter with *annotation* takes."""
