@@ -204,7 +204,7 @@ def test_the_mirror_is_found_by_name_and_by_path(place: Place, where: str) -> No
         (["repair", "--rate", "0"], "--rate: must be positive"),
         (["repair", "--bandwidth", "much"], "--bandwidth: not a size: 'much'"),
         (["repair", "--every", "0s"], "--every: must be positive"),
-        (["forget"], "name the objects, or say --dead"),
+        (["forget"], "name the objects, or say --dead, or --all"),
     ],
 )
 def test_wrong_usage_is_status_two(
@@ -354,6 +354,28 @@ def test_a_row_is_dropped_by_name(place: Place, capsys: Captured) -> None:
     assert place.left() == 1
     assert main(["forget", name, "--yes"]) == 0
     assert "nothing is pending there" in capsys.readouterr().out
+
+
+def test_a_replica_that_is_gone_for_good_is_forgotten(
+    place: Place, capsys: Captured
+) -> None:
+    """Its name is in no configuration any more, only in the journal."""
+    place.write(30)
+    place.config.write_text(
+        textwrap.dedent(MIRROR)
+        .format(folder=place.folder)
+        .replace("us: us, eu: eu", "us: us")
+    )
+    assert main(["status", "--strict"]) == 1
+    assert "not configured" in capsys.readouterr().out
+
+    assert main(["forget", "--replica", "eu", "--all", "--yes"]) == 0
+
+    out = capsys.readouterr().out
+    assert "images.origin.eu: put of 10 more: it is believed again" in out
+    assert "30 of 30 dropped" in out
+    assert place.left() == 0
+    assert main(["status", "--strict"]) == 0
 
 
 def test_a_pipe_gets_lines(place: Place, capsys: Captured) -> None:

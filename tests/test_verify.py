@@ -441,6 +441,40 @@ def test_one_in_fewer_places_is_as_it_should_be() -> None:
     assert mirror.contents() == (b"new, and longer", None)
 
 
+def test_what_is_as_it_should_be_is_compared_without_a_lease() -> None:
+    """No writer is held up by a comparison, whatever is kept where."""
+    mirror = fewer()
+    mirror.store.put(KEY, NEW, True)
+    mirror.store.put(OTHER, NEW)
+    leases: list[Key] = []
+    lease = mirror.journal.lease
+    mirror.journal.lease = lambda key, seconds: (
+        leases.append(key) or lease(key, seconds)
+    )
+
+    report = mirror.verify()
+
+    assert (report.objects, report.left, leases) == (2, 0, [])
+
+
+def test_half_a_list_is_compared_with_nothing(pair: Mirror) -> None:
+    """Told to stop while it lists, it has seen nothing, and changes nothing."""
+    pair.store.put(KEY, NEW)
+    stop = threading.Event()
+    keys = pair.faults["us"].keys
+
+    def listed(prefix: str = "") -> Iterator[Key]:
+        yield from keys(prefix)
+        stop.set()
+
+    pair.store.replicas["us"].keys = listed
+
+    report = pair.verify(repair=True, trust="eu", stop=stop)
+
+    assert (report.objects, pair.told) == (0, [])
+    assert pair.contents() == (b"new, and longer",) * 2
+
+
 def test_an_original_in_fewer_places_is_found() -> None:
     """Replicas that tell what can be computed again say that this one cannot."""
     mirror = fewer()

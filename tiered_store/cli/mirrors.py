@@ -37,10 +37,13 @@ Replica = Annotated[
 
 @contextmanager
 def mirrors(
-    config: Path, place: str | None, replica: str | None
+    config: Path, place: str | None, replica: str | None, *, gone: bool = False
 ) -> Iterator[list[Mirror]]:
     """
     Open the stack at *place*, and lend the mirrors in it that have *replica*.
+
+    Args:
+        gone: Or had it once: it may be gone from the configuration.
 
     Raises:
         CommandError: There are none.
@@ -53,7 +56,7 @@ def mirrors(
             raise CommandError(
                 f"no mirror in {where!r}; tree shows what is there", WRONG
             )
-        if replica is not None:
+        if replica is not None and not gone:
             known = sorted({name for one in found for name in one.replicas})
             found = [one for one in found if replica in one.replicas]
             if not found:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import sys
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Annotated
 
@@ -28,6 +29,8 @@ from tiered_store.store import Store
 
 Listed = tuple[Mirror, Row]
 
+_WARNED = 20  # rows that are told one by one
+
 
 def pending(
     place: Place = None,
@@ -45,7 +48,7 @@ def pending(
     A dead letter failed so often, for a reason of its own, that it is not tried by
     itself any more: `repair --dead` tries it, `forget` drops it.
     """
-    with mirrors(config, place, replica) as found:
+    with mirrors(config, place, replica, gone=True) as found:
         rows = (
             (mirror, row)
             for mirror in found
@@ -107,6 +110,9 @@ def forget(
     ] = None,
     replica: Replica = None,
     dead: Annotated[bool, typer.Option("--dead", help="Every dead letter.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Everything that --replica has missed.")
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     mimetype: Mimetype = None,
 ) -> None:
@@ -117,17 +123,17 @@ def forget(
     replicas differ.  Exit status 0: dropped, or there was nothing to drop; 1: some
     could not be.
     """
-    if bool(names) == dead:
-        raise CommandError(
-            "name the objects, or say --dead for every dead letter", WRONG
-        )
+    if bool(names) + dead + everything != 1:
+        raise CommandError("name the objects, or say --dead, or --all", WRONG)
+    if everything and replica is None:
+        raise CommandError("--all: say of which --replica", WRONG)
     keys = [key_of(name, mimetype) for name in names or ()]
-    with mirrors(config, place, replica) as found:
-        if dead:
+    with mirrors(config, place, replica, gone=True) as found:
+        if not keys:
             rows = [
                 (mirror, row)
                 for mirror in found
-                for row in taken(mirror.pending(replica), dead=True)
+                for row in taken(mirror.pending(replica), dead=dead)
             ]
         else:
             rows = [
@@ -148,11 +154,14 @@ def forget(
 
 
 def _warn(rows: Sequence[Listed]) -> None:
-    for mirror, row in rows:
+    for mirror, row in rows[:_WARNED]:
         typer.echo(
             f"{mirror}.{row.replica}: {row.verb} of {object_name(row.key)}: "
             f"{RISKS[row.verb]}"
         )
+    more = Counter((f"{one}.{row.replica}", row.verb) for one, row in rows[_WARNED:])
+    for (place, verb), count in sorted(more.items()):
+        typer.echo(f"{place}: {verb} of {count} more: {RISKS[verb]}")
 
 
 def _confirm(count: int) -> None:

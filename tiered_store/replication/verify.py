@@ -150,7 +150,12 @@ class Verification:
         report = VerifyReport(after=after)
         with Census() as census:
             for number, store in enumerate(self._replicas.values()):
-                census.add(store.keys(prefix), number)
+                listing = store.keys(prefix)
+                census.add(
+                    itertools.takewhile(lambda _: not pace.stopped, listing), number
+                )
+            if pace.stopped:
+                return report  # half a list would say that half of the objects are gone
             self._check(census)
             listed(census.after(after))
             under_way: deque[Future[VerifyReport]] = deque()
@@ -200,9 +205,9 @@ class Verification:
         return replace(report, after=name_of(page[-1][0]))
 
     def _of_object(self, key: Key, held: int) -> VerifyReport:
-        everywhere = held == (1 << len(self._names)) - 1
-        if everywhere and not self._fewer:
-            alike, read = self._alike(key)
+        holders = self._holders(held)
+        if self._as_kept(key, holders):
+            alike, read = self._alike(key, holders)
             if alike:
                 return VerifyReport(objects=1, read=read)
             return self._examined(key) + VerifyReport(objects=1, read=read)
@@ -210,17 +215,38 @@ class Verification:
 
     # -- without a lease -----------------------------------------------------
 
-    def _alike(self, key: Key) -> tuple[bool, int]:
-        """Return whether *key* is the same everywhere, and how many bytes it took."""
+    def _holders(self, held: int) -> dict[str, Store]:
+        return {
+            name: store
+            for number, (name, store) in enumerate(self._replicas.items())
+            if held & (1 << number)
+        }
+
+    def _as_kept(self, key: Key, holders: Mapping[str, Store]) -> bool:
+        """Tell whether *key* is just where it should be, as far as is listed."""
+        everywhere = len(holders) == len(self._names)
+        if not self._fewer:
+            return everywhere
+        fewer = holders.keys() == set(self._judge.complete)
+        if not (everywhere or fewer):
+            return False
         try:
-            found = [store.stat(key) for store in self._replicas.values()]
+            known = next(iter(holders.values())).get(key).reproducible
+        except StoreError:
+            return False
+        return known is None or known == fewer
+
+    def _alike(self, key: Key, holders: Mapping[str, Store]) -> tuple[bool, int]:
+        """Return whether *key* is the same there, and how many bytes were read."""
+        try:
+            found = [store.stat(key) for store in holders.values()]
             if len({one.size for one in found}) > 1:
                 return False, 0
             if self._compare == "sizes" or (
                 self._compare == "quick" and _same_digest(found)
             ):
                 return True, 0
-            digests = {digest_of(store.get(key)) for store in self._replicas.values()}
+            digests = {digest_of(store.get(key)) for store in holders.values()}
         except StoreError:
             return False, 0
         return len(digests) == 1, found[0].size * len(found)
