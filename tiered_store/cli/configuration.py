@@ -11,13 +11,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tiered_store.cli import options
-from tiered_store.cli.failure import WRONG, CommandError, complain
-from tiered_store.cli.options import ConfigArgument, Json, StoreName, opened
+from tiered_store.cli.failure import FAILED, WRONG, CommandError, complain
+from tiered_store.cli.options import (
+    ConfigArgument,
+    Json,
+    StoreName,
+    opened,
+    seconds_of,
+)
 from tiered_store.cli.output import console, print_json, print_table
 
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tiered_store.config import Finding
+    from tiered_store.connecting import Finding as Tried
 
 
 def check(
@@ -29,27 +38,65 @@ def check(
         bool,
         typer.Option("--expand", help="Print it with every preset put in its place."),
     ] = False,
+    reach: Annotated[
+        bool,
+        typer.Option(
+            "--connect",
+            help="Then reach everything it names, try each permission on an object "
+            "of its own, and look at settings that would bite.",
+        ),
+    ] = False,
+    timeout: Annotated[
+        str,
+        typer.Option(
+            "--timeout", metavar="DURATION", help="For each thing that is tried."
+        ),
+    ] = "5s",
     json: Json = False,
 ) -> None:
-    """Say everything that is wrong with a configuration; nothing is contacted."""
+    """
+    Say everything that is wrong with a configuration.
+
+    Nothing is contacted, except with --connect.
+    """
     from tiered_store.config import examine, expand_presets
 
     if expand:
         typer.echo(expand_presets(config), nl=False)
         return
     problems, findings = examine(config)
+    tried = _tried(config, timeout) if reach and not problems else []
     if json:
         print_json(
-            {"problems": problems, "findings": [x.plain() for x in findings]}, indent=2
+            {
+                "problems": problems,
+                "findings": [finding.plain() for finding in findings],
+                **({"connections": [x.plain() for x in tried]} if reach else {}),
+            },
+            indent=2,
         )
     else:
         for line in (*problems, *(f"{x.severity}: {x}" for x in findings)):
             complain(line)
         if not problems:
             typer.echo(f"{config}: {_summary(findings)}")
+        if tried:
+            from tiered_store.cli.connections import print_connections
+
+            print_connections(tried)
     failing = {"error", "warning"} if strict else {"error"}
     if problems or any(finding.severity in failing for finding in findings):
         raise typer.Exit(WRONG)
+    states = {"failed", "warning"} if strict else {"failed"}
+    if any(one.state in states for one in tried):
+        raise typer.Exit(FAILED)
+
+
+def _tried(config: Path, timeout: str) -> list[Tried]:
+    from tiered_store.connecting import connect
+
+    with opened(config, None) as stack:
+        return list(connect(stack, seconds=seconds_of(timeout)))
 
 
 def lint(

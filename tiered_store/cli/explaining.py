@@ -12,10 +12,17 @@ from typing import Annotated
 import typer
 
 from tiered_store.cli import options
-from tiered_store.cli.failure import ABSENT, FAILED, WRONG, CommandError
+from tiered_store.cli.failure import ABSENT, FAILED
 from tiered_store.cli.names import key_of
 from tiered_store.cli.objects import Name
-from tiered_store.cli.options import Config, Json, Mimetype, StoreName, opened
+from tiered_store.cli.options import (
+    Config,
+    Json,
+    Mimetype,
+    StoreName,
+    opened,
+    seconds_of,
+)
 from tiered_store.cli.output import console, print_json, shown_age
 from tiered_store.deadlines import deadline
 from tiered_store.errors import StoreError
@@ -24,7 +31,6 @@ from tiered_store.findings import Answer, Finding, State
 from tiered_store.key import Key
 from tiered_store.layout import object_name
 from tiered_store.store import Store
-from tiered_store.units import parse_duration
 
 
 _STATUS: Mapping[Answer, int] = {"held": 0, "absent": ABSENT, "unknown": FAILED}
@@ -69,7 +75,7 @@ def explain(
     Nothing is changed.  Exit status 0: it is held somewhere; 3: there is none;
     1: that is not known, for something failed.
     """
-    key, seconds = key_of(name, mimetype), _seconds(timeout)
+    key, seconds = key_of(name, mimetype), seconds_of(timeout)
     with opened(config, store) as stack:
         explained = explain_stack(stack, key, seconds=seconds)
         url, why = _url(stack, key, seconds)
@@ -89,16 +95,6 @@ def explain(
         typer.echo(f"URL: {url or why}")
     if status := _STATUS[explained.answer]:
         raise typer.Exit(status)
-
-
-def _seconds(timeout: str) -> float:
-    try:
-        seconds = parse_duration(timeout)
-    except ValueError as error:
-        raise CommandError(f"--timeout: {error}", WRONG) from None
-    if not seconds > 0:
-        raise CommandError("--timeout: must be positive", WRONG)
-    return seconds
 
 
 def _url(stack: Store, key: Key, seconds: float) -> tuple[str | None, str]:
