@@ -21,6 +21,7 @@ import tiered_store.wrappers
 
 from tiered_store import events
 from tiered_store.backends.memory import MemoryStore
+from tiered_store.cli import main
 from tiered_store.cli.drawing import draw
 from tiered_store.config import build
 from tiered_store.config.registry import STORES
@@ -190,3 +191,40 @@ def test_every_event_of_the_cache_is_explained() -> None:
     known = {name for name in vars(events) if re.match("Cache|Fill|Tier|Stale", name)}
 
     assert {name for name in known if f"`{name}`" not in CACHING} == set()
+
+
+REPAIRING = (ROOT / "docs" / "repairing.md").read_text()
+
+
+def test_the_listings_of_repairing_are_built() -> None:
+    """As an operator would copy them."""
+    listings = re.findall(r"```yaml\n(.*?)```", REPAIRING, re.DOTALL)
+
+    for listing in listings:
+        stores = {name: {"type": "memory"} for name in ("us-east", "eu-west")}
+        stores["images"] = yaml.safe_load(listing)
+        with build({"version": 1, "default": "images", "stores": stores}) as store:
+            assert isinstance(store, Store)
+    assert listings
+
+
+def test_the_commands_of_repairing_exist(tmp_path, monkeypatch, capsys) -> None:
+    """Each with its options, on a mirror that is well."""
+    config = tmp_path / "stack.yaml"
+    names = ("us", "eu", "ap")
+    stores: dict[str, Any] = {name: {"type": "memory"} for name in names}
+    stores["images"] = {
+        "type": "replicated",
+        "replicas": {name: name for name in names},
+        "journal": {"type": "sqlite", "path": str(tmp_path / "journal.db")},
+    }
+    config.write_text(
+        yaml.safe_dump({"version": 1, "default": "images", "stores": stores})
+    )
+    monkeypatch.setenv("TIERED_STORE_CONFIG", str(config))
+    commands = re.findall(r"^\$ tiered-store (.*?)(?: +#.*)?$", REPAIRING, re.MULTILINE)
+
+    for command in commands:
+        if "--watch" not in command:
+            assert main(command.split()) == 0, command
+    assert len(commands) >= 12
