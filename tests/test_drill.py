@@ -29,7 +29,7 @@ from tiered_store.drill.ledger import Record
 from tiered_store.drill.page import page
 from tiered_store.drill.report import Outcome, Report, failures, requirement
 from tiered_store.drill.run import drill, plan
-from tiered_store.drill.scenario import _failover as failover
+from tiered_store.drill.seen import failover
 from tiered_store.drill.stage import Stage, leaves
 from tiered_store.drill.workload import Call, Workload
 from tiered_store.errors import CorruptError, DeadlineError, UnavailableError

@@ -5,20 +5,20 @@ One fault around one leaf, from before it to after everybody has recovered.
 from __future__ import annotations
 
 import shutil
-import statistics
 import tempfile
 import time
 import uuid
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tiered_store.drill.alike import Alike
 from tiered_store.drill.leaf import Fault, Leaf
 from tiered_store.drill.report import Outcome
+from tiered_store.drill.seen import seen_of
 from tiered_store.drill.stage import Stage, bare, is_called, leaves, stores_with
-from tiered_store.drill.workload import FAILED, Call, Workload, content_of, verdict_of
+from tiered_store.drill.workload import Workload, content_of, verdict_of
 from tiered_store.errors import StoreError
 from tiered_store.key import Key
 from tiered_store.store import Store
@@ -31,8 +31,6 @@ _WARM, _AFTER = 0.4, 1.0
 _SHORT, _LONG = 1.5, 3.0  # seconds that a fault lasts; to be found slow takes longer
 _CONVERGED_WITHIN = 15.0
 _STEP = 0.05
-_BUCKET = 0.1
-_FAST = 0.1  # seconds; what took longer, and ten times the usual, has paid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,60 +201,16 @@ class _Played:
         resurrected: int,
         why: str,
     ) -> Outcome:
-        calls = sorted(self._work.calls, key=lambda call: call.at)
-        usual = [call.seconds for call in calls if call.at + call.seconds < began]
-        slow = max(_FAST, 10 * statistics.median(usual)) if usual else _FAST
-        hit = [call for call in calls if call.at + call.seconds >= began]
-        reads = [call for call in hit if call.kind == "read"]
-        writes = [call for call in hit if call.kind == "write"]
-        count: Mapping[str, int] = {
-            fate: sum(call.fate == fate for call in hit)
-            for fate in ("wrong", "stale", "absent")
-        }
-        errors = [call.error for call in hit if call.error and call.fate in FAILED]
+        seen = seen_of(self._work.calls, began, healed)
         return Outcome(
             place=self._scenario.place,
             fault=self._scenario.fault,
-            reads=len(reads),
-            reads_failed=sum(call.fate in FAILED for call in reads),
-            writes=len(writes),
-            writes_failed=sum(call.fate in FAILED for call in writes),
-            wrong=count["wrong"],
-            stale=count["stale"],
-            untrue=count["absent"],
-            unsure=sum(call.fate == "unsure" for call in hit),
+            **{**asdict(seen), "first_error": seen.first_error or why},
             lost=lost,
             resurrected=resurrected,
             diverged=self._diverged(),
-            paid=sum(call.seconds > slow for call in hit),
-            slowest=max((call.seconds for call in hit), default=0.0),
-            failover=_failover(hit, began, healed, slow),
             converged=converged,
-            first_error=errors[0] if errors else why,
             began=began,
             healed=healed,
-            calls=tuple(calls),
+            calls=tuple(sorted(self._work.calls, key=lambda call: call.at)),
         )
-
-
-def _failover(
-    calls: Sequence[Call], began: float, healed: float, slow: float
-) -> float | None:
-    """
-    Return the seconds until users did not notice any more, None if they did to the end.
-
-    They notice while a quarter of the calls under way, and two at least, fail or are
-    slow.
-    """
-    noticed = 0
-    steps = int((healed - began) / _BUCKET)
-    for step in range(steps):
-        start = began + step * _BUCKET
-        under_way = [
-            call.fate in FAILED or call.seconds > slow
-            for call in calls
-            if call.at < start + _BUCKET and call.at + call.seconds > start
-        ]
-        if sum(under_way) >= max(2, len(under_way) / 4):
-            noticed = step + 1
-    return None if noticed == steps else noticed * _BUCKET

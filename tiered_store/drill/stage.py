@@ -24,7 +24,6 @@ from tiered_store.control.file import FileControl
 from tiered_store.drill.leaf import Leaf
 from tiered_store.errors import StoreError
 from tiered_store.foreign import as_store
-from tiered_store.journals.memory import MemoryJournal
 from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.key import Key
 from tiered_store.policies.guard import Guard
@@ -114,10 +113,9 @@ class Stage:
             self._kept.append(MemoryStore(capacity=GIB))
         return Leaf(_Shared(self._kept[number]), store, seed=self._seed + number)
 
-    def _journal(self, made: Any) -> Any:
-        if isinstance(made, MemoryJournal):
-            return made
-        return SQLiteJournal(self._scratch("journal"))
+    def _journal(self, _: Any) -> Any:
+        # nothing that times out on this stage takes effect later
+        return SQLiteJournal(self._scratch("journal"), quarantine=0.0)
 
     def _control(self, made: Any) -> Any:
         return FileControl(self._scratch("decisions"), poll=made.poll)
