@@ -27,6 +27,7 @@ from tiered_store.wrappers.cached import CachedStore
 from tiered_store.wrappers.compressed import CompressedStore
 from tiered_store.wrappers.encrypted import EncryptedStore
 from tiered_store.wrappers.fallback import FallbackStore
+from tiered_store.wrappers.hedged import HedgedStore
 from tiered_store.wrappers.limit import LimitStore
 from tiered_store.wrappers.migrating import MigratingStore
 from tiered_store.wrappers.overlay import OverlayStore
@@ -73,6 +74,7 @@ TABLE: dict[str, Callable[[Path], Store]] = {
         read_on=["unavailable", "not_found"],
     ),
     "fault": lambda path: FaultStore(memory()),
+    "hedged": lambda path: HedgedStore(memory()),
     "limit": lambda path: LimitStore(memory(), 4),
     "overlay": lambda path: OverlayStore(memory(), directory(path)),
     "prefixed": lambda path: PrefixedStore(memory(), "prefix."),

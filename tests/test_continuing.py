@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import random
+import threading
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -24,6 +26,7 @@ from tiered_store.key import Key
 from tiered_store.policies.breaker import BreakerPolicy
 from tiered_store.store import Store
 from tiered_store.testing.faults import FaultStore
+from tiered_store.testing.faulty_body import FaultyBody
 from tiered_store.testing.recording import Recorder
 from tiered_store.tree import label, observe
 from tiered_store.wrapper import Wrapper
@@ -184,6 +187,37 @@ def test_what_another_reader_saw_counts(kind) -> None:
 
 def _die() -> None:
     raise UnavailableError("died on purpose")
+
+
+def test_what_comes_late_from_the_first_store_is_not_handed_out(kind) -> None:
+    """Another reader has gone on with a version that ends differently."""
+    other = CONTENT[:HALF] + bytes(SIZE - HALF)
+    arrived, waited = threading.Event(), threading.Event()
+
+    class Dying(MemoryStore):
+        def _get(self, key: Key) -> Body:
+            return _Dying()
+
+    class _Dying(Body):
+        size = SIZE
+
+        def open(self, offset: int = 0):
+            if offset == 0:
+                return FaultyBody(BytesBody(CONTENT), at=HALF, strike=_die).open()
+            waited.set()
+            assert arrived.wait(10)
+            return BytesBody(CONTENT).open(offset)
+
+    eu = MemoryStore()
+    eu.put(KEY, Body.of(other))
+    body = kind({"us": Dying(), "eu": eu}).get(KEY)
+    with ThreadPoolExecutor() as pool, body.open(HALF) as late, body.open() as first:
+        slow = pool.submit(late.read, 10)
+        assert waited.wait(10)
+        assert first.read() == other
+        arrived.set()
+
+        assert slow.result(10) == bytes(10)
 
 
 def test_a_reader_who_jumps_about_is_followed(kind) -> None:

@@ -35,6 +35,7 @@ from tiered_store.wrappers.cached import CachedStore
 from tiered_store.wrappers.compressed import CompressedStore
 from tiered_store.wrappers.encrypted import EncryptedStore
 from tiered_store.wrappers.fallback import FallbackStore
+from tiered_store.wrappers.hedged import HedgedStore
 from tiered_store.wrappers.limit import LimitStore
 from tiered_store.wrappers.migrating import MigratingStore
 from tiered_store.wrappers.overlay import OverlayStore
@@ -238,6 +239,7 @@ AROUND: dict[str, Callable[[Store], Store]] = {
     "encrypted": lambda store: EncryptedStore(store, SECRET),
     "fallback": lambda store: FallbackStore({"only": store}),
     "fault": FaultStore,
+    "hedged": lambda store: HedgedStore(store),
     "limit": lambda store: LimitStore(store, 1),
     "migrating": lambda store: MigratingStore(store, MemoryStore()),
     "overlay": lambda store: OverlayStore(MemoryStore(), store),

@@ -34,6 +34,7 @@ from tiered_store.tiers.store import StoreTier
 from tiered_store.wrappers.breaker import BreakerStore
 from tiered_store.wrappers.cached import CachedStore
 from tiered_store.wrappers.fallback import FallbackStore
+from tiered_store.wrappers.hedged import HedgedStore
 from tiered_store.wrappers.limit import LimitStore
 from tiered_store.wrappers.overlay import OverlayStore
 from tiered_store.wrappers.replicated import ReplicatedStore
@@ -174,6 +175,7 @@ STACKS: dict[str, Callable[[Path], Store]] = {
     "fault": lambda _: FaultStore(MemoryStore()),
     "breaker": lambda _: BreakerStore(MemoryStore()),
     "retry": lambda _: RetryStore(FaultStore(MemoryStore())),
+    "hedged": lambda _: HedgedStore(MemoryStore()),
     "limit": lambda _: LimitStore(MemoryStore(), 2),
     "timeout": lambda _: TimeoutStore(MemoryStore(), 10),
     "overlay": lambda _: OverlayStore(below=MemoryStore(), above=MemoryStore()),

@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from tiered_store.wrappers.compressed import CompressedStore
     from tiered_store.wrappers.encrypted import EncryptedStore
     from tiered_store.wrappers.fallback import FallbackStore
+    from tiered_store.wrappers.hedged import HedgedStore
     from tiered_store.wrappers.limit import LimitStore
     from tiered_store.wrappers.migrating import MigratingStore
     from tiered_store.wrappers.overlay import OverlayStore
@@ -101,6 +102,7 @@ __all__ = [
     "RetryStore",
     "BreakerStore",
     "TimeoutStore",
+    "HedgedStore",
     "LimitStore",
     "OverlayStore",
     "PrefixedStore",
@@ -183,6 +185,7 @@ _ELSEWHERE = {
     "BreakerStore": "wrappers.breaker",
     "TimeoutStore": "wrappers.timeout",
     "LimitStore": "wrappers.limit",
+    "HedgedStore": "wrappers.hedged",
     "OverlayStore": "wrappers.overlay",
     "PrefixedStore": "wrappers.prefixed",
     "ReadOnlyStore": "wrappers.readonly",

@@ -40,6 +40,7 @@ STORES: Types = {
     "retry": "tiered_store.wrappers.retry:RetryStore",
     "breaker": "tiered_store.wrappers.breaker:BreakerStore",
     "timeout": "tiered_store.wrappers.timeout:TimeoutStore",
+    "hedged": "tiered_store.wrappers.hedged:HedgedStore",
     "limit": "tiered_store.wrappers.limit:LimitStore",
     "readonly": "tiered_store.wrappers.readonly:ReadOnlyStore",
     "prefixed": "tiered_store.wrappers.prefixed:PrefixedStore",

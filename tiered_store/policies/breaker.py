@@ -36,7 +36,7 @@ from tiered_store.units import Duration
 
 
 State = Literal["closed", "open", "probing"]
-Outcome = Literal["ok", "failed", "throttled", "refused", "neutral"]
+Outcome = Literal["ok", "slow", "failed", "throttled", "refused", "neutral"]
 
 _BUCKETS = 10
 _SAMPLES = 256
@@ -178,6 +178,7 @@ class Circuit:
         self._probe_until: float | None = None
         self._trickle_until: float | None = None
         self._probed = 0
+        self._slow_probe = math.inf
         self._torn = 0  # bodies in a row
         self._seconds: deque[float] = deque(maxlen=_SAMPLES)
         self._slow_from = _SLOW_FLOOR
@@ -237,6 +238,8 @@ class Circuit:
             if permit.probe:
                 if permit is not self._probe:
                     return  # its lease is over, and another one is the probe
+                if outcome == "ok" and (slow or seconds > self._slow_probe):
+                    outcome = "slow"
                 change = self._settle_probe(outcome, now)
             elif self.state == "closed":
                 change = self._count(outcome, seconds, slow, now)
@@ -260,6 +263,20 @@ class Circuit:
             if self.state == "closed" and self._torn >= self.policy.failures:
                 reason = f"{self._torn} bodies in a row broke"
                 change = self._open(reason, self._clock.monotonic())
+        self._tell(change)
+
+    def find_slow(self, seconds: float) -> None:
+        """
+        Open, for it is slower than others, and do not close for probes that are.
+
+        Args:
+            seconds: From which a probe is slow.
+        """
+        self._slow_probe = seconds
+        change = None
+        with self._lock:
+            if self.state == "closed":
+                change = self._open("it is slower than others", self._clock.monotonic())
         self._tell(change)
 
     def _exception(self, now: float, trickle: bool) -> Permit | None:
@@ -287,6 +304,7 @@ class Circuit:
         if self._probed < self.policy.probes:
             return None
         self._clear()
+        self._slow_probe = math.inf
         self._closed_since = now
         return self._set("closed", f"{self._probed} probes succeeded")
 

@@ -4,17 +4,38 @@ What is known of the health of replicas, without asking any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal
 
+from tiered_store.clock import Clock
 from tiered_store.policies.guard import Guard, trickle
+from tiered_store.policies.hedging import Hedge, HedgeAfter
 from tiered_store.store import Store
+from tiered_store.workers import Workers
 
 
 def is_ill(store: Store) -> bool:
     """Tell whether *store* is known not to answer reads."""
     return isinstance(store, Guard) and store.reading.state != "closed"
+
+
+def hedge_of(
+    stores: Mapping[str, Store],
+    after: HedgeAfter | None,
+    budget: float,
+    workers: Workers,
+    clock: Clock,
+) -> Hedge | None:
+    """Return what hedges reads of *stores*, None if nothing is to."""
+    if after is None:
+        return None
+    circuits = {
+        name: store.reading
+        for name, store in stores.items()
+        if isinstance(store, Guard)
+    }
+    return Hedge(after, budget=budget, circuits=circuits, workers=workers, clock=clock)
 
 
 def note_body(store: Store, error: Exception | None) -> None:

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from tiered_store.errors import ConfigError
 from tiered_store.journals.row import Intent
+from tiered_store.units import Duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,9 +20,14 @@ class ReadPolicy:
 
     Attributes:
         order: Names, nearest first; those left out come last.
+        hedge_after: Seconds after which a read asks the next replica as well, or
+            ``p95``, what 95 % of reads take; None for never.
+        hedge_budget: Second requests as a share of reads.
     """
 
     order: Sequence[str] = ()
+    hedge_after: Duration | Literal["p95"] | None = None
+    hedge_budget: float = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from tiered_store import deadlines
 from tiered_store.body import Body
 from tiered_store.combine import Answers
 from tiered_store.control.standing import Rota, Standing
@@ -17,6 +16,7 @@ from tiered_store.events import Verb
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.row import Row, is_gone
 from tiered_store.key import Key
+from tiered_store.policies.hedging import Hedge, in_turn
 from tiered_store.replication.continuing import continued, others
 from tiered_store.replication.health import is_ill, last_resort, note_body
 from tiered_store.replication.placement import Placement
@@ -33,6 +33,7 @@ class Reader:
 
     Args:
         lenient: Believe every replica while the journal cannot be used.
+        hedge: When to ask the next replica although one may yet answer.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Reader:
         rota: Rota,
         *,
         lenient: bool,
+        hedge: Hedge | None,
     ) -> None:
         self._replicas = replicas
         self._placement = placement
@@ -51,6 +53,7 @@ class Reader:
         self._teller = teller
         self._rota = rota
         self._lenient = lenient
+        self._hedge = hedge
 
     def get(self, key: Key) -> Body:
         """
@@ -134,16 +137,16 @@ class Reader:
     ) -> list[tuple[str, Result]]:
         """Return the first hit, or nothing with everybody's *answers* noted."""
         refusal: UnsupportedError | None = None
-        for number, name in enumerate(names):
-            try:
-                with deadlines.share(len(names) - number):
-                    return [(name, ask(self._replicas[name]))]
-            except UnsupportedError as error:
-                refusal = error
-            except StoreError as error:
-                answers.add(name, error)
-                if not isinstance(error, NotFoundError):
-                    self._teller.fell_back(verb, key, name, error)
+        asked = in_turn if self._hedge is None or verb != "get" else self._hedge.answers
+        for name, answer in asked(names, lambda name: ask(self._replicas[name])):
+            if not isinstance(answer, StoreError):
+                return [(name, answer)]
+            if isinstance(answer, UnsupportedError):
+                refusal = answer
+                continue
+            answers.add(name, answer)
+            if not isinstance(answer, NotFoundError):
+                self._teller.fell_back(verb, key, name, answer)
         if refusal is not None and not answers.errors:
             raise refusal
         return []

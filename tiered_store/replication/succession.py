@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
-from tiered_store import deadlines
 from tiered_store.body import Body
 from tiered_store.combine import Answers
 from tiered_store.errors import (
@@ -20,6 +19,7 @@ from tiered_store.events import Verb
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.row import Row, is_gone
 from tiered_store.key import Key
+from tiered_store.policies.hedging import Hedge, in_turn
 from tiered_store.replication.continuing import continued, others
 from tiered_store.replication.health import is_ill, last_resort, note_body
 from tiered_store.store import Store
@@ -38,6 +38,7 @@ class Succession:
             knows what they have while any of these is behind.
         thorough: That the first has no object is not the last word.
         lenient: Believe every store while the journal cannot be used.
+        hedge: When to ask the next store although one may yet answer.
         told: Called when a store could not answer and the next is asked.
     """
 
@@ -49,6 +50,7 @@ class Succession:
         *,
         thorough: bool,
         lenient: bool,
+        hedge: Hedge | None,
         told: Told,
     ) -> None:
         self._stores = stores
@@ -57,6 +59,7 @@ class Succession:
         self._journal = journal
         self._thorough = thorough
         self._lenient = lenient
+        self._hedge = hedge
         self._told = told
 
     def get(self, key: Key, order: Sequence[str], preferred: Sequence[str]) -> Body:
@@ -112,7 +115,7 @@ class Succession:
             found = self._ask(verb, key, ask, names, answers, next(iter(preferred), ""))
         if not found:
             raise answers.conclusion("every store that could be asked is behind")
-        had, (answer,) = names[len(answers.errors)], found
+        ((had, answer),) = found
         before = preferred[: preferred.index(had)]
         doubtful = any(row.verb == "in_doubt" for row in rows.values())
         final = not doubtful and all(
@@ -187,19 +190,19 @@ class Succession:
         names: Sequence[str],
         answers: Answers,
         best: str,
-    ) -> list[Result]:
+    ) -> list[tuple[str, Result]]:
         """Return the first hit, or nothing with everybody's *answers* noted."""
-        for number, name in enumerate(names):
-            try:
-                with deadlines.share(len(names) - number):
-                    return [ask(self._stores[name])]
-            except NotFoundError as error:
+        asked = in_turn if self._hedge is None or verb != "get" else self._hedge.answers
+        for name, answer in asked(names, lambda name: ask(self._stores[name])):
+            if not isinstance(answer, StoreError):
+                return [(name, answer)]
+            if isinstance(answer, NotFoundError):
                 if name == best == self._home and not self._thorough:
-                    raise  # it is up and not behind, so it knows
-                answers.add(name, error)
-            except StoreError as error:
-                answers.add(name, error)
-                self._told(verb, key, name, error)
+                    raise answer  # it is up and not behind, so it knows
+                answers.add(name, answer)
+            else:
+                answers.add(name, answer)
+                self._told(verb, key, name, answer)
         return []
 
     def _rows(self, key: Key) -> Mapping[str, Row]:

@@ -55,7 +55,7 @@ from tiered_store.replication.catching_up import CatchUp
 from tiered_store.replication.conditions import conditions
 from tiered_store.replication.explaining import findings
 from tiered_store.replication.failover import FailoverWriter
-from tiered_store.replication.health import last_resort
+from tiered_store.replication.health import hedge_of, last_resort
 from tiered_store.replication.mirror import Mirror
 from tiered_store.replication.order import Order
 from tiered_store.replication.pace import RepairPolicy, Traffic
@@ -110,7 +110,11 @@ class FallbackStore(Mirror):
             store has returned.
         hold_down: Seconds that it must have been well before, doubled each time.
         fade_in: Seconds in which its share of the traffic grows.
-        workers: Threads for deletes and repairs.
+        hedge_after: Seconds after which a read asks the next store as well, or ``p95``,
+            what 95 % of reads take; None for never.  What the next store has may be
+            older.
+        hedge_budget: Second requests as a share of reads.
+        workers: Threads for deletes, repairs and hedged reads.
 
     Raises:
         ConfigError: No stores; or ``write: failover`` without a journal, or with a
@@ -133,7 +137,9 @@ class FallbackStore(Mirror):
         failback: Literal["auto", "manual"] = "auto",
         hold_down: Duration = 30.0,
         fade_in: Duration = 60.0,
-        workers: int = 16,
+        hedge_after: Duration | Literal["p95"] | None = None,
+        hedge_budget: float = 0.05,
+        workers: int = 32,
         clock: Clock = SYSTEM,
     ) -> None:
         given = {name: as_store(store) for name, store in stores.items()}
@@ -152,6 +158,8 @@ class FallbackStore(Mirror):
         self.failback = failback
         self.hold_down = hold_down
         self.fade_in = fade_in
+        self.hedge_after = hedge_after
+        self.hedge_budget = hedge_budget
         self.workers = workers
         self._clock = clock
         self._home = next(iter(self.stores))
@@ -176,6 +184,9 @@ class FallbackStore(Mirror):
             self._journal,
             thorough="not_found" in self.read_on,
             lenient=journal_errors == "degrade",
+            hedge=hedge_of(
+                self.stores, hedge_after, hedge_budget, self._workers, clock
+            ),
             told=self._teller.fell_back,
         )
         self._repairs = RepairPolicy() if repair is None else repair

@@ -53,7 +53,7 @@ from tiered_store.policies.guard import guard
 from tiered_store.replication.background import Background
 from tiered_store.replication.conditions import conditions
 from tiered_store.replication.explaining import findings
-from tiered_store.replication.health import last_resort
+from tiered_store.replication.health import hedge_of, last_resort
 from tiered_store.replication.listing import list_keys
 from tiered_store.replication.mirror import Mirror
 from tiered_store.replication.pace import RepairPolicy, Traffic
@@ -181,6 +181,13 @@ class ReplicatedStore(Mirror):
             self._teller,
             self._rota,
             lenient=degrade,
+            hedge=hedge_of(
+                self.replicas,
+                None if read is None else read.hedge_after,
+                0.05 if read is None else read.hedge_budget,
+                self._workers,
+                clock,
+            ),
         )
 
     def children(self) -> Mapping[str, Store]:

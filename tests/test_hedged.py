@@ -1,0 +1,268 @@
+"""A second request when the first takes longer than reads usually do."""
+
+from __future__ import annotations
+
+import threading
+
+from collections.abc import Callable
+
+import pytest
+
+from tiered_store.backends.memory import MemoryStore
+from tiered_store.body import Body
+from tiered_store.deadlines import deadline
+from tiered_store.errors import (
+    ConfigError,
+    DeadlineError,
+    InconclusiveError,
+    NotFoundError,
+    UnavailableError,
+)
+from tiered_store.events import CircuitChanged
+from tiered_store.journals.memory import MemoryJournal
+from tiered_store.key import Key
+from tiered_store.policies.breaker import BreakerPolicy
+from tiered_store.policies.hedging import Hedge
+from tiered_store.replication.placement import ReadPolicy
+from tiered_store.store import Store
+from tiered_store.testing.faults import FaultStore
+from tiered_store.testing.recording import Recorder
+from tiered_store.tree import label, observe
+from tiered_store.workers import Workers
+from tiered_store.wrappers.fallback import FallbackStore
+from tiered_store.wrappers.hedged import HedgedStore
+from tiered_store.wrappers.replicated import ReplicatedStore
+
+
+KEY = Key("testing", 1, 2, 3, "image/png")
+
+
+def replicated(stores: dict[str, Store], after: float) -> Store:
+    return ReplicatedStore(
+        stores, journal=MemoryJournal(), read=ReadPolicy(hedge_after=after)
+    )
+
+
+def fallback(stores: dict[str, Store], after: float) -> Store:
+    return FallbackStore(stores, hedge_after=after)
+
+
+class Regions:
+    """Two stores with the same object, which a test holds back."""
+
+    def __init__(self, kind: Callable[..., Store], after: float = 0.01) -> None:
+        self.us, self.eu = FaultStore(MemoryStore()), FaultStore(MemoryStore())
+        for region in (self.us, self.eu):
+            region.child.put(KEY, Body.of(b"x"))
+        self.store = kind({"us": self.us, "eu": self.eu}, after)
+        label(self.store, "images")
+        self.recorder = Recorder()
+        observe(self.store, self.recorder)
+
+
+@pytest.fixture(params=[replicated, fallback], ids=lambda kind: kind.__name__)
+def kind(request) -> Callable[..., Store]:
+    return request.param
+
+
+def test_a_late_answer_is_not_waited_for(kind) -> None:
+    """The next store has it."""
+    regions = Regions(kind)
+    with regions.us.hang("get"):
+        assert regions.store.get(KEY).read() == b"x"
+
+    assert (regions.us.calls["get"], regions.eu.calls["get"]) == (1, 1)
+
+
+def test_an_answer_in_time_costs_one_request(kind) -> None:
+    """Nobody else is asked."""
+    regions = Regions(kind, after=60)
+
+    assert regions.store.get(KEY).read() == b"x"
+    assert regions.eu.calls["get"] == 0
+
+
+def test_the_first_may_yet_win(kind) -> None:
+    """Whoever answers first, asked late or not."""
+    regions = Regions(kind)
+    second = regions.eu.hang("get")
+    first = regions.us.pause("get")
+    opener = threading.Thread(target=lambda: (second.wait(), first.release()))
+    opener.start()
+
+    assert regions.store.get(KEY).read() == b"x"
+    opener.join(10)
+    second.release()
+
+
+def test_the_loser_is_closed(kind) -> None:
+    """Its body is dropped when it comes, and what was opened with it."""
+    closed = threading.Event()
+
+    class Held(Body):
+        size = 1
+
+        def open(self, offset: int = 0):
+            raise AssertionError("nobody wants it")
+
+        def __del__(self) -> None:
+            closed.set()
+
+    class Slow(MemoryStore):
+        def _get(self, key: Key) -> Body:
+            assert release.wait(10)
+            return Held()
+
+    release = threading.Event()
+    eu = MemoryStore()
+    eu.put(KEY, Body.of(b"x"))
+    store = kind({"us": Slow(), "eu": eu}, 0.01)
+
+    assert store.get(KEY).read() == b"x"
+    release.set()
+
+    assert closed.wait(10)
+
+
+def test_an_error_of_the_hedge_does_not_count_against_a_hit(kind) -> None:
+    """The first is only slow."""
+    regions = Regions(kind)
+    regions.eu.down()
+    first = regions.us.pause("get")
+    timer = threading.Timer(0.05, first.release)
+    timer.start()
+
+    assert regions.store.get(KEY).read() == b"x"
+    timer.join()
+
+
+def test_an_absence_of_the_hedge_is_not_the_answer(kind) -> None:
+    """It is heard, and the first is waited for, which failed in the end."""
+    regions = Regions(kind)
+    regions.eu.child.delete(KEY)
+    first = regions.us.pause("get")
+    timer = threading.Timer(0.05, first.release, [lambda: UnavailableError("late")])
+    timer.start()
+
+    with pytest.raises(InconclusiveError):
+        regions.store.get(KEY)
+    timer.join()
+
+
+def test_all_say_absent_then_it_is(kind) -> None:
+    """In whatever order they say so."""
+    regions = Regions(kind)
+    regions.us.child.delete(KEY)
+    regions.eu.child.delete(KEY)
+
+    with pytest.raises(NotFoundError):
+        regions.store.get(KEY)
+
+
+def test_the_deadline_holds_while_both_are_late(kind) -> None:
+    """Nobody waits longer than the caller has time."""
+    regions = Regions(kind)
+    with (
+        regions.us.hang("get"),
+        regions.eu.hang("get"),
+        deadline(0.1),
+        pytest.raises(DeadlineError),
+    ):
+        regions.store.get(KEY)
+
+
+def test_a_bug_passes_through(kind) -> None:
+    """A TypeError is no late answer."""
+    regions = Regions(kind)
+    regions.us.fail("get", lambda: TypeError("a bug"))
+
+    with pytest.raises(TypeError):
+        regions.store.get(KEY)
+
+
+def test_hedges_have_a_budget() -> None:
+    """Ten at once, then one in twenty: slowness everywhere is not doubled."""
+    us, eu = FaultStore(MemoryStore()), FaultStore(MemoryStore())
+    for region in (us, eu):
+        region.child.put(KEY, Body.of(b"x"))
+    store = FallbackStore({"us": us, "eu": eu}, breaker=None, hedge_after=0.001)
+    us.latency = 0.01
+
+    for _ in range(60):
+        store.get(KEY)
+
+    assert 10 <= eu.calls["get"] <= 10 + 60 // 20
+
+
+def test_a_store_that_is_always_late_is_not_asked_any_more() -> None:
+    """That is not what hedges are for: its circuit opens, and slow probes keep it."""
+    us, eu = FaultStore(MemoryStore()), FaultStore(MemoryStore())
+    for region in (us, eu):
+        region.child.put(KEY, Body.of(b"x"))
+    store = ReplicatedStore(
+        {"us": us, "eu": eu},
+        journal=MemoryJournal(),
+        read=ReadPolicy(hedge_after=0.001),
+        breaker=BreakerPolicy(open=0.05, open_limit=0.05),
+    )
+    label(store, "images")
+    recorder = Recorder()
+    observe(store, recorder)
+    us.latency = 0.03
+
+    for _ in range(200):
+        assert store.get(KEY).read() == b"x"
+
+    changes = [event.state for event in recorder.of(CircuitChanged)]
+    assert changes[0] == "open"
+    assert "closed" not in changes
+    assert us.calls["get"] < 100
+
+
+def test_what_is_usual_is_learned_from_the_quickest() -> None:
+    """Until anything is known it is a quarter of a second."""
+    hedge = Hedge("p95", circuits={}, workers=Workers("test", 4))
+    assert hedge.delay == 0.25
+    for number in range(100):
+        hedge._note("us", 0.2 + number / 1000, 0.25)
+        hedge._note("eu", 0.002 + number / 100_000, 0.25)
+
+    assert 0.002 < hedge.delay < 0.004
+
+
+def test_one_store_is_asked_again() -> None:
+    """By the wrapper: another connection may be quicker."""
+    child = FaultStore(MemoryStore())
+    child.child.put(KEY, Body.of(b"x"))
+    store = HedgedStore(child, after=0.01)
+
+    with child.pause("get"):
+        assert store.get(KEY).read() == b"x"
+
+    assert child.calls["get"] == 2
+    store.close()
+
+
+def test_a_hedge_is_no_retry() -> None:
+    """An error in time is told at once, one after the second was asked is not."""
+    child = FaultStore(MemoryStore())
+    child.child.put(KEY, Body.of(b"x"))
+    store = HedgedStore(child, after=0.01)
+    child.fail("get")
+    with pytest.raises(UnavailableError):
+        store.get(KEY)
+    assert child.calls["get"] == 1
+
+    first = child.pause("get")
+    timer = threading.Timer(0.05, first.release, [lambda: UnavailableError("late")])
+    timer.start()
+    assert store.get(KEY).read() == b"x"
+    timer.join()
+    store.close()
+
+
+@pytest.mark.parametrize("options", [{"after": 0}, {"budget": 0}, {"budget": 2}])
+def test_wrong_options_are_named(options: dict[str, float]) -> None:
+    """Told when it is configured."""
+    with pytest.raises(ConfigError):
+        HedgedStore(MemoryStore(), **options)

@@ -1,0 +1,201 @@
+"""
+Ask another store when one takes longer than reads usually do.
+
+Dean and Barroso, *The Tail at Scale*, CACM 2013.  A hedge is for the few reads that are
+slow; a store that is always slow is not asked any more, which is a breaker's work.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Literal, TypeVar
+
+from tiered_store import deadlines, lifecycle
+from tiered_store.clock import SYSTEM, Clock
+from tiered_store.errors import ConfigError, NotFoundError, StoreError
+from tiered_store.policies.breaker import Circuit
+from tiered_store.policies.budget import RetryBudget
+from tiered_store.workers import Workers
+
+
+Result = TypeVar("Result")
+HedgeAfter = float | Literal["p95"]
+
+_KEPT = 256  # reads of each store
+_ENOUGH = 20  # of them, before they say what is usual
+_AT_FIRST = 0.25  # seconds, as long as nobody knows
+_LATEST = 20  # reads, of which
+_TOO_LATE = 12  # so many are too many
+_LEAST = 0.02  # seconds, from which a probe is slow, however quick the others are
+
+
+class _Times:
+    """How long the last reads of one store took, and which were late."""
+
+    def __init__(self) -> None:
+        self.seconds: deque[float] = deque(maxlen=_KEPT)
+        self.late: deque[bool] = deque(maxlen=_LATEST)
+        self.p95 = math.inf
+        self.noted = 0
+
+    def note(self, seconds: float, late: bool) -> None:
+        self.seconds.append(seconds)
+        self.late.append(late)
+        self.noted += 1
+        if len(self.seconds) >= _ENOUGH and self.noted % 10 == 0:
+            self.p95 = sorted(self.seconds)[int(0.95 * len(self.seconds))]
+
+
+class Hedge:
+    """
+    When a second store is asked, and how often that may be.
+
+    Args:
+        after: Seconds; or ``p95``, what 95 % of the last reads took of the store that
+            is the quickest by that.
+        budget: Second requests as a share of reads.
+        circuits: By name, those of the stores that have one.  A store of which twelve
+            of the last twenty reads took longer than *after* is slow, and its circuit
+            is opened.
+        workers: Threads: every read takes one, a hedge another.
+    """
+
+    def __init__(
+        self,
+        after: HedgeAfter,
+        *,
+        budget: float = 0.05,
+        circuits: Mapping[str, Circuit],
+        workers: Workers,
+        clock: Clock = SYSTEM,
+    ) -> None:
+        if after != "p95" and after <= 0:
+            raise ConfigError(f"hedge_after: must be positive, not {after!r}")
+        if not 0 < budget <= 1:
+            raise ConfigError(f"budget: must be above 0 and at most 1, not {budget}")
+        self._after = after
+        self._tokens = RetryBudget(budget, 10)
+        self._circuits = circuits
+        self._workers = workers
+        self._clock = clock
+        self._times: dict[str, _Times] = {}
+        self.after_fork()
+        lifecycle.survive_fork(self)
+
+    def after_fork(self) -> None:
+        """Take a lock of one's own."""
+        self._lock = threading.Lock()
+
+    @property
+    def delay(self) -> float:
+        """Seconds before a second store is asked."""
+        if self._after != "p95":
+            return self._after
+        known = min((times.p95 for times in self._times.values()), default=math.inf)
+        return _AT_FIRST if known == math.inf else known
+
+    def answers(
+        self, names: Sequence[str], ask: Callable[[str], Result], *, late: bool = False
+    ) -> Iterator[tuple[str, Result | StoreError]]:
+        """
+        Yield what *names* answer, each asked when the one before has, or is late.
+
+        At most one is asked early.  Whoever has enough stops; what comes back after
+        that is dropped, which closes it.
+
+        Args:
+            late: Ask the next one only if the first is late, not when it has answered.
+        """
+        self._tokens.earn()
+        back: queue.SimpleQueue[tuple[str, Result | BaseException]] = (
+            queue.SimpleQueue()
+        )
+        left = list(names)
+        under_way = 0
+        hedged = False
+        delay = self.delay
+        while left or under_way:
+            if not under_way:
+                self._begin(left.pop(0), len(left), ask, back, delay)
+                under_way += 1
+            patience = delay if left and not hedged else None
+            answer = _next(back, patience)
+            if answer is None:
+                deadlines.check()
+                hedged = True  # or may not be
+                if self._tokens.spend():
+                    self._begin(left.pop(0), len(left), ask, back, delay)
+                    under_way += 1
+                continue
+            under_way -= 1
+            if late:
+                left.clear()
+            name, found = answer
+            if isinstance(found, BaseException) and not isinstance(found, StoreError):
+                raise found
+            yield name, found
+
+    def _begin(
+        self,
+        name: str,
+        others: int,
+        ask: Callable[[str], Result],
+        back: queue.SimpleQueue[tuple[str, Result | BaseException]],
+        delay: float,
+    ) -> None:
+        def work() -> None:
+            began = self._clock.monotonic()
+            answer: Result | BaseException
+            try:
+                with deadlines.share(others + 1):
+                    answer = ask(name)
+            except BaseException as error:  # noqa: BLE001 - handed over
+                answer = error
+            seconds = self._clock.monotonic() - began
+            if not isinstance(answer, BaseException | NotFoundError):
+                self._note(name, seconds, delay)
+            back.put((name, answer))
+
+        self._workers.start(work)
+
+    def _note(self, name: str, seconds: float, delay: float) -> None:
+        with self._lock:
+            times = self._times.setdefault(name, _Times())
+            times.note(seconds, seconds > delay)
+            slow = sum(times.late) >= _TOO_LATE
+            if slow:
+                times.late.clear()
+        circuit = self._circuits.get(name)
+        if slow and circuit is not None:
+            circuit.find_slow(max(4 * delay, _LEAST))
+
+
+def in_turn(
+    names: Sequence[str], ask: Callable[[str], Result]
+) -> Iterator[tuple[str, Result | StoreError]]:
+    """Yield what *names* answer, each asked when the one before has."""
+    for number, name in enumerate(names):
+        answer: Result | StoreError
+        try:
+            with deadlines.share(len(names) - number):
+                answer = ask(name)
+        except StoreError as error:
+            answer = error
+        yield name, answer
+
+
+def _next(
+    back: queue.SimpleQueue[tuple[str, Result | BaseException]], patience: float | None
+) -> tuple[str, Result | BaseException] | None:
+    """Return what came back, None if nothing did within *patience* or the deadline."""
+    left = deadlines.remaining()
+    seconds = patience if left is None else min(left, patience or left)
+    try:
+        return back.get(timeout=seconds)
+    except queue.Empty:
+        return None
