@@ -36,8 +36,9 @@ soak: $(VENV)/test
 	$(BIN)/python -m tests.cache_stress --seconds 60 --seed $$seed $(WRONGS) --no-memory \
 	|| exit 1; done
 	$(BIN)/python -m tests.model_mirror 100000 ""
-	folder=$$(mktemp -d) && $(BIN)/python -m tests.kills "$$folder" --rounds 2500 \
-	&& rm -rf "$$folder"
+	for replicas in "directories --rounds 2000" "mixed --rounds 250" "s3 --rounds 250"; do \
+	folder=$$(mktemp -d) && $(BIN)/python -m tests.kills "$$folder" --replicas $$replicas \
+	&& rm -rf "$$folder" || exit 1; done
 
 lint: $(VENV)/lint
 	$(BIN)/ruff check

@@ -37,7 +37,8 @@ class History:
         before the read had begun after that write was over.
         """
         legal = {change.value for change in self._possible(began) if change.began < now}
-        assert value in legal, f"{value!r} is none of {legal}: {self.changes}"
+        told = [_short(one) for one in (value, *legal)]
+        assert value in legal, f"{told[0]} is none of {told[1:]}"
 
     def forget(self, now: float) -> None:
         """Drop what no read from *now* on may find."""
@@ -50,3 +51,7 @@ class History:
             if change.acknowledged and change.over <= began
         )
         return [change for change in self.changes if change.over >= newest]
+
+
+def _short(value: bytes | None) -> str:
+    return "absence" if value is None else f"{value[:40]!r}"

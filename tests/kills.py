@@ -1,20 +1,26 @@
 """
-Kill processes that write to two directories with one journal, and look what is left.
+Kill processes that write to replicas with one journal, and look what is left.
 
 .. code-block:: text
 
    python -m tests.kills FOLDER --rounds 200 --seed 7
    python -m tests.kills FOLDER --rounds 200 --journal redis://127.0.0.1:6379/0
+   python -m tests.kills FOLDER --rounds 200 --replicas mixed
 
 In each round two processes put, delete, read and repair a few objects, sometimes with
-a replica away, until both are killed.  Afterwards every object must be what some
+a replica away, until both are killed: at a step of a write, a repair or a recovery that
+was drawn beforehand, or at any instruction.  Afterwards every object must be what some
 process may expect, whichever replica is asked first; after a repair the replicas must
-be equal.  One process, no threads, so that it may fork.
+be equal.  The campaign itself has no threads, so that it may fork.
+
+Replicas are ``directories``, buckets of an ``s3`` server that keeps them on disk, or
+``mixed``.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
 import itertools
 import json
@@ -22,11 +28,15 @@ import os
 import random
 import signal
 import time
+import traceback
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.histories import Change, History
+from tests.killing import KilledJournal, KilledStore, Killer
+from tests.servers.s3 import S3Server, start_s3
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.body import Body
 from tiered_store.errors import NotFoundError, StoreError
@@ -43,6 +53,8 @@ from tiered_store.wrappers.replicated import ReplicatedStore
 
 KEYS = [Key("testing", number, 1, 1, "image/png") for number in range(2)]
 NAMES = ("us", "eu")
+LINGER = 0.3  # seconds that a request to the server may outlive its sender
+_SECONDS = 30  # that a worker may go on without being killed
 
 
 def made_of(token: str) -> bytes:
@@ -53,38 +65,58 @@ def made_of(token: str) -> bytes:
 
 class Place:
     """
-    Two directories and a journal.
+    Two replicas and a journal.
 
     Args:
         journal: The URL of one that a fleet shares; by default a file.
+        server: Where those replicas are that are no directories.
     """
 
-    def __init__(self, folder: Path, journal: str | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        journal: str | None = None,
+        server: S3Server | None = None,
+        buckets: tuple[str, ...] = (),
+    ) -> None:
         self.folder = folder
         self.lease_ttl = 0.0 if journal is None else 0.1
+        self.linger = LINGER if buckets else 0.0
         self._url = journal
-        self.backends = {
-            name: FileSystemStore(str(folder / name), create=True) for name in NAMES
+        self.backends: dict[str, Store] = {
+            name: server.store(server.make_bucket())
+            if server is not None and name in buckets
+            else FileSystemStore(str(folder / name), create=True)
+            for name in NAMES
         }
 
-    def open(self, first: str = "us") -> tuple[ReplicatedStore, dict[str, FaultStore]]:
+    def open(
+        self, first: str = "us", killer: Killer | None = None, **options: object
+    ) -> tuple[ReplicatedStore, dict[str, FaultStore]]:
+        journal: Journal = self._journal()
         faults = {name: FaultStore(self.backends[name]) for name in NAMES}
+        stores: dict[str, Store] = dict(faults)
+        if killer is not None:
+            journal = KilledJournal(journal, killer)
+            stores = {name: KilledStore(faults[name], killer) for name in NAMES}
         store = ReplicatedStore(
-            faults,
-            journal=self._journal(),
+            stores,
+            journal=journal,
             read=ReadPolicy(order=[first]),
             breaker=None,
-            workers=0,
+            **{"workers": 0, **options},
         )
         return store, faults
 
     def _journal(self) -> Journal:
+        quarantine = self.linger  # files have no requests that outlive their process
         if self._url is None:
-            return SQLiteJournal(str(self.folder / "journal.db"))
-        # files have no requests that arrive when their process is dead
+            path = str(self.folder / "journal.db")
+            return SQLiteJournal(path, quarantine=quarantine)
+        options = {"quarantine": quarantine, "lease_ttl": self.lease_ttl}
         if self._url.startswith("redis"):
-            return RedisJournal(self._url, quarantine=0, lease_ttl=self.lease_ttl)
-        return SQLJournal(self._url, quarantine=0, lease_ttl=self.lease_ttl)
+            return RedisJournal(self._url, **options)
+        return SQLJournal(self._url, **options)
 
     def contents(self, key: Key) -> set[bytes | None]:
         return {content(backend, key) for backend in self.backends.values()}
@@ -100,9 +132,17 @@ def content(store: Store, key: Key) -> bytes | None:
 def work(place: Place, name: str, say: Callable[[str], None]) -> None:
     """Write, read and repair for ever, and *say* what begins and how it ends."""
     chance = random.Random(name)
-    store, faults = place.open(chance.choice(NAMES))
+    step = chance.choice([None, chance.randrange(1, 70), chance.randrange(1, 70)])
+    killer = Killer(step, say)
+    hurry = chance.random() < 0.3
+    store, faults = place.open(
+        chance.choice(NAMES),
+        killer,
+        ack="quorum" if hurry else "all",
+        workers=4 if hurry else 0,
+    )
     store.status()
-    say("ready")
+    say("ready at any time" if step is None else "ready at a step")
     for number in itertools.count():
         if number == 0 or chance.random() < 0.1:
             away = chance.choice([*NAMES, None, None])
@@ -111,7 +151,7 @@ def work(place: Place, name: str, say: Callable[[str], None]) -> None:
                 fault.latency = chance.choice([0.0, 0.0005, 0.002])  # so that they meet
                 if replica == away:
                     fault.down()
-        if chance.random() < 0.1:
+        if chance.random() < (0.5 if number == 0 else 0.2):  # what the dead left
             store.repair(parallel=1)
         index = chance.randrange(len(KEYS))
         token = f"{name}.{number}" if chance.random() < 0.7 else ""
@@ -132,10 +172,14 @@ class Worker:
 
     def __init__(self, place: Place, name: str) -> None:
         self._read, write = os.pipe()
+        self.dies = False
         self._pid = os.fork()
         if self._pid == 0:
+            signal.alarm(_SECONDS)
             try:
                 work(place, name, lambda line: write_all(write, line + "\n"))
+            except BaseException:
+                traceback.print_exc()
             finally:
                 os._exit(70)  # it never ends by itself
         os.close(write)
@@ -143,13 +187,17 @@ class Worker:
 
     def wait(self) -> None:
         """Wait until it is about to begin: a connection takes its time."""
-        assert self._pipe.readline() == "ready\n"
+        line = self._pipe.readline()
+        assert line.startswith("ready"), line
+        self.dies = line == "ready at a step\n"
 
     def kill(self) -> int:
-        """Kill it, and return when it was surely dead."""
-        os.kill(self._pid, signal.SIGKILL)
+        """Kill it, unless it does so itself, and return when it was surely dead."""
+        if not self.dies:
+            os.kill(self._pid, signal.SIGKILL)
         _, status = os.waitpid(self._pid, 0)
-        assert os.WIFSIGNALED(status), f"a worker failed by itself: {status}"
+        killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+        assert killed, f"a worker failed by itself: {status}"
         return time.monotonic_ns()
 
     def told(self) -> list[str]:
@@ -164,30 +212,39 @@ def write_all(descriptor: int, line: str) -> None:
 class Campaign:
     """Rounds of kills, and what is known of each object."""
 
-    def __init__(self, folder: Path, seed: int, journal: str | None = None) -> None:
-        self.place = Place(folder, journal)
+    def __init__(self, place: Place, seed: int) -> None:
+        self.place = place
+        self.seed = seed
         self.chance = random.Random(seed)
         self.histories = [History() for _ in KEYS]
-        self.counts = {"kills": 0, "acknowledged": 0, "in_doubt": 0, "behind": 0}
+        self.counts = Counter(
+            {"kills": 0, "acknowledged": 0, "in_doubt": 0, "behind": 0, "repairs": 0}
+        )
+        self.steps: Counter[str] = Counter()
 
     def round(self, number: int) -> None:
-        workers = [Worker(self.place, f"{number}.{twin}") for twin in range(2)]
+        name = f"{self.seed}.{number}"
+        workers = [Worker(self.place, f"{name}.{twin}") for twin in range(2)]
         for worker in workers:
             worker.wait()
-        time.sleep(self.chance.uniform(0.005, 0.04))
+        time.sleep(self.chance.uniform(0.005, 0.04) * (4 if self.place.linger else 1))
         for worker in workers:
             killed = worker.kill()
             self.counts["kills"] += 1
-            self.note(worker.told(), killed)
+            self.note(worker.told(), killed + int(self.place.linger * 1e9))
         time.sleep(1.2 * self.place.lease_ttl)  # until the leases of the dead end
         self.look()
-        if self.chance.random() < 0.6:
+        if self.chance.random() < 0.3:
             self.repair()
 
     def note(self, lines: list[str], killed: float) -> None:
         change: Change | None = None
         for line in lines:
-            what, index, token, when = line.split()
+            what, *rest = line.split()
+            if what == "died":
+                self.steps[rest[0]] += 1
+                continue
+            index, token, when = rest
             if what == "began":
                 value = None if token == "-" else made_of(token)
                 change = self.histories[int(index)].begin(value, int(when))
@@ -198,6 +255,16 @@ class Campaign:
         if change is not None:
             change.over = killed
 
+    def told(self, number: int, error: Exception) -> str:
+        """Return what went wrong, and what the journal knows."""
+        store, _ = self.place.open()
+        lines = [f"seed {self.seed}, round {number}: {error!s:.1000}"]
+        lines += [f"{row}" for row in store.pending()]
+        for key in KEYS:
+            found = [content(one, key) for one in self.place.backends.values()]
+            lines.append(f"{key}: {[value and value[:20] for value in found]}")
+        return "\n".join(lines)
+
     def look(self) -> None:
         """Read everything, asking either replica first."""
         for first in NAMES:
@@ -206,16 +273,20 @@ class Campaign:
             self.counts["in_doubt"] += sum(row.verb == "in_doubt" for row in rows)
             self.counts["behind"] += sum(row.behind for row in rows)
             for key, history in zip(KEYS, self.histories, strict=True):
-                now = time.monotonic_ns()
-                history.check(content(store, key), now, time.monotonic_ns())
-                history.forget(now)
+                began = time.monotonic_ns()
+                history.check(content(store, key), began, time.monotonic_ns())
+                history.forget(began)
             store.journal.close()
 
     def repair(self) -> None:
         store, _ = self.place.open()
-        store.repair(parallel=1)
-        store.repair(parallel=1)
-        assert list(store.pending()) == []
+        self.counts["repairs"] += 1
+        for _ in range(4):  # a quarantine begins when somebody looks, twice at most
+            store.repair(parallel=1)
+            if not list(store.pending()):
+                break
+            time.sleep(self.place.linger)
+        assert list(store.pending()) == [], "diverged for ever"
         store.journal.close()
         for key, history in zip(KEYS, self.histories, strict=True):
             now = time.monotonic_ns()
@@ -224,21 +295,41 @@ class Campaign:
             history.check(values.pop(), now, time.monotonic_ns())
 
 
+@contextlib.contextmanager
+def placed(folder: Path, replicas: str, journal: str | None) -> Iterator[Place]:
+    """Lend a place in *folder*, and whatever server it needs."""
+    buckets = {"directories": (), "s3": NAMES, "mixed": NAMES[1:]}[replicas]
+    if not buckets:
+        yield Place(folder, journal)
+        return
+    below = folder / "server"
+    below.mkdir()
+    server = start_s3("seaweed", below)
+    try:
+        yield Place(folder, journal, server, buckets)
+    finally:
+        server.stop()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--journal")
+    kinds = ["directories", "s3", "mixed"]
+    parser.add_argument("--replicas", choices=kinds, default="directories")
     arguments = parser.parse_args()
-    campaign = Campaign(arguments.folder, arguments.seed, arguments.journal)
-    for number in range(arguments.rounds):
-        try:
-            campaign.round(number)
-        except AssertionError as error:
-            raise SystemExit(f"round {number}: {error}"[:2000]) from error
-    campaign.repair()
-    print(json.dumps(campaign.counts))  # noqa: T201
+    with placed(arguments.folder, arguments.replicas, arguments.journal) as place:
+        campaign = Campaign(place, arguments.seed)
+        for number in range(arguments.rounds):
+            try:
+                campaign.round(number)
+            except (AssertionError, StoreError) as error:
+                raise SystemExit(campaign.told(number, error)) from error
+        campaign.repair()
+    told = {"seed": arguments.seed, **campaign.counts, "steps": campaign.steps}
+    print(json.dumps(told))  # noqa: T201
 
 
 if __name__ == "__main__":

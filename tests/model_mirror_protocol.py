@@ -35,6 +35,7 @@ VARIANTS = {  # each leaves one rule out
     "delete forgotten": "a delete that a replica missed is not remembered",
     "withdrawn rows": "a write that changed nothing drops the rows of earlier ones",
     "hasty acknowledgement": "who is under way counts as done at the quorum",
+    "unclean acknowledgement": "what could not be settled is done, whoever was behind",
     "arrival unseen": "who arrives after it was settled clears whatever row is there",
     # reading
     "believe all": "a replica is asked though it is behind",
@@ -270,7 +271,8 @@ class Protocol(ABC):
             yield from self.tell(lambda: self.journal.settle(mark, known))
             settled = True
         except LostError:
-            enough = enough and not any(known.values()) and not self.cheap
+            unsettled = mark.clean or self.breaks("unclean acknowledgement")
+            enough = enough and not any(known.values()) and unsettled
         if enough:
             self.acknowledge(change)
         while calls:
@@ -379,8 +381,7 @@ class Protocol(ABC):
             found, failed = yield from self._look(host, rows)
             winner = next((name for name in found if found[name] is not None), None)
             if winner is None:
-                was_gone = all((r.prior or r.verb) == "delete" for r in rows.values())
-                unsure = failed or not (found or was_gone)
+                unsure = failed or not (found or is_gone(rows))
                 if unsure and not (found and self.breaks("first absence")):
                     return
                 missed.update(dict.fromkeys(found))

@@ -4,10 +4,19 @@ The protocol of mirrors: it holds, and each of its rules is needed.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from tests.model_mirror import QUARANTINE, ViolationError, World, run
-from tests.model_mirror_protocol import VARIANTS, ModelJournal, Steps, Value
+from tests.model_mirror_protocol import (
+    VARIANTS,
+    LostError,
+    ModelJournal,
+    Steps,
+    Value,
+)
 
 
 class Play(World):
@@ -22,6 +31,7 @@ class Play(World):
         self.journal = ModelJournal(self.without, float(QUARANTINE), self.clock)
         self.answers = 0
         self.fate = ""  # of the next change
+        self.told = self.deaf = 0  # steps of the journal, and which of them fails
 
     def is_refused(self) -> bool:
         return False
@@ -33,6 +43,12 @@ class Play(World):
         answer = yield from super().ask(host, name, verb, value)
         self.answers += 1
         return answer
+
+    def tell(self, work: Callable[[], Any]) -> Steps:
+        self.told += 1
+        if self.told == self.deaf:
+            raise LostError(ambiguous=False)
+        return (yield from super().tell(work))
 
     def fate_of(self, name: str, verb: str) -> str:
         if verb != "get" and self.fate:
@@ -127,7 +143,19 @@ def absence_by_half(play: Play) -> None:
     play.down = set()
 
 
+def done_and_not_settled(play: Play) -> None:
+    """All take a write, which cannot be settled; none of them was believed before."""
+    play.put()
+    play.deletes = 1.0
+    play.down = {"us", "eu"}
+    play.go(play.writing(0))
+    play.down, play.deletes = set(), 0.0
+    play.told, play.deaf = 0, 2
+    play.put()
+
+
 STORIES = {
+    "unclean acknowledgement": done_and_not_settled,
     "attempt unnoted": repair_that_is_late,
     "first absence": absence_by_half,
     "hasty quarantine": slow_repair,

@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
+import time
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from tiered_store.errors import (
     UnavailableError,
 )
 from tiered_store.journals.identity import fresh
+from tiered_store.journals.keylocks import poll
 
 
 _APPLICATION = 0x74696572  # "tier", so that nobody's other database is mistaken for one
@@ -193,7 +195,8 @@ class Database:
         execute(f"PRAGMA synchronous = {'FULL' if self._flush else 'NORMAL'}")
         if self._schema(connection) == _SCHEMA:
             return
-        execute("PRAGMA journal_mode = WAL")
+        # which does not wait for others by itself, as it does for transactions
+        poll(lambda: _is_wal(connection), time.monotonic() + self._busy)
         execute("BEGIN IMMEDIATE")
         schema = self._schema(connection)  # another process may have been quicker
         if not schema:
@@ -249,6 +252,17 @@ def meaning(error: sqlite3.Error, message: str) -> StoreError:
     if code in _WRONG:
         return MisconfiguredError(message)
     return UnavailableError(message, retryable=code in _PASSING)
+
+
+def _is_wal(connection: sqlite3.Connection) -> bool:
+    """Have other processes read while one writes; tell whether they will."""
+    try:
+        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return bool(mode == "wal")
 
 
 _inherited: list[sqlite3.Connection] = []

@@ -77,8 +77,14 @@ Rows = dict[str, Row]  # of one key, by replica
 
 
 def is_gone(rows: Mapping[str, Row]) -> bool:
-    """Tell whether *rows* say that the object was deleted, and some do not know yet."""
-    return bool(rows) and all(row.verb == "delete" for row in rows.values())
+    """
+    Tell whether *rows* say that the object was deleted, and some do not know yet.
+
+    So it was as long as a later write is in doubt, if nobody is left to believe.
+    """
+    return bool(rows) and all(
+        (row.prior or row.verb) == "delete" for row in rows.values()
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,7 @@ class Mark:
     Attributes:
         size: Bytes.
         quarantine: By replica, until when an earlier write may still take effect.
+        clean: No replica was behind when it began.
     """
 
     key: Key
@@ -97,6 +104,7 @@ class Mark:
     reproducible: bool
     size: int = 0
     quarantine: Mapping[str, float] = field(default_factory=dict)
+    clean: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

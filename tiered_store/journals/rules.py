@@ -50,7 +50,8 @@ def begin(
 ) -> Mark:
     """Mark the replicas of *intents*, and those behind, as in doubt."""
     inherited = _inherited(rows, step)
-    mark = Mark(key, step.fresh, intents, reproducible, size, inherited)
+    clean = not any(row.behind for row in rows.values())
+    mark = Mark(key, step.fresh, intents, reproducible, size, inherited, clean)
     _doubt(rows, step, mark)
     return mark
 

@@ -29,7 +29,7 @@ from tiered_store.errors import (
     UnavailableError,
 )
 from tiered_store.journals.journal import Journal
-from tiered_store.journals.row import NEVER, Intent, Row
+from tiered_store.journals.row import NEVER, Intent, Row, is_gone
 from tiered_store.key import Key
 from tiered_store.policies.breaker import CircuitOpenError
 from tiered_store.replication.pace import Pace
@@ -191,7 +191,7 @@ class Repair:
         found, errors = self._look(key, rows)
         winner = next((name for name, digest in found.items() if digest), None)
         if winner is None:
-            if errors or not (found or _was_gone(rows)):
+            if errors or not (found or is_gone(rows)):
                 error = next(iter(errors.values()), _no_source())
                 return self._blame(doubtful, error)
             missed: dict[str, Intent | None] = dict.fromkeys(names, "delete")
@@ -326,11 +326,6 @@ def _is_behind(rows: Mapping[str, Row], name: str) -> bool:
 
 def _is_overtaken(rows: Mapping[str, Row], name: str) -> bool:
     return name in rows and rows[name].prior == "overtaken"
-
-
-def _was_gone(rows: Mapping[str, Row]) -> bool:
-    """Tell whether the object was deleted when the write that did not end began."""
-    return all((row.prior or row.verb) == "delete" for row in rows.values())
 
 
 def _wanted(row: Row | None) -> Intent:

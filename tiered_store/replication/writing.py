@@ -175,10 +175,10 @@ class _Change:
                 timeless.run(self._journal.settle, self._mark, outcomes)
         except StoreError as error:
             failed = any(outcome is not None for outcome in outcomes.values())
-            if failed or "drop" in self._mark.intents.values():
+            if failed or not self._mark.clean:
                 error.ambiguous = True
                 raise
-            # every replica has it: that the rows are left in doubt does no harm
+            # every replica has it, and is believed: that all are in doubt does no harm
 
     def arrive(self, name: str, error: BaseException | None) -> None:
         try:

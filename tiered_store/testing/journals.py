@@ -150,6 +150,18 @@ class JournalConformance:
         assert missed(journal) == {"us": "delete", "eu": "delete"}
         assert is_gone(journal.rows(KEY))
 
+    def test_what_was_deleted_is_gone_while_a_put_is_in_doubt(
+        self, journal: Journal
+    ) -> None:
+        """Nobody can be believed then, and nobody was told that it is there again."""
+        write(journal, DELETE, failed=("us", "eu"))
+        mark = journal.begin(KEY, PUT)
+
+        assert is_gone(journal.rows(KEY))
+        assert not mark.clean
+        journal.settle(mark, {"us": None, "eu": DOWN})
+        assert not is_gone(journal.rows(KEY))
+
     def test_the_last_write_wins(self, journal: Journal) -> None:
         """One row a replica and object, whatever happened before."""
         write(journal, DELETE, failed=("eu",))
