@@ -26,7 +26,7 @@ from benchmarks.table import line, show
 
 
 GROUPS = (
-    *("memory", "redis", "fill", "invalidation", "directory"),
+    *("memory", "redis", "fill", "invalidation", "directory", "s3"),
     *("hits", "cold", "outage", "startup"),
 )
 

@@ -64,6 +64,10 @@ OWNERS = {
     "boto3": ("tiered_store.backends.s3",),
     "botocore": ("tiered_store.backends.s3",),
     "s3transfer": ("tiered_store.backends.s3",),
+    "obstore": (
+        "tiered_store.backends.s3.obstore",
+        "tiered_store.backends.s3.obstore_settings",
+    ),
     "redis": ("tiered_store.clients.redis",),
     "sqlite3": (
         "tiered_store.journals",

@@ -108,10 +108,23 @@ def code_of(error: BaseException | None) -> str:
 def _of_answer(error: Any) -> StoreError:
     told = error.response.get("Error", {})
     metadata = error.response.get("ResponseMetadata", {})
-    headers = metadata.get("HTTPHeaders", {})
     code = code_of(error)
     status = metadata.get("HTTPStatusCode") or (int(code) if code.isdigit() else 0)
-    text = shown(str(told.get("Message") or "")) or "no reason given"
+    message = str(told.get("Message") or "")
+    headers = metadata.get("HTTPHeaders", {})
+    return of_answer(error.operation_name, status, code, message, headers)
+
+
+def of_answer(
+    operation: str, status: int, code: str, message: str, headers: Mapping[str, str]
+) -> StoreError:
+    """
+    Return what it means that S3 answered with *status* and *code*, or without one.
+
+    Args:
+        operation: In the words of the API, such as ``GetObject``.
+    """
+    text = shown(message) or "no reason given"
     named = f"{text} ({code}, HTTP {status})" if status else f"{text} ({code})"
     kind, facts = BY_CODE.get(code, (None, _PLAIN))
     if code == "MethodNotAllowed" and "x-amz-delete-marker" in headers:
@@ -123,8 +136,8 @@ def _of_answer(error: Any) -> StoreError:
     if code and not code.isdigit() and code != "Unknown":
         text = f"{text} ({code})"
     if status == 404:
-        return _of_codeless_absence(error.operation_name, text)
-    if status == 400 and error.operation_name.startswith("Head"):
+        return _of_codeless_absence(operation, text)
+    if status == 400 and operation.startswith("Head"):
         return DeniedError(f"{text} (HTTP 400)")  # whose reason a HEAD cannot carry
     if status >= 300:
         return by_status(status, text, headers)

@@ -31,6 +31,11 @@ def is_bucket(name: str) -> bool:
     return _BUCKET(name) is not None
 
 
+def is_arn(bucket: str) -> bool:
+    """Say whether *bucket* is the ARN of an access point."""
+    return bucket.startswith("arn:")
+
+
 def is_http(url: str) -> bool:
     """Say whether *url* is one that a client can connect to."""
     parts = urlsplit(url)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from tiered_store import deadlines, lifecycle
+from tiered_store.backends.s3.address import is_arn
 from tiered_store.errors import (
     DeadlineError,
     MisconfiguredError,
@@ -88,11 +89,24 @@ class Client:
     def meaning(self, error: Exception) -> StoreError | None:
         """Return what *error* means here and now, or None if it is a bug."""
         failure = translate(error)
+        return None if failure is None else self.here(failure)
+
+    def here(self, failure: StoreError) -> StoreError:
+        """Return *failure*, or that the caller's time is up, with the bucket's name."""
         if isinstance(failure, UnavailableError) and deadlines.remaining() == 0:
             return DeadlineError("the caller's time is up", ambiguous=failure.ambiguous)
         if isinstance(failure, MisconfiguredError):
             failure.message = f"bucket {self.bucket!r}: {failure.message}"
         return failure
+
+    def credentials(self) -> Any:
+        """Return what the SDK finds in its usual places, which may ask the network."""
+        return _sdk.session().get_credentials()
+
+    def region(self) -> str | None:
+        """Return the region that the SDK finds in its usual places."""
+        found: str | None = _sdk.session().region_name
+        return found
 
     def close(self) -> None:
         """Close every connection that nobody is reading from."""
@@ -131,10 +145,17 @@ class _SDK:
         self._session: Any = None
         self._lock = threading.Lock()
 
-    def client(self, bucket: str, connection: Connection) -> Any:
-        """Return a new client; its making is nothing to be done by two at once."""
+    def session(self) -> Any:
+        """Return the session."""
         import boto3.session
 
+        with self._lock:
+            if self._session is None:
+                self._session = boto3.session.Session()
+            return self._session
+
+    def client(self, bucket: str, connection: Connection) -> Any:
+        """Return a new client; its making is nothing to be done by two at once."""
         from botocore.config import Config
 
         def prepare(model: Any, params: Any, context: Any, **_: Any) -> None:
@@ -154,10 +175,9 @@ class _SDK:
             s3={"addressing_style": _addressing(bucket, connection.endpoint_url)},
         )
         secret, token = connection.secret_key, connection.session_token
+        session = self.session()
         with self._lock:
-            if self._session is None:
-                self._session = boto3.session.Session()
-            client = self._session.client(
+            client = session.client(
                 "s3",
                 endpoint_url=connection.endpoint_url,
                 region_name=connection.region,
@@ -176,7 +196,7 @@ _sdk = _SDK()
 def _addressing(bucket: str, endpoint_url: str | None) -> str:
     if endpoint_url is not None:
         return "path"
-    if "." in bucket or bucket.startswith("arn:"):
+    if "." in bucket or is_arn(bucket):
         return "auto"
     return "virtual"  # which alone makes signed URLs name the host of the region
 

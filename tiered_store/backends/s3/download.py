@@ -163,8 +163,12 @@ def stat_of(answer: Mapping[str, Any]) -> Stat:
 
 def etag_of(answer: Mapping[str, Any]) -> str | None:
     """Return the ETag without its quotes: so every server takes it in If-Match."""
-    etag = answer.get("ETag")
-    return None if etag is None else str(etag).removeprefix("W/").strip('"')
+    return etag_in(answer.get("ETag"))
+
+
+def etag_in(told: Any) -> str | None:
+    """Return the ETag that *told* is, without its quotes."""
+    return None if told is None else str(told).removeprefix("W/").strip('"')
 
 
 def _checksum(answer: Mapping[str, Any]) -> tuple[bytes, _Hash | None]:

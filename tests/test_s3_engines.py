@@ -1,0 +1,406 @@
+"""Two engines that read from S3, and one store: the same answers, the same errors."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+import sys
+import time
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from tests.servers.proxy import Proxy
+from tests.servers.s3 import READER, S3Server
+from tests.servers.stub import Answer, StubServer
+from tiered_store.backends.s3 import S3Store
+from tiered_store.body import Body
+from tiered_store.deadlines import deadline
+from tiered_store.errors import (
+    ConfigError,
+    ConflictError,
+    DeadlineError,
+    DeniedError,
+    MisconfiguredError,
+    NotFoundError,
+    StoreError,
+    ThrottledError,
+    UnavailableError,
+)
+from tiered_store.key import Key
+from tiered_store.store import Store
+from tiered_store.testing.conformance import StoreConformance
+from tiered_store.translation.s3_codes import BY_CODE
+from tiered_store.units import MIB
+
+
+pytestmark = pytest.mark.servers
+
+KEY = Key("testing", 1234, 405, 640, "image/jpeg")
+OTHER = KEY._replace(object_id=1235)
+NAME = "testing/1234/405x640.jpe"
+ROOT = Path(__file__).parent.parent
+ENGINES = ("boto3", "obstore")
+Closing = Callable[[Any], Any]
+
+
+@pytest.fixture
+def closing() -> Iterator[Closing]:
+    """Close at the end whatever it is called with."""
+    things: list[Any] = []
+
+    def close_later(thing: Any) -> Any:
+        things.append(thing)
+        return thing
+
+    yield close_later
+    for thing in reversed(things):
+        thing.close()
+
+
+@pytest.fixture(params=["moto", "seaweed"])
+def server(request: pytest.FixtureRequest) -> S3Server:
+    """Both servers, one after the other."""
+    found: S3Server = request.getfixturevalue(f"{request.param}_server")
+    return found
+
+
+@pytest.fixture(scope="session")
+def shared_bucket(seaweed_server: S3Server) -> str:
+    """A bucket for those who only need a corner of one."""
+    return seaweed_server.make_bucket()
+
+
+def told(url: str, engine: Any, **options: Any) -> S3Store:
+    """Return a store of a stub."""
+    given = {"access_key": "one", "secret_key": "two", "region": "us-east-1"}
+    return S3Store("bucket", endpoint_url=url, engine=engine, **{**given, **options})
+
+
+def failure(store: S3Store) -> StoreError:
+    """Return why *KEY* cannot be had."""
+    with pytest.raises(StoreError) as raised:
+        store.get(KEY)
+    return raised.value
+
+
+def facts(error: StoreError) -> dict[str, object]:
+    """Return what a caller decides by."""
+    names = ("retryable", "failover", "ambiguous", "local")
+    return {"kind": type(error), **{name: getattr(error, name) for name in names}}
+
+
+def answers(code: str, status: int) -> dict[str, list[Answer]]:
+    text = f"<Error><Code>{code}</Code><Message>because</Message></Error>"
+    return {"*": [Answer(status, text.encode() if code else b"")]}
+
+
+@pytest.mark.parametrize("code", BY_CODE)
+def test_a_code_means_the_same(code: str, closing: Closing) -> None:
+    """One table for both; what it says is a test of its own."""
+    stub = closing(StubServer(answers(code, 400)))
+
+    one, other = (failure(closing(told(stub.url, engine))) for engine in ENGINES)
+
+    assert facts(one) == facts(other)
+    assert one.message == other.message
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 405, 409, 412, 429, 500, 501, 503])
+def test_a_status_without_a_code_means_the_same(status: int, closing: Closing) -> None:
+    stub = closing(StubServer(answers("", status)))
+
+    one, other = (failure(closing(told(stub.url, engine))) for engine in ENGINES)
+
+    assert facts(one) == facts(other)
+
+
+def test_one_call_is_one_attempt(closing: Closing) -> None:
+    """Retries are for whoever is asked to retry."""
+    stub = closing(StubServer(answers("SlowDown", 503)))
+
+    assert isinstance(failure(closing(told(stub.url, "obstore"))), ThrottledError)
+
+    assert len(stub.requests) == 1
+
+
+def test_nobody_there(closing: Closing) -> None:
+    error = failure(closing(told("http://127.0.0.1:1", "obstore")))
+
+    assert isinstance(error, UnavailableError)
+    assert not error.ambiguous
+
+
+def test_silence_ends_with_the_timeout(closing: Closing) -> None:
+    stub = closing(StubServer({"*": [Answer(seconds=3)]}))
+    store = closing(told(stub.url, "obstore", timeout=0.2))
+
+    assert isinstance(failure(store), UnavailableError)
+    assert not stub.answered
+
+
+def test_silence_ends_with_the_deadline(closing: Closing) -> None:
+    stub = closing(StubServer({"*": [Answer(seconds=3)]}))
+    store = closing(told(stub.url, "obstore", timeout=60))
+
+    with deadline(0.2):
+        assert isinstance(failure(store), DeadlineError)
+
+    assert not stub.answered
+
+
+def test_a_body_that_stops_ends_with_the_deadline(
+    seaweed_server: S3Server, closing: Closing
+) -> None:
+    """A server that is silent in the middle is no reason to be late."""
+    proxy = closing(Proxy(seaweed_server.ports[0]))
+    bucket = seaweed_server.make_bucket()
+    store = closing(
+        seaweed_server.store(
+            bucket, endpoint_url=proxy.url, engine="obstore", timeout=60
+        )
+    )
+    store.put(KEY, Body.of(os.urandom(MIB)))
+    proxy.drip = (400_000, 3600)
+
+    with store.get(KEY).open() as file:
+        file.read(1000)
+        with deadline(0.3), pytest.raises(DeadlineError):
+            file.read()
+
+
+def test_an_error_of_a_body_says_whose_it_is(
+    seaweed_server: S3Server, closing: Closing
+) -> None:
+    proxy = closing(Proxy(seaweed_server.ports[0]))
+    bucket = seaweed_server.make_bucket()
+    store = closing(
+        seaweed_server.store(
+            bucket, endpoint_url=proxy.url, engine="obstore", timeout=0.2
+        )
+    )
+    store.put(KEY, Body.of(os.urandom(MIB)))
+    proxy.drip = (400_000, 3600)
+
+    with store.get(KEY).open() as file, pytest.raises(UnavailableError) as raised:
+        file.read(1000)
+        proxy.drip = (1, 3600)  # nor does anybody who asks again get more
+        file.read()
+
+    assert (raised.value.store, raised.value.verb, raised.value.key) == (
+        "s3",
+        "get",
+        KEY,
+    )
+
+
+def test_a_missing_object_and_a_missing_bucket(
+    server: S3Server, closing: Closing
+) -> None:
+    bucket = server.make_bucket()
+
+    assert isinstance(
+        failure(closing(server.store(bucket, engine="obstore"))), NotFoundError
+    )
+    with pytest.raises(MisconfiguredError, match="no-such-bucket"):
+        closing(server.store("no-such-bucket", engine="obstore")).get(KEY)
+
+
+def test_a_denied_object_is_not_absent(
+    seaweed_server: S3Server, closing: Closing
+) -> None:
+    bucket = seaweed_server.make_bucket()
+    wrong = {"access_key": READER[0], "secret_key": "wrong"}
+
+    store = closing(seaweed_server.store(bucket, engine="obstore", **wrong))
+
+    assert isinstance(failure(store), DeniedError)
+
+
+@pytest.mark.parametrize(("code", "absent"), [("AccessDenied", True), ("Other", False)])
+def test_denied_may_mean_absent(code: str, absent: bool, closing: Closing) -> None:
+    stub = closing(StubServer(answers(code, 403)))
+    store = closing(told(stub.url, "obstore", absent_when_denied=True))
+
+    assert isinstance(failure(store), NotFoundError) == absent
+
+
+def test_they_read_what_the_other_reads(server: S3Server, closing: Closing) -> None:
+    """Same bytes, version, time and flag; so one can resume for the other."""
+    bucket = server.make_bucket()
+    one, other = (closing(server.store(bucket, engine=engine)) for engine in ENGINES)
+    for key, size in ((KEY, 100_000), (OTHER, 0)):
+        one.put(key, Body.of(os.urandom(size)), reproducible=True)
+        first, second = one.get(key), other.get(key)
+
+        assert first.read() == second.read()
+        assert (first.size, first.version) == (second.size, second.version)
+        assert first.stat() == second.stat()
+        assert first.reproducible is second.reproducible is True
+
+
+def test_a_body_opens_anywhere_again(server: S3Server, closing: Closing) -> None:
+    """Each time it asks again, from that place on."""
+    store = closing(server.store(server.make_bucket(), engine="obstore"))
+    content = os.urandom(3 * MIB)
+    store.put(KEY, Body.of(content))
+    body = store.get(KEY)
+
+    for offset in (0, 1, 0, 2 * MIB + 7, 3 * MIB):
+        with body.open(offset) as file:
+            assert file.read() == content[offset:]
+    with body.open() as file:
+        assert file.read(10) + file.read(MIB) == content[: MIB + 10]
+
+
+def test_a_body_is_of_one_version(server: S3Server, closing: Closing) -> None:
+    store = closing(server.store(server.make_bucket(), engine="obstore"))
+    store.put(KEY, Body.of(b"old" * 100))
+    body = store.get(KEY)
+    store.put(KEY, Body.of(b"new" * 100))
+
+    assert body.read() == b"old" * 100  # which was on its way
+    with pytest.raises(ConflictError):
+        body.read()
+
+
+def test_a_body_goes_on_where_its_connection_broke(
+    seaweed_server: S3Server, closing: Closing
+) -> None:
+    proxy = closing(Proxy(seaweed_server.ports[0]))
+    content = os.urandom(3 * MIB)
+    store = closing(
+        seaweed_server.store(
+            seaweed_server.make_bucket(), endpoint_url=proxy.url, engine="obstore"
+        )
+    )
+    store.put(KEY, Body.of(content))
+    proxy.cut_answer = MIB
+
+    assert store.get(KEY).read() == content
+
+    assert proxy.cut_answer is None
+    assert b"range: bytes=" in proxy.requests[-1].lower()
+    assert b"if-match: " in proxy.requests[-1].lower()
+
+
+def test_tls_is_spoken_and_checked(
+    seaweed_server: S3Server,
+    closing: Closing,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the authorities that boto3 believes."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    proxy = closing(Proxy(seaweed_server.ports[0], context))
+    options = {"endpoint_url": proxy.url, "engine": "obstore"}
+    bucket = seaweed_server.make_bucket()
+
+    with pytest.raises(MisconfiguredError):
+        closing(seaweed_server.store(bucket, **options)).get(KEY)
+
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    store = closing(seaweed_server.store(bucket, **options))
+    store.put(KEY, Body.of(b"over TLS"))
+    assert store.get(KEY).read() == b"over TLS"
+
+
+def test_credentials_are_those_of_boto3(
+    seaweed_server: S3Server, closing: Closing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever the SDK finds them; the server checks what is signed with them."""
+    bucket = seaweed_server.make_bucket()
+    closing(seaweed_server.store(bucket)).put(KEY, Body.of(b"found"))
+    script = (
+        "from tiered_store import S3Store, Key\n"
+        f"store = S3Store({bucket!r}, endpoint_url={seaweed_server.endpoint_url!r}, "
+        "engine='obstore')\n"
+        f"assert store.get(Key(*{tuple(KEY)!r})).read() == b'found'\n"
+        "assert store._obstore._store is not None\n"
+    )
+    environment = {
+        **os.environ,
+        "AWS_ACCESS_KEY_ID": seaweed_server.access_key,
+        "AWS_SECRET_ACCESS_KEY": seaweed_server.secret_key,
+    }
+
+    subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env=environment,
+        timeout=60,
+        check=True,
+    )
+
+
+def test_a_child_reads_with_boto3_what_its_parent_read_with_obstore(
+    moto_server: S3Server,
+) -> None:
+    """The threads of obstore are not there after a fork; nobody waits for them."""
+    bucket = moto_server.make_bucket()
+    script = (
+        "import os\n"
+        "from tiered_store import S3Store, Key\n"
+        "from tiered_store.body import Body\n"
+        f"store = S3Store({bucket!r}, 'one', 'two', "
+        f"endpoint_url={moto_server.endpoint_url!r}, engine='obstore')\n"
+        f"key = Key(*{tuple(KEY)!r})\n"
+        "store.put(key, Body.of(b'content'))\n"
+        "assert store.get(key).read() == b'content'\n"
+        "child = os.fork()\n"
+        "if not child:\n"
+        "    os._exit(0 if store.get(key).read() == b'content' else 1)\n"
+        "assert os.waitpid(child, 0)[1] == 0\n"
+    )
+
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=60, check=True)
+
+
+def test_what_obstore_cannot_name_is_read_with_boto3(
+    moto_server: S3Server, closing: Closing
+) -> None:
+    store = closing(
+        moto_server.store(moto_server.make_bucket(), prefix="a//b", engine="obstore")
+    )
+    store.put(KEY, Body.of(b"content"))
+
+    assert store.get(KEY).read() == b"content"
+    assert store._obstore._store is None
+
+
+def test_auto_takes_what_is_there(moto_server: S3Server, closing: Closing) -> None:
+    store = closing(moto_server.store(moto_server.make_bucket(), engine="auto"))
+    store.put(KEY, Body.of(b"content"))
+
+    assert store.get(KEY).read() == b"content"
+    assert store._obstore._store is not None
+
+
+def test_another_engine_is_refused() -> None:
+    with pytest.raises(ConfigError, match="engine: must be one of"):
+        S3Store("bucket", engine="rust")  # type: ignore[arg-type]
+
+
+class TestMotoConformance(StoreConformance):
+    @pytest.fixture
+    def store(self, moto_server: S3Server) -> Iterator[Store]:
+        bucket = moto_server.make_bucket()
+        with moto_server.store(bucket, engine="obstore") as store:
+            yield store
+
+
+class TestSeaweedConformance(StoreConformance):
+    @pytest.fixture
+    def store(self, seaweed_server: S3Server, shared_bucket: str) -> Iterator[Store]:
+        """A corner of a bucket: a new bucket takes SeaweedFS a quarter of a second."""
+        options = {"prefix": f"corner-{time.monotonic_ns()}", "engine": "obstore"}
+        with seaweed_server.store(shared_bucket, **options) as store:
+            yield store

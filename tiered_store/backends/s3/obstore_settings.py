@@ -1,0 +1,82 @@
+"""
+The settings of a client of boto3, for obstore.
+"""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import os
+
+from pathlib import Path
+from typing import Any
+
+from tiered_store.backends.s3.client import Client
+
+
+_UNBOUNDED = datetime.timedelta(days=365)
+_LEAST = datetime.timedelta(milliseconds=1)
+_CREDENTIALS = datetime.timedelta(minutes=5)  # until the SDK is asked again
+_AUTHORITIES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")  # as the SDK has them
+
+
+def new_store(client: Client) -> Any:
+    """Return obstore's store of the bucket of *client*, or None if it can have none."""
+    from obstore.store import S3Store
+
+    connection = client.connection
+    secret, token = connection.secret_key, connection.session_token
+    given: dict[str, Any] = {"region": connection.region or client.region()}
+    if connection.endpoint_url is not None:
+        given["endpoint"] = connection.endpoint_url
+        given["region"] = given["region"] or "us-east-1"
+    if secret is None:
+        provider = client.credentials()
+        given["credential_provider"] = provider and functools.partial(
+            _signing, provider
+        )
+    else:
+        given["access_key_id"] = connection.access_key
+        given["secret_access_key"] = secret.reveal()
+        given["session_token"] = None if token is None else token.reveal()
+    if given["region"] is None:
+        return None
+    virtual = connection.endpoint_url is None and "." not in client.bucket
+    return S3Store(
+        client.bucket,
+        virtual_hosted_style_request=virtual,
+        client_options=_options(client),
+        retry_config={"max_retries": 0, "retry_timeout": datetime.timedelta(0)},
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+def _options(client: Client) -> Any:
+    connection = client.connection
+    options: Any = {
+        "allow_http": True,
+        "connect_timeout": _duration(connection.connect_timeout),
+        "read_timeout": _duration(connection.timeout),
+        "timeout": _UNBOUNDED,  # a body may take as long as it likes, piece by piece
+        "pool_max_idle_per_host": str(connection.connections),
+    }
+    for name in _AUTHORITIES:
+        if path := os.environ.get(name):
+            options["root_certificate"] = Path(path).read_bytes()
+            break
+    return options
+
+
+def _duration(seconds: float) -> datetime.timedelta:
+    return max(_LEAST, datetime.timedelta(seconds=seconds))
+
+
+def _signing(credentials: Any) -> dict[str, Any]:
+    """Return what boto3 signs with now."""
+    frozen = credentials.get_frozen_credentials()
+    return {
+        "access_key_id": frozen.access_key,
+        "secret_access_key": frozen.secret_key,
+        "token": frozen.token,
+        "expires_at": datetime.datetime.now(datetime.UTC) + _CREDENTIALS,
+    }
