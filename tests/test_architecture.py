@@ -56,7 +56,7 @@ LAYERS = (
     ("backends", "wrappers"),
     ("config",),
     ("asynchronous", "web", "imageattach"),
-    ("testing", "demo", "drill", "connecting", "cli", "__main__"),
+    ("testing", "demo", "drill", "connecting", "difference", "cli", "__main__"),
 )
 APART = ("backends", "wrappers")  # whose members never import each other
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tiered_store.cli import options
+from tiered_store.cli.differing import diff
 from tiered_store.cli.failure import FAILED, WRONG, CommandError, complain
 from tiered_store.cli.options import (
     ConfigArgument,
@@ -203,4 +204,4 @@ def tree(
     terminal.print(as_tree(drawn))
 
 
-COMMANDS = (check, lint, tree, presets, schema)
+COMMANDS = (check, lint, tree, diff, presets, schema)
