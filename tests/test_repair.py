@@ -447,6 +447,19 @@ def test_a_writer_waits_for_a_repair(pair) -> None:
     assert pair.missed() == {}
 
 
+def test_what_may_still_land_waits_and_is_told(pair) -> None:
+    """Nobody is at it, so it is not busy: time must pass."""
+    pair.journal.quarantine = 60.0
+    pair["us"].fail("put", UnavailableError("timed out", ambiguous=True))
+    pair.store.put(KEY, NEW)
+
+    report = pair.store.repair()
+
+    assert (report.quarantined, report.busy, report.repaired) == (1, 0, 0)
+    pair.clock.advance(61)
+    assert pair.store.repair().repaired == 1
+
+
 def test_a_repair_never_clears_what_a_later_write_marked(pair) -> None:
     """Should its lease have been lost, the row it knows is not the one there is."""
     pair.leave_behind("us")

@@ -181,7 +181,7 @@ def _say(
         told = {name: dataclasses.asdict(backlog) for name, backlog in left.items()}
         print_json({"store": str(mirror), **dataclasses.asdict(report), "left": told})
         return
-    names = ("failed", "dead", "busy", "down")
+    names = ("failed", "dead", "busy", "quarantined", "down")
     counts = ((getattr(report, name), name) for name in names)
     done = [f"{report.repaired} repaired", shown_size(report.copied)]
     done += [f"{count} {name}" for count, name in counts if count]

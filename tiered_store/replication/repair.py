@@ -226,7 +226,7 @@ class Repair:
         self, key: Key, rows: Mapping[str, Row], missed: Mapping[str, Intent | None]
     ) -> RepairReport:
         if not self._journal.resolve(key, rows, missed):
-            return RepairReport(busy=1)
+            return self._not_yet(key)
         clean = [name for name in rows if missed[name] is None]
         for name in clean:
             self._told(key, name, None)
@@ -240,7 +240,7 @@ class Repair:
             return RepairReport(down=1)
         attempt = self._journal.attempt(row)
         if attempt is None:
-            return RepairReport(busy=1)
+            return self._not_yet(row.key, row.replica)
         row = attempt
         try:
             done, copied = self._bring(row, behind)
@@ -255,6 +255,16 @@ class Repair:
             return RepairReport(busy=1)
         self._told(row.key, row.replica, done)
         return RepairReport(repaired=1, copied=copied)
+
+    def _not_yet(self, key: Key, replica: str | None = None) -> RepairReport:
+        """Say why the rows of *key* could not be changed."""
+        now = self._clock.time()
+        waiting = [
+            row
+            for name, row in self._journal.rows(key).items()
+            if row.quarantine > now and replica in (None, name)
+        ]
+        return RepairReport(quarantined=len(waiting), busy=not waiting)
 
     def _bring(self, row: Row, behind: set[str]) -> tuple[Intent | None, int]:
         """Bring the replica of *row* up to date; return what was done, and bytes."""

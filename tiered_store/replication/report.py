@@ -18,6 +18,8 @@ class RepairReport:
         failed: Rows that stay, with the error noted.
         dead: How many of those have become dead letters.
         busy: Objects passed over, because somebody else was at them.
+        quarantined: Rows that wait, for a request may still take effect that nobody
+            waits for any more.
         down: Rows passed over, because their replica is known to be down.
         copied: Bytes.
     """
@@ -27,6 +29,7 @@ class RepairReport:
     failed: int = 0
     dead: int = 0
     busy: int = 0
+    quarantined: int = 0
     down: int = 0
     copied: int = 0
 

@@ -281,7 +281,7 @@ class Verification:
                 return report + self._note(key, "pending", verdict.wrong)
             done = self._repair.repair(key, Selection())
             report += VerifyReport(copied=done.copied)
-            if done.failed or done.down or done.busy or self._journal.rows(key):
+            if self._journal.rows(key):
                 why = "noted in the journal, and not done yet"
                 return report + self._note(key, "pending", verdict.wrong, why=why)
             if not rows:
