@@ -2,6 +2,8 @@
 # make test   the tests, real servers included
 # make bench  how fast it is, beside other libraries; bench-quick in less than a minute
 # make soak   processes that are killed and wronged, for some half an hour
+# make package  the wheel, installed alone on every Python there is, and tried
+# make docs     the documentation as a site, in build/site
 # Each does all its own set-up; PYTHON=python3.12 chooses another interpreter.
 
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
@@ -13,7 +15,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check
 PIP := $(BIN)/python $(INSTALL)
 PEERS := $(VENV)/peers/bin
 
-.PHONY: demo test bench bench-quick soak lint types clean
+.PHONY: demo test bench bench-quick soak lint types package docs clean
 
 demo: $(VENV)/demo
 	$(BIN)/tiered-store demo $(DEMO)
@@ -47,6 +49,24 @@ lint: $(VENV)/lint
 types: $(VENV)/lint
 	$(BIN)/mypy
 
+# every interpreter on the PATH, or of pyenv
+PYTHONS ?= $(shell for minor in 11 12 13 14 15; do \
+	for python in python3.$$minor ~/.pyenv/versions/3.$$minor.*/bin/python; do \
+	if $$python -c 'pass' 2>/dev/null; then echo $$python; break; fi; done; done)
+
+docs: $(VENV)/docs
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs build/site
+	@echo build/site/index.html
+
+package: $(VENV)/package
+	rm -rf dist && $(BIN)/python -m build --outdir dist >/dev/null
+	for python in $(PYTHONS); do folder=$$(mktemp -d) && \
+	$$python -m venv "$$folder/venv" && \
+	"$$folder/venv/bin/python" $(INSTALL) dist/*.whl && \
+	cp tests/installed.py "$$folder" && \
+	(cd "$$folder" && venv/bin/python -W error installed.py) && \
+	rm -rf "$$folder" || exit 1; done
+
 $(VENV)/python:
 	@test -n "$(PYTHON)" || { echo "needs Python 3.11 or later on the PATH" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
@@ -58,6 +78,14 @@ $(VENV)/demo: $(VENV)/python pyproject.toml
 
 $(VENV)/test: $(VENV)/python pyproject.toml
 	$(PIP) --editable '.[demo,test]'
+	touch $@
+
+$(VENV)/docs: $(VENV)/python pyproject.toml
+	$(PIP) --editable '.[docs,test]'
+	touch $@
+
+$(VENV)/package: $(VENV)/python
+	$(PIP) build
 	touch $@
 
 $(VENV)/bench: $(VENV)/python pyproject.toml benchmarks/requirements.txt

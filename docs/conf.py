@@ -1,0 +1,48 @@
+"""How the documentation becomes a site: ``make docs``."""
+
+import re
+
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any
+
+
+project = "tiered-store"
+author = "the authors of tiered-store"
+release = version = version_of("tiered-store")
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.viewcode",
+]
+exclude_patterns = ["_build"]
+html_theme = "furo"
+html_title = f"tiered-store {release}"
+html_static_path: list[str] = []
+
+myst_heading_anchors = 4
+
+autodoc_default_options = {"members": True, "show-inheritance": False}
+autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
+autodoc_member_order = "bysource"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+
+
+def setup(app: Any) -> None:
+    """Let the navigation name pages that are still being written."""
+    app.connect("source-read", _leave_out_what_is_missing)
+
+
+def _leave_out_what_is_missing(app: Any, page: str, source: list[str]) -> None:
+    if page == "index":
+        source[0] = re.sub(r"^[a-z/-]+\n", _if_there, source[0], flags=re.MULTILINE)
+
+
+def _if_there(line: re.Match[str]) -> str:
+    there = (Path(__file__).parent / f"{line[0].strip()}.md").exists()
+    return line[0] if there else ""

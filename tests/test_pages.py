@@ -1,0 +1,155 @@
+"""What the pages of the documentation show, works: each listing, in its order."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests import wands
+from tiered_store.config import build
+from tiered_store.config.registry import STORES
+from tiered_store.store import Store
+
+
+DOCS = Path(__file__).parent.parent / "docs"
+PAGES = ("tutorial", "choosing", "migrating", "serving", "imageattach")
+ELSEWHERE = ("python -m venv", "pip install", "tiered-store serve")  # tested elsewhere
+_LISTING = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def listings(page: str) -> list[tuple[str, str]]:
+    """Return language and text of each listing of *page*."""
+    return _LISTING.findall((DOCS / f"{page}.md").read_text())
+
+
+@pytest.fixture
+def moved(tmp_path, monkeypatch):
+    """Be elsewhere, and let listings lie there, too."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("JOURNAL_URL", "redis://127.0.0.1:1/1")
+    monkeypatch.setenv("URL_SECRET", "a secret of the tests")
+    monkeypatch.setenv("IMAGES_KEY", "YW4gZXhhbXBsZTsgbWFrZSBvbmUgb2YgeW91ciBvd24=")
+    return lambda text: text.replace("/tmp/", f"{tmp_path}/")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_listings_of_a_page_run_in_their_order(page, moved) -> None:
+    """YAML becomes the file that its first line names, Python and commands are run."""
+    names: dict[str, Any] = {}
+    if page == "imageattach":
+        wands.ensure()
+        moved = before_entities(moved)
+    for language, text in listings(page):
+        if language == "yaml":
+            write(moved(text))
+        elif language == "python":
+            exec(compile(moved(text), f"{page}.md", "exec"), names)
+        elif language == "console" and page != "serving":
+            for command, expected in commands(moved(text)):
+                run(command, expected)
+    if page == "serving":
+        assert shown_by(names["app"]).startswith(b"http://testhost/__images__/comics")
+
+
+def before_entities(moved):
+    write("# images.yaml\nversion: 1\ndefault: a\nstores: {a: {type: memory}}\n")
+    return moved
+
+
+def write(text: str) -> None:
+    """Build what *text* describes, and write it down if it has a name."""
+    with build(yaml.safe_load(text)) as stack:
+        assert isinstance(stack, Store)
+    if name := re.match(r"# (\S+\.yaml)\n", text):
+        Path(name[1]).write_text(text)
+
+
+def commands(text: str) -> list[tuple[str, str]]:
+    """Return each command of a console, and what it is shown to print."""
+    found = re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]
+    return [tuple(one.split("\n", 1)) for one in found]  # type: ignore[misc]
+
+
+def run(command: str, expected: str) -> None:
+    if any(known in command for known in ELSEWHERE):
+        return
+    words = shlex.split(command)
+    assert words[0] == "tiered-store"
+    ran = subprocess.run(
+        [sys.executable, "-m", "tiered_store", *words[1:]],
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert not expected or ran.stdout == expected
+
+
+def shown_by(app) -> bytes:
+    environ = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/",
+        "HTTP_HOST": "testhost",
+        "wsgi.url_scheme": "http",
+    }
+    return b"".join(app(environ, lambda status, headers: None))
+
+
+def test_each_picture_shows_the_types_of_its_yaml() -> None:
+    """And no others: a page that helps to choose must not promise another stack."""
+    found = listings("choosing")
+    pairs = list(zip(found[::2], found[1::2], strict=True))
+    assert len(pairs) >= 9
+    for (drawn, picture), (written, text) in pairs:
+        assert (drawn, written) == ("text", "yaml")
+        shown = {
+            word
+            for line in picture.splitlines()
+            for word in re.findall(r"[├└]── (\w+)|── (\w+)", line)
+            for word in word
+            if word in STORES
+        }
+        configured = set(re.findall(r"type: (\w+)", text))
+        assert shown <= configured
+        seen = {*shown, *re.findall(r"\w+", picture)}
+        assert configured <= seen
+
+
+@pytest.mark.parametrize("word", STORES)
+def test_every_store_has_its_page(word) -> None:
+    """With when to use it, when not, and what happens when something fails."""
+    page = (DOCS / "stores" / f"{word}.md").read_text()
+
+    assert str(STORES[word]).partition(":")[0] in page
+    for heading in ("**When.** ", "**When not.** ", "**When something fails.** "):
+        assert heading in page
+    assert f"\n{word}\n" in (DOCS / "stores" / "index.md").read_text()
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    """What nobody can find, nobody reads."""
+    index = (DOCS / "index.md").read_text().splitlines()
+
+    assert {path.stem for path in DOCS.glob("*.md")} - {"index"} <= set(index)
+
+
+def test_links_lead_somewhere() -> None:
+    """From page to page."""
+    for path in DOCS.rglob("*.md"):
+        for target in re.findall(r"\]\(([\w/.-]+\.md)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path}: {target}"
+
+
+def test_the_examples_are_named_where_they_are_explained() -> None:
+    """Each of them."""
+    page = (DOCS / "processes.md").read_text()
+    for path in (DOCS.parent / "examples").glob("*.py"):
+        assert f"`{path.name}`" in page
