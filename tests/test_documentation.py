@@ -228,3 +228,14 @@ def test_the_commands_of_repairing_exist(tmp_path, monkeypatch, capsys) -> None:
         if "--watch" not in command:
             assert main(command.split()) == 0, command
     assert len(commands) >= 12
+
+
+def test_every_test_that_the_documentation_names_is_there() -> None:
+    """A row of the table of faults that nothing shows would be a claim."""
+    named = re.findall(
+        r"`(tests/\w+\.py)::(\w+)`", (ROOT / "docs/faults.md").read_text()
+    )
+
+    assert len(named) > 11
+    for path, name in named:
+        assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
