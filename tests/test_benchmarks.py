@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import math
 import re
+import socket
+import socketserver
+import threading
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 
 import pytest
 
+from benchmarks.gate import Gate
 from benchmarks.page import page
 from benchmarks.results import OURS, Goal, Row, Unit, shown
 from benchmarks.sampling import share, side_by_side
@@ -167,3 +171,46 @@ def test_the_share_of_a_hundred() -> None:
 def test_times_have_three_digits(seconds, text) -> None:
     """In the unit that suits them."""
     assert shown(seconds, "s") == text
+
+
+@pytest.fixture
+def echo() -> Iterator[tuple[Gate, Callable[[bytes], bytes]]]:
+    """A gate before a server that says what it hears, and a call through it."""
+
+    class Handler(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            while piece := self.request.recv(1000):
+                self.request.sendall(piece)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        gate = Gate(server.server_address[1], http=True)
+
+        def call(words: bytes) -> bytes:
+            with socket.create_connection(("127.0.0.1", gate.port), 10) as line:
+                line.settimeout(0.2 if gate.mode == "hole" else 10)
+                line.sendall(words)
+                return line.recv(1000)
+
+        yield gate, call
+        gate.close()
+        server.shutdown()
+
+
+def test_a_gate_lets_through_or_not(echo) -> None:
+    """What a fault is called is what it does."""
+    gate, call = echo
+    assert call(b"GET /") == b"GET /"
+
+    gate.set("hole")
+    with pytest.raises(TimeoutError):
+        call(b"GET /")
+    gate.set("shut")
+    with pytest.raises(ConnectionError):
+        call(b"GET /")
+    gate.set("failing")
+    answers = {call(b"GET /")[:12] for _ in range(30)}
+    assert answers == {b"GET /", b"HTTP/1.1 503"}
+    gate.set("open")
+    assert call(b"GET /") == b"GET /"

@@ -29,8 +29,8 @@ class Outcome:
         diverged: Objects that differ between replicas at the end.
         paid: Calls that took a tenth of a second, and ten times the usual.
         slowest: Seconds of the slowest call.
-        failover: Seconds until users did not notice any more; None if they did as long
-            as it lasted.
+        failover: Seconds until most users noticed nothing any more; None if they did as
+            long as it lasted.
         converged: Seconds from the end of the fault until nothing was pending; None if
             something still was.
         first_error: What went wrong first, in words.

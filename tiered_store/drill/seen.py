@@ -69,8 +69,8 @@ def failover(
     """
     Return the seconds until users did not notice any more, None if they did to the end.
 
-    They notice while a quarter of the calls under way, and two at least, fail or are
-    slow.
+    They notice while half of the calls under way, and two at least, fail or are slow.
+    A probe of a breaker that one of them pays for is not that.
     """
     noticed = 0
     steps = int((healed - began) / _BUCKET)
@@ -81,6 +81,6 @@ def failover(
             for call in calls
             if call.at < start + _BUCKET and call.at + call.seconds > start
         ]
-        if sum(under_way) >= max(2, len(under_way) / 4):
+        if sum(under_way) >= max(2, len(under_way) / 2):
             noticed = step + 1
     return None if noticed == steps else noticed * _BUCKET
