@@ -22,7 +22,7 @@ from tiered_store.errors import (
     TooLargeError,
     UnavailableError,
 )
-from tiered_store.events import Repaired
+from tiered_store.events import Repaired, RepairFailed
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.key import Key
 from tiered_store.policies.breaker import BreakerPolicy
@@ -635,6 +635,17 @@ def test_what_fails_too_often_is_a_dead_letter(pair) -> None:
     assert pair.store.repair(dead=True).repaired == 1
     assert pair.contents() == (b"old", b"old")
     assert pair.store.status().rows == 0
+
+
+def test_whoever_listens_hears_of_it(pair) -> None:
+    """An alert need not ask for the status."""
+    kill(pair)
+
+    heard = pair.events.of(RepairFailed)
+    assert [event.attempts for event in heard] == list(range(1, 21))
+    assert {event.outcome for event in heard[:-1]} == {"retried"}
+    assert (heard[-1].outcome, heard[-1].replica) == ("dead", "us")
+    assert isinstance(heard[-1].error, TooLargeError)
 
 
 def test_a_dead_letter_that_fails_again_stays_one(pair) -> None:

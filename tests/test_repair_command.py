@@ -232,7 +232,7 @@ def test_one_that_is_killed_is_gone_on_with(place: Place, start: Start) -> None:
     """SIGKILL in the middle: what was done is done, the next one does the rest."""
     place.write(100)
     place.mount()
-    first = start("repair", "--rate", "20", "--parallel", "2")
+    first = start("repair", "--rate", "5", "--parallel", "2")
     until(lambda: 100 - place.left() >= 5, 60)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
@@ -251,7 +251,7 @@ def test_sigterm_ends_it_cleanly(place: Place, start: Start) -> None:
     """It says what is left, and leaves no half object and no lease."""
     place.write(100)
     place.mount()
-    process = start("repair", "--rate", "20", "--json")
+    process = start("repair", "--rate", "5", "--json")
     until(lambda: place.left() < 100, 60)
 
     process.send_signal(signal.SIGTERM)

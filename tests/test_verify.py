@@ -27,9 +27,9 @@ from tiered_store.errors import (
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.key import Key
+from tiered_store.replication.difference import Difference
 from tiered_store.replication.placement import Reproducible
 from tiered_store.replication.verdict import Copy, Judge
-from tiered_store.replication.verify import Difference
 from tiered_store.store import Store
 from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.faults import FaultStore
@@ -691,3 +691,13 @@ def test_what_nobody_tells_is_where_it_looks_like_it_belongs() -> None:
     assert not kind.judge({"us": copy, "eu": None, "ap": None}).wrong
     assert kind.judge({"us": copy, "eu": copy, "ap": None}).wrong == {"ap": "missing"}
     assert not kind.judge({"us": copy, "eu": copy, "ap": copy}).wrong
+
+
+def test_a_copy_that_is_not_right_is_never_a_source() -> None:
+    """What is left without a row when a verdict is carried out is right."""
+    old, new = Copy(b"old", 3, 1.0, True), Copy(b"new", 3, 2.0, True)
+    found = {"us": None, "eu": new, "ap": old}
+
+    verdict = judge(complete=("us",), trust="eu").judge(found)
+
+    assert verdict.missed == {"us": "put", "ap": "drop"}

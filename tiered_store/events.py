@@ -157,6 +157,23 @@ class Repaired(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RepairFailed(Event):
+    """
+    A replica could not be brought up to date.
+
+    Attributes:
+        attempts: How often so far.
+        outcome: Whether it is tried again by itself, or is a dead letter from now on.
+    """
+
+    replica: str
+    key: Key
+    error: Exception
+    attempts: int
+    outcome: Literal["retried", "dead"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CircuitChanged(Event):
     """A breaker opened, began to probe, or closed."""
 

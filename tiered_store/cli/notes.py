@@ -14,8 +14,8 @@ from typing import Any
 
 from tiered_store.cli.failure import WRONG, CommandError
 from tiered_store.cli.files import destination
+from tiered_store.replication.difference import VerifyReport
 from tiered_store.replication.mirror import Mirror
-from tiered_store.replication.verify import VerifyReport
 
 
 _SAVED = 1.0  # seconds between two times that it is noted

@@ -22,9 +22,9 @@ from tiered_store.cli.notes import Notes
 from tiered_store.cli.options import Config, Json
 from tiered_store.cli.output import print_json, shown_size
 from tiered_store.layout import object_name
+from tiered_store.replication.difference import Difference, VerifyReport
 from tiered_store.replication.mirror import Mirror
 from tiered_store.replication.verdict import NEWEST
-from tiered_store.replication.verify import Difference, VerifyReport
 
 
 _OF_NOTES = ("prefix", "repair", "trust", "compare")

@@ -16,17 +16,14 @@ from tiered_store.journals.none import NoJournal
 from tiered_store.journals.row import Row, Status
 from tiered_store.key import Key
 from tiered_store.replication.background import Background
+from tiered_store.replication.difference import Compare, Difference, VerifyReport
+from tiered_store.replication.mending import Mending, Selection
 from tiered_store.replication.pace import Pace, RepairPolicy, Traffic
-from tiered_store.replication.repair import Repair, Selection
+from tiered_store.replication.repair import Repair
 from tiered_store.replication.report import RepairReport
 from tiered_store.replication.telling import Teller
 from tiered_store.replication.verdict import NEWEST, Judge
-from tiered_store.replication.verify import (
-    Compare,
-    Difference,
-    Verification,
-    VerifyReport,
-)
+from tiered_store.replication.verify import Verification
 from tiered_store.store import Store
 from tiered_store.workers import Workers
 
@@ -103,7 +100,8 @@ class Mirror(Store):
         """
         self._check_name(replica)
         traffic = self._traffic
-        return self._repair().run(
+        repair = Repair(self._journal, self._mending(), self._workers, self._clock)
+        return repair.run(
             Selection(replica=replica, limit=limit, due=due, dead=dead),
             Pace(self._clock, traffic, rate=rate, bandwidth=bandwidth, stop=stop),
             parallel=parallel or self._repairs.parallel,
@@ -185,7 +183,7 @@ class Mirror(Store):
             self._workers,
             judge,
             compare=compare,
-            repair=self._repair() if repair else None,
+            mending=self._mending() if repair else None,
             told=told or _ignore,
         )
         return verification.run(
@@ -238,13 +236,12 @@ class Mirror(Store):
         """Return the names of those that keep also what can be computed again."""
         return tuple(self.replicas)
 
-    def _repair(self) -> Repair:
-        return Repair(
+    def _mending(self) -> Mending:
+        return Mending(
             self._journal,
             self._ordered(),
-            self._workers,
             self._clock,
-            self._teller.repaired,
+            self._teller,
             attempts=self._repairs.attempts,
         )
 

@@ -6,12 +6,20 @@ from __future__ import annotations
 
 import threading
 
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import TypeVar
 
+from tiered_store import deadlines
 from tiered_store.clock import Clock
 from tiered_store.errors import ConfigError
 from tiered_store.units import Duration, Size
+from tiered_store.workers import Workers
 
+
+Result = TypeVar("Result")
 
 _SHARE = 0.25  # of the time, while there is foreground traffic
 _LONGEST = 5.0  # seconds; a slow object must not stop the ones after it for minutes
@@ -128,3 +136,33 @@ class Pace:
             self._clock.sleep(seconds)
         else:
             self._stop.wait(seconds)
+
+
+def in_turn(
+    work: Iterator[Callable[[], Result]],
+    workers: Workers,
+    pace: Pace,
+    *,
+    parallel: int,
+    objects: int = 1,
+) -> Iterator[Result]:
+    """
+    Yield the results of *work* in its order, *parallel* under way at once, at *pace*.
+
+    Nothing more begins once that is stopped, or the caller's time is up.
+
+    Args:
+        objects: In each piece of work.
+    """
+    under_way: deque[Future[Result]] = deque()
+    more = True
+    while more or under_way:
+        if more:
+            deadlines.check()
+            one = next(work, None) if pace.wait(objects) else None
+            more = one is not None
+            if one is not None:
+                under_way.append(workers.start(one))
+        most = (1 if pace.yields else parallel) if more else 1
+        while len(under_way) >= most:
+            yield under_way.popleft().result()

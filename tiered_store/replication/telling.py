@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Literal
 
 from tiered_store.errors import StoreError
-from tiered_store.events import Diverged, FellBack, Repaired, Verb
-from tiered_store.journals.row import Intent
+from tiered_store.events import Diverged, FellBack, Repaired, RepairFailed, Verb
+from tiered_store.journals.row import Intent, Row
 from tiered_store.key import Key
 from tiered_store.replication.fanout import UnderwayError
 from tiered_store.store import Store
@@ -52,6 +52,20 @@ class Teller:
         else:  # a bug, with no caller to raise it to
             _log.error(
                 "%s: a write of %s to %s failed", self._store, key, name, exc_info=error
+            )
+
+    def not_repaired(self, row: Row, error: Exception, *, dead: bool) -> None:
+        """Say that what *row* tells of could not be done, once more."""
+        if self._store.listeners:
+            self._store.emit(
+                RepairFailed(
+                    store=str(self._store),
+                    replica=row.replica,
+                    key=row.key,
+                    error=error,
+                    attempts=row.attempts + 1,
+                    outcome="dead" if dead else "retried",
+                )
             )
 
     def repaired(self, key: Key, name: str, verb: Intent | None) -> None:

@@ -160,12 +160,13 @@ def _copied(right: Copy, found: Found, keepers: Collection[str]) -> dict[str, In
     missed: dict[str, Intent] = {
         name: "put" for name in found if name in keepers and name not in have
     }
-    if any(name in keepers for name in have):  # else it is still to be copied from
-        missed |= {
-            name: "drop"
-            for name, one in found.items()
-            if name not in keepers and one is not None
-        }
+    # the last one that is right is still to be copied from
+    spared = have if not any(name in keepers for name in have) else []
+    missed |= {
+        name: "drop"
+        for name, one in found.items()
+        if name not in keepers and one is not None and name not in spared
+    }
     return missed
 
 

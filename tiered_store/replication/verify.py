@@ -15,11 +15,8 @@ import functools
 import itertools
 import re
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass, fields, replace
-from typing import Literal
+from dataclasses import replace
 
 from tiered_store import deadlines
 from tiered_store.body import Body, Stat
@@ -28,15 +25,18 @@ from tiered_store.journals.journal import Journal
 from tiered_store.journals.row import name_of
 from tiered_store.key import Key
 from tiered_store.replication.census import Census
-from tiered_store.replication.pace import Pace
-from tiered_store.replication.repair import Repair, Selection, digest_of
+from tiered_store.replication.difference import (
+    Compare,
+    Difference,
+    Outcome,
+    VerifyReport,
+)
+from tiered_store.replication.mending import Mending, Selection, digest_of
+from tiered_store.replication.pace import Pace, in_turn
 from tiered_store.replication.verdict import Copy, Judge, Verdict
 from tiered_store.store import Store
 from tiered_store.workers import Workers
 
-
-Compare = Literal["quick", "sizes", "bytes"]
-Outcome = Literal["reported", "repaired", "undecided", "pending", "busy", "failed"]
 
 _BATCH = 16  # objects of one errand of a thread
 _PATIENCE = 1.0  # seconds for a writer of an object to end
@@ -44,72 +44,12 @@ _PATIENCE = 1.0  # seconds for a writer of an object to end
 _DIGEST = re.compile(r"[0-9a-f]{32}(-\d+)?").fullmatch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VerifyReport:
-    """
-    What a comparison found; two of them can be added.
-
-    Attributes:
-        objects: Looked at.
-        different: Those that were not as they should be on every replica.
-        repaired: Those of them that are now.
-        undecided: Those of them of which nobody can say what is right.
-        pending: Objects that replicas have missed, as the journal knows.
-        busy: Objects that somebody was writing all the time.
-        failed: Objects that some replica could not be asked about.
-        read: Bytes that were read to compare them.
-        copied: Bytes.
-        after: The last object that was looked at, as the journal names it.
-    """
-
-    objects: int = 0
-    different: int = 0
-    repaired: int = 0
-    undecided: int = 0
-    pending: int = 0
-    busy: int = 0
-    failed: int = 0
-    read: int = 0
-    copied: int = 0
-    after: str = ""
-
-    @property
-    def left(self) -> int:
-        """How many objects are not known to be the same on every replica."""
-        return self.different - self.repaired + self.pending + self.busy + self.failed
-
-    def __add__(self, other: VerifyReport) -> VerifyReport:
-        names = [field.name for field in fields(self) if field.name != "after"]
-        both = {name: getattr(self, name) + getattr(other, name) for name in names}
-        return VerifyReport(**both, after=max(self.after, other.after))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Difference:
-    """
-    An object that is not as it should be on every replica.
-
-    Attributes:
-        wrong: By replica, in a word or two: ``missing``, ``different``, ``surplus``,
-            ``damaged``, ``failed: why``, or what the journal says.
-        outcome: What became of it.
-        done: What each replica had to do, or would have.
-        why: What that is concluded from, or why nothing is.
-    """
-
-    key: Key
-    wrong: Mapping[str, str]
-    outcome: Outcome
-    done: Mapping[str, str]
-    why: str
-
-
 class Verification:
     """
     One comparison.
 
     Args:
-        repair: What carries out a verdict; None to report it only.
+        mending: What carries out a verdict; None to report it only.
         compare: ``quick``: by a digest that every replica tells, else by the bytes.
             ``sizes``: by nothing else.  ``bytes``: always by them.
     """
@@ -122,7 +62,7 @@ class Verification:
         judge: Judge,
         *,
         compare: Compare,
-        repair: Repair | None,
+        mending: Mending | None,
         told: Callable[[Difference], None],
     ) -> None:
         self._journal = journal
@@ -131,7 +71,7 @@ class Verification:
         self._workers = workers
         self._judge = judge
         self._compare = compare
-        self._repair = repair
+        self._mending = mending
         self._told = told
         self._fewer = set(judge.complete) != set(judge.names)
 
@@ -158,24 +98,14 @@ class Verification:
                 return report  # half a list would say that half of the objects are gone
             self._check(census)
             listed(census.after(after))
-            under_way: deque[Future[VerifyReport]] = deque()
             pages = _limited(census.pages(after, _BATCH), limit)
-            more = True
-            while more or under_way:
-                page = None
-                if more:
-                    deadlines.check()
-                    page = next(pages, None) if pace.wait(_BATCH) else None
-                    more = page is not None
-                if page is not None:
-                    work = functools.partial(self._of_page, page)
-                    under_way.append(self._workers.start(work))
-                most = (1 if pace.yields else parallel) if more else 1
-                while len(under_way) >= most:
-                    done = under_way.popleft().result()
-                    pace.spend(done.read + done.copied)
-                    report += done
-                    progress(report)
+            work = (functools.partial(self._of_page, page) for page in pages)
+            for done in in_turn(
+                work, self._workers, pace, parallel=parallel, objects=_BATCH
+            ):
+                pace.spend(done.read + done.copied)
+                report += done
+                progress(report)
         return report
 
     def _check(self, census: Census) -> None:
@@ -186,7 +116,7 @@ class Verification:
             StoreError: It was.
         """
         trust = self._judge.trust
-        if trust not in self._names or self._repair is None:
+        if trust not in self._names or self._mending is None:
             return
         bit = 1 << self._names.index(trust)
         everybody = itertools.chain.from_iterable(census.pages("", 1000))
@@ -273,13 +203,13 @@ class Verification:
                         return report + self._note(key, "repaired", repaired, why=why)
                     if not verdict.wrong:
                         return report
-                    if self._repair is None or not verdict.missed:
+                    if self._mending is None or not verdict.missed:
                         return report + self._concluded(key, verdict)
                     if not self._journal.resolve(key, {}, verdict.missed):
                         return report + self._note(key, "busy", verdict.wrong)
-            if self._repair is None:
+            if self._mending is None:
                 return report + self._note(key, "pending", verdict.wrong)
-            done = self._repair.repair(key, Selection())
+            done = self._mending.mend(key, Selection())
             report += VerifyReport(copied=done.copied)
             if self._journal.rows(key):
                 why = "noted in the journal, and not done yet"
