@@ -20,6 +20,7 @@ from tiered_store.body import Body
 from tiered_store.errors import (
     CorruptError,
     DeniedError,
+    FullError,
     NotFoundError,
     StoreError,
     UnsupportedError,
@@ -27,12 +28,14 @@ from tiered_store.errors import (
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.key import Key
+from tiered_store.replication.census import Census
 from tiered_store.replication.difference import Difference
 from tiered_store.replication.placement import Reproducible
 from tiered_store.replication.verdict import Copy, Judge
 from tiered_store.store import Store
 from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.faults import FaultStore
+from tiered_store.wrappers.fallback import FallbackStore
 from tiered_store.wrappers.replicated import ReplicatedStore
 
 
@@ -639,6 +642,27 @@ def test_memory_does_not_grow_with_the_number_of_objects() -> None:
         )
 
     assert peak(30_000) - peak(1_000) < 24 * 1024  # KiB
+
+
+def test_a_full_disk_is_told() -> None:
+    """In the words of a store, not as a bug."""
+    with Census() as census:
+        census._connection.execute("PRAGMA max_page_count = 4")
+
+        with pytest.raises(FullError, match="the list of objects finds no room"):
+            census.add((KEY._replace(width=number) for number in range(5000)), 0)
+
+
+def test_stores_that_differ_on_purpose_are_not_compared() -> None:
+    """A last resort is no replica."""
+    store = FallbackStore(
+        {"us": MemoryStore(), "local": MemoryStore()},
+        write="failover",
+        journal=MemoryJournal(),
+    )
+
+    with pytest.raises(UnsupportedError, match="differ on purpose"):
+        store.verify()
 
 
 # -- what is right, by itself ------------------------------------------------

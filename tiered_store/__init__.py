@@ -55,8 +55,10 @@ if TYPE_CHECKING:
     from tiered_store.key import Key
     from tiered_store.policies.breaker import BreakerPolicy
     from tiered_store.policies.routing import Rule
+    from tiered_store.replication.difference import Difference, VerifyReport
     from tiered_store.replication.pace import RepairPolicy
     from tiered_store.replication.placement import ReadPolicy, Reproducible
+    from tiered_store.replication.report import RepairReport
     from tiered_store.store import Store
     from tiered_store.tiers.memory import MemoryTier
     from tiered_store.tiers.redis import RedisTier
@@ -149,6 +151,10 @@ __all__ = [
     "Finding",
     "Explanation",
     "Condition",
+    # what tools of a mirror say
+    "RepairReport",
+    "VerifyReport",
+    "Difference",
     # errors
     "StoreError",
     "NotFoundError",
@@ -210,6 +216,9 @@ _ELSEWHERE = {
     "BreakerPolicy": "policies.breaker",
     "ReadPolicy": "replication.placement",
     "RepairPolicy": "replication.pace",
+    "RepairReport": "replication.report",
+    "VerifyReport": "replication.difference",
+    "Difference": "replication.difference",
     "Reproducible": "replication.placement",
     "Rule": "policies.routing",
     "Secret": "units",
