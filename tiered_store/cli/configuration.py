@@ -21,6 +21,7 @@ from tiered_store.cli.options import (
     seconds_of,
 )
 from tiered_store.cli.output import console, print_json, print_table
+from tiered_store.cli.types import types
 
 
 if TYPE_CHECKING:
@@ -188,15 +189,27 @@ def _summary(findings: Sequence[Finding]) -> str:
 def tree(
     config: ConfigArgument = options.DEFAULT,
     store: StoreName = None,
+    dot: Annotated[bool, typer.Option("--dot", help="Print it for Graphviz.")] = False,
+    mermaid: Annotated[
+        bool, typer.Option("--mermaid", help="Print it for Mermaid.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Draw a stack: what stands on what, with the options that were changed."""
     from tiered_store.cli.drawing import as_tree, draw
+    from tiered_store.cli.graphs import Graph
+
+    if dot + mermaid + json > 1:
+        raise CommandError("--dot, --mermaid and --json: one at a time", WRONG)
 
     with opened(config, store) as stack:
         drawn = draw(stack)
     if json:
         print_json(drawn.plain(), indent=2)
+        return
+    if dot or mermaid:
+        graph = Graph.of(drawn)
+        typer.echo(graph.dot() if dot else graph.mermaid(), nl=False)
         return
     terminal = console()
     if not terminal.is_terminal:
@@ -204,4 +217,4 @@ def tree(
     terminal.print(as_tree(drawn))
 
 
-COMMANDS = (check, lint, tree, diff, presets, schema)
+COMMANDS = (check, lint, tree, diff, types, presets, schema)

@@ -12,6 +12,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tiered_store.config.options import options_of, parts_of
+from tiered_store.control.control import Control
 from tiered_store.journals.journal import Journal
 from tiered_store.policies.guard import Guard
 from tiered_store.store import Store, kind_of
@@ -61,10 +62,10 @@ class Drawn:
 
 def draw(root: Store) -> Drawn:
     """Return a drawing of *root* and everything underneath, shared parts once."""
-    return _drawn(str(root), root, set())
+    return _drawn(str(root), root, {})
 
 
-def _drawn(role: str, store: Store, seen: set[int]) -> Drawn:
+def _drawn(role: str, store: Store, seen: dict[int, str]) -> Drawn:
     links: list[Link] = []
     while store.transparent and len(store.children()) == 1:
         links.append(_link(store))
@@ -72,21 +73,32 @@ def _drawn(role: str, store: Store, seen: set[int]) -> Drawn:
     if id(store) in seen:
         links.append(Link(_link(store).kind, {}))
         return Drawn(role, str(store), links, shared=True)
-    seen.add(id(store))
+    seen[id(store)] = str(store)
     drawn = Drawn(role, str(store), [*links, _link(store)])
     children = dict(store.children())
     for name, part in parts_of(store).items():
-        drawn.below.append(_part(name, part, children.pop(name, None), seen))
+        path = f"{drawn.label}.{name}"
+        drawn.below.append(_part(path, name, part, children.pop(name, None), seen))
     drawn.below += [_drawn(name, child, seen) for name, child in children.items()]
     return drawn
 
 
 def _part(
-    role: str, part: Tier | Journal, store: Store | None, seen: set[int]
+    path: str,
+    role: str,
+    part: Tier | Journal | Control,
+    store: Store | None,
+    seen: dict[int, str],
 ) -> Drawn:
-    kind = type(part).__name__.removesuffix("Tier").removesuffix("Journal").lower()
+    kind = type(part).__name__
+    for word in ("Tier", "Journal", "Control"):
+        kind = kind.removesuffix(word)
+    kind = kind.lower()
     if store is None:
-        return Drawn(role, "", [Link(kind, options_of(part))])
+        if id(part) in seen:
+            return Drawn(role, seen[id(part)], [Link(kind, {})], shared=True)
+        seen[id(part)] = path
+        return Drawn(role, path, [Link(kind, options_of(part))])
     drawn = _drawn(role, store, seen)
     drawn.links.insert(0, Link("tier", options_of(part)))
     return drawn

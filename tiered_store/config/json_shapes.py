@@ -51,7 +51,7 @@ class Shapes:
             "description": text or f"{words[:1].upper()}{words[1:]}.",
             **self._shape(option.shape),
         }
-        default = _default(option)
+        default = default_of(option)
         return described if default is None else {**described, "default": default}
 
     def _shape(self, shape: Shape) -> Json:
@@ -133,7 +133,7 @@ def _inlined(schema: Json) -> Json:
     return found
 
 
-def _default(option: Option) -> object:
+def default_of(option: Option) -> object:
     """Return the default as a file spells it, if it can and nothing is secret."""
     value = option.default
     if option.required or value is None or is_dataclass(value):

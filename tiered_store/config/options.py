@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from typing import Any, get_args, get_type_hints
 
+from tiered_store.control.control import Control
 from tiered_store.journals.journal import Journal
 from tiered_store.store import Store
 from tiered_store.tiers.tier import Tier
@@ -28,21 +29,21 @@ def options_of(thing: object) -> dict[str, str]:
     """
     Return the options of *thing* that are not as by default, and nothing secret.
 
-    Parts that are drawn by themselves (stores, tiers, a journal) are left out.
+    Parts that are drawn by themselves (stores, tiers, journals, controls) are left out.
     """
     return dict(_options(thing))
 
 
-def parts_of(thing: object) -> dict[str, Tier | Journal]:
-    """Return the tiers and journals that *thing* was given, by role."""
-    found: dict[str, Tier | Journal] = {}
+def parts_of(thing: object) -> dict[str, Tier | Journal | Control]:
+    """Return the tiers, journals and controls that *thing* was given, by role."""
+    found: dict[str, Tier | Journal | Control] = {}
     for parameter in _parameters(thing):
         value = getattr(thing, parameter.name, None)
-        if isinstance(value, Tier | Journal):
+        if isinstance(value, Tier | Journal | Control):
             found[parameter.name] = value
         elif isinstance(value, list | tuple):
             for number, item in enumerate(value):
-                if isinstance(item, Tier | Journal):
+                if isinstance(item, Tier | Journal | Control):
                     found[f"{parameter.name}.{number}"] = item
     return found
 
@@ -90,7 +91,7 @@ def _is_plain(value: object) -> bool:
     if isinstance(value, list | tuple | set | frozenset):
         return all(_is_plain(item) for item in value)
     if is_dataclass(value) and not isinstance(value, type):
-        return not isinstance(value, Store | Tier | Journal)
+        return not isinstance(value, Store | Tier | Journal | Control)
     return isinstance(value, _SCALARS)
 
 

@@ -29,6 +29,8 @@ from tiered_store.errors import ConfigError
 Constructor = Callable[..., Any]
 Types = Mapping[str, str | Constructor]
 
+OURS = "tiered-store"
+
 STORES: Types = {
     "memory": "tiered_store.backends.memory:MemoryStore",
     "filesystem": "tiered_store.backends.filesystem:FileSystemStore",
@@ -105,7 +107,13 @@ class Family:
         known = self._types.get(word)
         if known is None:
             return self._plugin(word)
-        return known if callable(known) else _imported(word, known, "tiered-store")
+        return known if callable(known) else _imported(word, known, OURS)
+
+    def package(self, word: str) -> str:
+        """Return the distribution, or distributions, that say what *word* is."""
+        if word in self._types:
+            return OURS
+        return " and ".join(sorted(self._plugins.get(word, {}).values()))
 
     def word_of(self, made: type) -> str | None:
         """Return the word that stands for the class *made*, if there is one."""
