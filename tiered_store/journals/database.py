@@ -20,7 +20,7 @@ from tiered_store.errors import (
     UnavailableError,
 )
 from tiered_store.journals.identity import fresh
-from tiered_store.journals.keylocks import poll
+from tiered_store.journals.keylocks import number_of, poll
 
 
 _APPLICATION = 0x74696572  # "tier", so that nobody's other database is mistaken for one
@@ -68,6 +68,7 @@ class Database:
         self._busy = busy
         self._flush = flush
         self._file: tuple[int, int] | None = None
+        self._number = 0
         self._held = False
         self.after_fork()
         lifecycle.survive_fork(self)
@@ -138,6 +139,13 @@ class Database:
         finally:
             connection.execute(f"PRAGMA busy_timeout = {int(1000 * self._busy)}")
 
+    def number(self) -> int:
+        """Return what tells this file from any other there was, or will be."""
+        if not self._number:
+            with self.writing():  # so that no fork comes in while it is made
+                pass
+        return self._number
+
     def before_fork(self) -> None:
         """Let no transaction be open at a fork: the child would inherit its lock."""
         self._held = self._writing.acquire(timeout=_LONGEST)
@@ -180,14 +188,16 @@ class Database:
                 check_same_thread=False,
             )
             self._prepare(connection)
+            if self._file is None:
+                (name,) = connection.execute("SELECT identity FROM state").fetchone()
+                self._file = _identity(self.path)
+                self._number = number_of(f"{self._file} {name}") >> 1 or 1
         except BaseException as error:
             if connection is not None:
                 connection.close()
             if isinstance(error, sqlite3.Error):
                 raise self._failure(error) from error
             raise
-        if self._file is None:
-            self._file = _identity(self.path)
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:

@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Callable
 
 from tiered_store import lifecycle
+from tiered_store.journals.emptiness import Emptiness
 from tiered_store.key import Key
 from tiered_store.readers import Descriptor
 
@@ -96,6 +97,7 @@ class FileLocks:
     """
 
     def __init__(self, descriptor: Descriptor) -> None:
+        self.emptiness = Emptiness(descriptor)
         self._descriptor = descriptor
         self._threads = KeyLocks()
 

@@ -9,7 +9,8 @@ A journal in an SQLite file: the processes of one machine share it.
    quarantine: 60s
 
 It must lie on a local disk, and be kept: without it nobody knows what is pending.
-Beside it lies a file of its name with ``-locks``, which is always empty.
+Beside it lies a file of its name with ``-locks``, by which processes keep out of each
+other's way, and tell each other that nothing is pending.
 """
 
 from __future__ import annotations
@@ -17,12 +18,20 @@ from __future__ import annotations
 import os
 import sqlite3
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from tiered_store.clock import SYSTEM, Clock
-from tiered_store.errors import ConfigError, FullError, UnavailableError
+from tiered_store.errors import (
+    ConfigError,
+    FullError,
+    StoreError,
+    UnavailableError,
+)
 from tiered_store.journals.database import Database
+from tiered_store.journals.emptiness import Emptiness
 from tiered_store.journals.identity import born
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.keylocks import FileLocks, Lease, file_locks
@@ -34,10 +43,16 @@ from tiered_store.units import Duration
 Result = TypeVar("Result")
 
 _QUARANTINE = 60.0
+_NOTHING: Mapping[str, Row] = MappingProxyType({})
 
 _COLUMNS = (
     "key, replica, verb, intent, prior, sequence, since, reproducible, "
     "attempts, retry_at, last_error, quarantine, size"
+)
+_QUALIFIED = ", ".join(f"pending.{name}" for name in _COLUMNS.split(", "))
+_WITH_STATE = (
+    f"SELECT state.sequence AS last, state.size AS rows, {_QUALIFIED} "  # noqa: S608
+    "FROM state LEFT JOIN pending ON pending.key = ?"
 )
 _OF_KEY = f"SELECT {_COLUMNS} FROM pending WHERE key = ?"  # noqa: S608 - constants
 _PAGE = (
@@ -50,6 +65,8 @@ _WRITE = (
     "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 )
 _DELETE = "DELETE FROM pending WHERE key = ? AND replica = ?"
+_DELETE_ALL = "DELETE FROM pending WHERE key = ?"
+_STATE = "SELECT sequence, size FROM state"
 _COUNT = "UPDATE state SET sequence = ?, size = size + ?"
 _BACKLOGS = (
     "SELECT replica, count(*), sum(verb = 'in_doubt'), sum(retry_at >= ?), sum(size), "
@@ -112,6 +129,7 @@ class SQLiteJournal(Journal):
             busy=busy,
         )
         self._locks: FileLocks | None = None
+        self._emptiness: Emptiness | None = None
 
     @property
     def place(self) -> str:
@@ -124,18 +142,13 @@ class SQLiteJournal(Journal):
             self.quarantine = _QUARANTINE if lingering else 0.0
 
     def lease(self, key: Key, seconds: float) -> Lease | None:
-        self._database.check_folder()
-        try:
-            if self._locks is None:
-                self._locks = file_locks(f"{self._database.path}-locks")
-            return self._locks.lease(key, seconds)
-        except OSError as error:
-            raise UnavailableError(
-                f"the locks of the journal {self.path!r} cannot be used: "
-                f"{error.strerror}"
-            ) from error
+        with self._locked():
+            return self._file_locks().lease(key, seconds)
 
     def rows(self, key: Key) -> Mapping[str, Row]:
+        if self._emptiness is not None and self._emptiness.is_known():
+            return _NOTHING
+        self._attached()
         with self._database.reading() as connection:
             found = connection.execute(_OF_KEY, (name_of(key),)).fetchall()
         return {values[1]: _row(values, key) for values in found}
@@ -169,11 +182,12 @@ class SQLiteJournal(Journal):
 
     def _update(self, key: Key, rule: Callable[[Rows, int], Result]) -> Result:
         name = name_of(key)
+        emptiness = self._attached()
         with self._database.writing() as connection:
             execute = connection.execute
-            sequence, size = execute("SELECT sequence, size FROM state").fetchone()
-            found = execute(_OF_KEY, (name,)).fetchall()
-            old = {values[1]: _row(values, key) for values in found}
+            found = execute(_WITH_STATE, (name,)).fetchall()
+            sequence, size = found[0][:2]
+            old = {row[3]: _row(row[2:], key) for row in found if row[3] is not None}
             new = dict(old)
             result = rule(new, sequence + 1)
             growth = len(new) - len(old)
@@ -182,9 +196,47 @@ class SQLiteJournal(Journal):
                     f"the journal {self.path!r} is full: {size} of {self.capacity} "
                     "rows; repair, or raise its capacity"
                 )
+            if emptiness is not None:
+                emptiness.begin(sequence + 1)
             _write(connection, name, old, new)
             execute(_COUNT, (sequence + 1, growth))
+        if emptiness is not None and size + growth == 0:
+            emptiness.end(sequence + 1)
         return result
+
+    def _attached(self) -> Emptiness | None:
+        """Return what is known without asking, None if it is of another file."""
+        known = self._emptiness
+        if known is not None and known.attached:
+            return known
+        with self._locked():
+            emptiness = self._file_locks().emptiness
+            ours = emptiness.attach(self._database.number(), self._examined)
+        self._emptiness = emptiness if ours else None
+        return self._emptiness
+
+    def _examined(self) -> tuple[int, int]:
+        with self._database.reading() as connection:
+            sequence, size = connection.execute(_STATE).fetchone()
+        return sequence, size
+
+    def _file_locks(self) -> FileLocks:
+        if self._locks is None:
+            self._database.check_folder()
+            self._locks = file_locks(f"{self._database.path}-locks")
+        return self._locks
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            yield
+        except StoreError:
+            raise
+        except OSError as error:
+            raise UnavailableError(
+                f"the locks of the journal {self.path!r} cannot be used: "
+                f"{error.strerror}"
+            ) from error
 
     def _page(
         self, replica: str | None, after: tuple[str, str], limit: int
@@ -195,9 +247,17 @@ class SQLiteJournal(Journal):
 
 
 def _write(connection: sqlite3.Connection, name: str, old: Rows, new: Rows) -> None:
-    for replica, row in new.items():
-        if row is not old.get(replica):
-            connection.execute(_WRITE, _values(row, name))
+    if not new:
+        if old:
+            connection.execute(_DELETE_ALL, (name,))
+        return
+    changed = [
+        _values(row, name)
+        for replica, row in new.items()
+        if row is not old.get(replica)
+    ]
+    if changed:
+        connection.executemany(_WRITE, changed)
     for replica in old.keys() - new.keys():
         connection.execute(_DELETE, (name, replica))
 
