@@ -70,7 +70,7 @@ class Digests(Wrapper):
             size, version = len(content), name
 
             def open(self, offset: int = 0):
-                outer.read += len(content) - offset
+                outer.read += len(content) - offset if offset else 0
                 return BytesBody(content).open(offset)
 
         return Counted()

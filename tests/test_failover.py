@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
+from pathlib import Path
+
 import pytest
+import yaml
 
 from tests.test_control import HandControl
 from tiered_store.backends.memory import MemoryStore
+from tiered_store.backends.s3 import S3Store
 from tiered_store.body import Body
+from tiered_store.config import build
 from tiered_store.control.decisions import Decision
 from tiered_store.deadlines import deadline, remaining
 from tiered_store.errors import (
@@ -401,6 +408,32 @@ def test_a_put_must_be_remembered_before_it_fails_over() -> None:
 
     assert raised.value.ambiguous
     assert regions.eu.calls["put"] == 0
+
+
+def test_the_journal_hears_that_requests_may_arrive_late() -> None:
+    """As it does from a mirror: S3 may still do what nobody waits for."""
+    heard: list[bool] = []
+
+    class Hearing(MemoryJournal):
+        def expect(self, *, lingering: bool) -> None:
+            heard.append(lingering)
+
+    for region in (MemoryStore(), S3Store("bucket")):
+        FallbackStore(
+            {"us": region, "eu": MemoryStore()}, write="failover", journal=Hearing()
+        )
+
+    assert heard == [False, True]
+
+
+def test_the_configuration_of_the_documentation_builds(tmp_path) -> None:
+    """And what will hurt in it is nothing."""
+    text = (Path(__file__).parent.parent / "docs" / "failover.md").read_text()
+    [listing] = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    moved = listing.replace("/var/lib/images", str(tmp_path))
+
+    with build(yaml.safe_load(moved)) as store:
+        assert store.child.write == "failover"
 
 
 def test_writes_that_fail_over_need_a_journal() -> None:

@@ -52,6 +52,11 @@ def remaining() -> float | None:
     return None if ends is None else max(0.0, ends - time.monotonic())
 
 
+def ends() -> float | None:
+    """Return when the time is up, by the monotonic clock; None without a deadline."""
+    return _ends.get()
+
+
 def bounded(seconds: float) -> float:
     """Return *seconds*, or what is left if that is less."""
     left = remaining()

@@ -23,6 +23,12 @@ class Proxy:
         cut_request: The same for requests; their connection is reset.
         harsh: Answers are cut by a reset too, and what was under way is lost.
         flip_answer: Bytes of answers to let through before a bit of one is flipped.
+        flip_request: The same for requests.
+        hold_answer: Bytes of answers to let through before nothing more comes.
+        black_hole: Nothing gets through in either direction, and nobody is told.
+        reset_at_accept: Connections are reset before a byte.
+        latency: Seconds before each piece of an answer.
+        canned: What every request is answered with, without asking the server.
         drip: After how many bytes of an answer there is a pause, and of how many
             seconds.
         requests: The heads of requests, as far as they came in one piece.
@@ -35,6 +41,12 @@ class Proxy:
         self.cut_request: int | None = None
         self.harsh = False
         self.flip_answer: int | None = None
+        self.flip_request: int | None = None
+        self.hold_answer: int | None = None
+        self.black_hole = False
+        self.reset_at_accept = False
+        self.latency = 0.0
+        self.canned: bytes | None = None
         self.drip: tuple[int, float] | None = None
         self.requests: list[bytes] = []
         self.connections = 0
@@ -57,6 +69,12 @@ class Proxy:
     def close(self) -> None:
         """Stop listening and drop every connection."""
         self._closing.set()
+        self.refuse()
+        for thread in self._threads:
+            thread.join(5)
+
+    def refuse(self) -> None:
+        """Stop listening and drop every connection, until :meth:`admit`."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -64,13 +82,18 @@ class Proxy:
             for one in self._sockets:
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(5)
+
+    def admit(self) -> None:
+        """Listen again, on the same port."""
+        self._listener = socket.create_server(("127.0.0.1", self.port))
+        self._threads.append(threading.Thread(target=self._accept, daemon=True))
+        self._threads[-1].start()
 
     def _accept(self) -> None:
+        listener = self._listener
         while True:
             try:
-                client, _ = self._listener.accept()
+                client, _ = listener.accept()
             except OSError:
                 return
             with self._lock:
@@ -83,6 +106,9 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         server: socket.socket | None = None
         try:
+            if self.reset_at_accept:
+                _reset(client)
+                raise ConnectionResetError
             if self._tls is not None:
                 client = self._tls.wrap_socket(client, server_side=True)
             server = socket.create_connection(("127.0.0.1", self._target))
@@ -110,6 +136,17 @@ class Proxy:
                 head, end, _ = piece.partition(b"\r\n\r\n")
                 if end:
                     self.requests.append(head)
+                while self.black_hole and not self._closing.is_set():
+                    self._closing.wait(0.01)
+                if self.canned is not None:
+                    client.sendall(self.canned)
+                    break
+                if self.flip_request is not None:
+                    if self.flip_request < len(piece):
+                        piece = _flipped(piece, self.flip_request)
+                        self.flip_request = None
+                    else:
+                        self.flip_request -= len(piece)
                 if self.cut_request is not None:
                     if self.cut_request < len(piece):
                         self.cut_request = None
@@ -124,10 +161,22 @@ class Proxy:
         handed = 0
         with contextlib.suppress(OSError):
             while piece := server.recv(65536):
+                self._closing.wait(self.latency)
+                if self.hold_answer is not None:
+                    if self.hold_answer < len(piece):
+                        client.sendall(piece[: self.hold_answer])
+                        self.hold_answer, self.black_hole = None, True
+                        piece = b""
+                    else:
+                        self.hold_answer -= len(piece)
+                while self.black_hole and not self._closing.is_set():
+                    self._closing.wait(0.01)
+                if not piece:
+                    break
                 if self.flip_answer is not None:
                     if self.flip_answer < len(piece):
-                        at, self.flip_answer = self.flip_answer, None
-                        piece = piece[:at] + bytes([piece[at] ^ 1]) + piece[at + 1 :]
+                        piece = _flipped(piece, self.flip_answer)
+                        self.flip_answer = None
                     else:
                         self.flip_answer -= len(piece)
                 if self.cut_answer is not None:
@@ -153,6 +202,10 @@ class Proxy:
             self._closing.wait(pause)
         client.sendall(piece)
         return handed + len(piece)
+
+
+def _flipped(piece: bytes, at: int) -> bytes:
+    return piece[:at] + bytes([piece[at] ^ 1]) + piece[at + 1 :]
 
 
 def _reset(one: socket.socket) -> None:

@@ -14,15 +14,22 @@ from __future__ import annotations
 import io
 import re
 import threading
+import time
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import xxhash
 
 from tiered_store import deadlines, readers
 from tiered_store.body import Body, BytesBody, Stat
-from tiered_store.errors import CorruptError, DeadlineError, InvalidError, StoreError
+from tiered_store.errors import (
+    CorruptError,
+    DeadlineError,
+    InvalidError,
+    StoreError,
+    UnavailableError,
+)
 from tiered_store.key import Key
 from tiered_store.lent import InnerReader
 from tiered_store.store import Store
@@ -140,10 +147,14 @@ class _ContinuedBody(Body):
     @contextmanager
     def attempt(self) -> Iterator[None]:
         """Leave time and patience for the stores that have not been tried."""
-        left = self._stores - len(self._tried)
         deadlines.check()
-        with readers.hasty(left > 0), deadlines.share(left + 1):
+        with readers.hasty(self.left > 0), deadlines.share(self.left + 1):
             yield
+
+    @property
+    def left(self) -> int:
+        """How many stores have not been tried."""
+        return self._stores - len(self._tried)
 
     def note(
         self, generation: int, stretch: _Stretch | None, at: int, piece: bytes
@@ -195,6 +206,7 @@ class _ContinuedBody(Body):
         digest = self.version if self.version == body.version else None
         is_told = digest is not None and _DIGEST.fullmatch(digest) is not None
         if is_told and not isinstance(error, CorruptError):  # else what came may be bad
+            body.open().close()  # what was answered from the start on is not wanted
             return True
         if self._scattered:
             return False
@@ -206,19 +218,55 @@ class _ContinuedBody(Body):
             return False
 
 
+class _Haste:
+    """
+    Whether one source is too slow for the caller's deadline.
+
+    Attributes:
+        came: Bytes.
+    """
+
+    def __init__(self) -> None:
+        self.came = 0
+        self._ends: float | None = None
+        self._began = self._share = 0.0
+
+    def is_lost(self, missing: int, others: int) -> bool:
+        """
+        Say that *missing* bytes will not come in time, while there is some for others.
+
+        It is said once its share of the time is over, and of one deadline at a time.
+        """
+        ends = deadlines.ends()
+        if ends is None or not others:
+            return False
+        now = time.monotonic()
+        if ends != self._ends:
+            self._ends, self._began, self.came = ends, now, 0
+            self._share = (ends - now) / (others + 1)
+        spent = now - self._began
+        return spent > self._share and self.came * (ends - now) < missing * spent
+
+
 class _ContinuedReader(InnerReader):
     def __init__(self, body: _ContinuedBody, position: int) -> None:
         super().__init__(body.source, position)
         self._owner = body
         self._generation = body.generation
         self._stretch: _Stretch | None = None
+        self._haste = _Haste()
 
     def _piece(self, wanted: int) -> bytes:
         while True:
+            if self._haste.is_lost(self._size - self._position, self._owner.left):
+                slow = UnavailableError("too slow for the caller's time")
+                with suppress(StoreError):  # then it is slow, and all there is
+                    self._owner.go_on(self._generation, slow)
             if self._generation != self._owner.generation:
                 self._release()
                 self._generation = self._owner.generation
                 self._body = self._owner.source
+                self._haste = _Haste()
             try:
                 with self._owner.attempt():
                     piece = self._fetch(wanted)
@@ -231,4 +279,5 @@ class _ContinuedReader(InnerReader):
             )
             if noted is not None:
                 self._stretch = noted
+                self._haste.came += len(piece)
                 return piece

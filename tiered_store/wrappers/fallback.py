@@ -164,6 +164,7 @@ class FallbackStore(Mirror):
         self._clock = clock
         self._home = next(iter(self.stores))
         self._journal = NoJournal() if journal is None else journal
+        self._journal.expect(lingering=self.lingers())
         self._workers = Workers("fallback", workers)
         self._teller = Teller(self)
         self._order = Order(
