@@ -40,11 +40,14 @@ class Goal:
             the floor at most.  ``value``: so much at most.  ``gain``: so much more than
             the floor at least.
         ahead: It must besides be better than everyone else.
+        broken: The ratio beyond which something is wrong, whatever the machine does;
+            twice the limit, unless what is reached today is not far from that.
     """
 
     kind: Literal["ratio", "extra", "value", "gain"]
     limit: float
     ahead: bool = False
+    broken: float | None = None
 
     def text(self, unit: Unit) -> str:
         """Say it in a few characters."""
@@ -154,7 +157,7 @@ class Row:
         """
         Whether it is wrong by a wide margin, whatever else the machine did meanwhile.
 
-        A ratio is at twice its goal; a wall clock never is.
+        A ratio is at twice its goal, or where the goal says; a wall clock never is.
         """
         if OURS in self.failed:
             return True
@@ -163,7 +166,7 @@ class Row:
         if self.goal.kind == "gain":
             return self.reached < self.goal.limit - max(abs(self.goal.limit), 1)
         clock = self.unit == "s" and self.goal.kind in ("extra", "value")
-        return not clock and self.reached > 2 * self.goal.limit
+        return not clock and self.reached > (self.goal.broken or 2 * self.goal.limit)
 
     def as_json(self) -> dict[str, Any]:
         """Return it for a machine; what took too long is null."""

@@ -56,6 +56,8 @@ def test_ratios_are_those_within_a_round() -> None:
         (RATIO, "s", 1.0, 2.0, True, False),
         (RATIO, "s", 1.0, 3.9, False, False),
         (RATIO, "s", 1.0, 4.1, False, True),
+        (Goal(kind="ratio", limit=2.0, broken=6.0), "s", 1.0, 5.9, False, False),
+        (Goal(kind="ratio", limit=2.0, broken=6.0), "s", 1.0, 6.1, False, True),
         (Goal(kind="value", limit=1.0), "s", 1.0, 100.0, False, False),
         (Goal(kind="extra", limit=1.0), "s", 1.0, 100.0, False, False),
         (Goal(kind="extra", limit=1.0), "s", 1.0, 2.0, True, False),

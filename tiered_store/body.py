@@ -24,8 +24,8 @@ from tiered_store.errors import CorruptError, FullError, InvalidError, StoreErro
 from tiered_store.readers import (
     Descriptor,
     Failure,
+    PositionedReader,
     Source,
-    positioned_reader,
     stream_reader,
 )
 from tiered_store.translation import system
@@ -197,8 +197,8 @@ class FileBody(Body):
         self.version = version
         self.modified = modified
 
-    def open(self, offset: int = 0) -> io.BufferedReader:
-        return positioned_reader(
+    def open(self, offset: int = 0) -> PositionedReader:
+        return PositionedReader(
             self._descriptor, self._start, self.size, offset, self._fail
         )
 

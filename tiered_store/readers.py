@@ -251,15 +251,91 @@ class _Resuming(SeekableReader):
         super().close()
 
 
-def positioned_reader(
-    descriptor: Descriptor,
-    start: int,
-    size: int,
-    offset: int,
-    fail: Failure,
-) -> io.BufferedReader:
-    """Return a reader of the *size* bytes after *start*, standing at *offset*."""
-    return io.BufferedReader(_Positioned(descriptor, start, size, offset, fail))
+class PositionedReader(io.BufferedIOBase):
+    """
+    A reader of the *size* bytes after *start*, standing at *offset*.
+
+    Most files are read at once and closed, for which a buffer is of no use, and its
+    making costs as much as opening the file: there is one when something else is done.
+    """
+
+    def __init__(
+        self,
+        descriptor: Descriptor,
+        start: int,
+        size: int,
+        offset: int,
+        fail: Failure,
+    ) -> None:
+        self._descriptor: Descriptor | None = descriptor
+        self._place = (start, size, fail)
+        self._offset = offset
+        self._made: io.BufferedReader | None = None
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if self._made is None and self._descriptor is not None and size in (-1, None):
+            start, whole, _ = self._place
+            left = max(0, whole - self._offset)
+            try:
+                content = os.pread(self._descriptor.number, left, start + self._offset)
+            except OSError:
+                content = b""
+            if len(content) == left:
+                self._offset += left
+                return content
+        return self._buffered().read(size)  # which goes on, or says why it cannot
+
+    def _buffered(self) -> io.BufferedReader:
+        if self._made is None:
+            if self._descriptor is None:
+                raise ValueError("read of a closed file")
+            start, size, fail = self._place
+            raw = _Positioned(self._descriptor, start, size, self._offset, fail)
+            self._made = io.BufferedReader(raw)
+        return self._made
+
+    def read1(self, size: int = -1, /) -> bytes:
+        return self._buffered().read1(size)
+
+    def readinto(self, buffer: Any, /) -> int:
+        return self._buffered().readinto(buffer)
+
+    def readinto1(self, buffer: Any, /) -> int:
+        return self._buffered().readinto1(buffer)
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        return self._buffered().readline(-1 if size is None else size)
+
+    def peek(self, size: int = 0, /) -> bytes:
+        """Return bytes without moving."""
+        return self._buffered().peek(size)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self._buffered())
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        return self._buffered().seek(offset, whence)
+
+    def tell(self) -> int:
+        if self._made is None and self._descriptor is not None:
+            return self._offset
+        return self._buffered().tell()
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed, and holds nothing open."""
+        return self._descriptor is None
+
+    def close(self) -> None:
+        if self._made is not None:
+            self._made.close()
+        self._descriptor = None
 
 
 def stream_reader(

@@ -46,7 +46,7 @@ def _gets(bench: Bench, server: S3Server, bucket: str, size: str) -> Iterator[Ro
             "obstore": lambda bench: _obstore(bench, server, bucket),
         },
         floor="boto3",
-        goal=Goal(kind="ratio", limit=0.12) if first else None,
+        goal=Goal(kind="ratio", limit=0.12, broken=0.6) if first else None,
         note=_NOTE,
     )
     yield bench.compare(
@@ -56,7 +56,7 @@ def _gets(bench: Bench, server: S3Server, bucket: str, size: str) -> Iterator[Ro
             OURS: lambda bench: _ours(bench, server, bucket, "boto3"),
         },
         floor="boto3",
-        goal=Goal(kind="ratio", limit=1.1) if first else None,
+        goal=Goal(kind="ratio", limit=1.1, broken=2.5) if first else None,
         note=_NOTE,
     )
 
