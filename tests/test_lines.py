@@ -24,6 +24,7 @@ from redis.exceptions import (
 
 from tiered_store import errors
 from tiered_store.clients.lines import ElsewhereError, Lines
+from tiered_store.clients.shield import Shield
 from tiered_store.clients.wire import introduced, packed
 from tiered_store.errors import StoreError, UnavailableError
 from tiered_store.policies.breaker import BreakerPolicy, Circuit, CircuitOpenError
@@ -317,7 +318,7 @@ def circuit(states: list[str]) -> Callable[..., Circuit]:
 
 def _guarded(circuit: Circuit, connections: Iterator[Any]) -> Lines:
     asked = lines(*connections)
-    asked._circuit = circuit
+    asked._shield = Shield(circuit)
     return asked
 
 

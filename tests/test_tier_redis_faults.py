@@ -548,6 +548,37 @@ def test_who_is_in_a_hurry_says_nothing_of_the_server(
     assert raised(lambda: tier.look(KEY)) is None
 
 
+def test_many_in_a_hurry_say_something_together(own: RedisServer, tiers: Tiers) -> None:
+    """Or each would pay half of its time, for as long as the server is frozen."""
+    tier = tiers(timeout=20.0, clock=FakeClock())
+    tier.look(KEY)
+    own.process.freeze()
+
+    def hurried() -> Exception | None:
+        with deadline(0.06):
+            return raised(lambda: tier.look(KEY))
+
+    opened = [isinstance(hurried(), CircuitOpenError) for _ in range(60)]
+    own.process.thaw()
+
+    assert not opened[0]
+    assert any(opened)
+
+
+def test_those_in_a_hurry_are_not_counted_across_an_answer(
+    own: RedisServer, tiers: Tiers
+) -> None:
+    """A server that answers in between is slow for them, and well."""
+    tier = tiers(timeout=20.0, clock=FakeClock())
+    tier.look(KEY)
+    for _ in range(12):
+        own.process.freeze()
+        with deadline(0.03):
+            assert isinstance(raised(lambda: tier.look(KEY)), UnavailableError)
+        own.process.thaw()
+        assert raised(lambda: tier.look(KEY)) is None
+
+
 def test_a_full_server_drops_and_serves_and_takes_nothing(
     own: RedisServer, tiers: Tiers
 ) -> None:

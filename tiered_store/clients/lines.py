@@ -9,28 +9,22 @@ turns out to have been closed while it was idle is replaced unnoticed.
 from __future__ import annotations
 
 import threading
-import time
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
-from tiered_store import deadlines, lifecycle
+from tiered_store import lifecycle
 from tiered_store.clients.link import failure_of
+from tiered_store.clients.shield import Shield
 from tiered_store.clients.wire import Command, exchanged, introduced
 from tiered_store.errors import (
-    DeadlineError,
     ReadOnlyError,
     StoreError,
     UnavailableError,
 )
 from tiered_store.policies.breaker import Circuit
 from tiered_store.translation.translate import family
-
-
-_T = TypeVar("_T")
-
-_FAIR = 0.05  # seconds after which silence says something of a server
 
 
 class ElsewhereError(UnavailableError):
@@ -56,7 +50,7 @@ class Lines:
     ) -> None:
         self._dial = dial
         self._limit = limit
-        self._circuit = circuit
+        self._shield = Shield(circuit)
         self._closed = False
         self._idle: deque[_Line] = deque()
         self.after_fork()
@@ -85,7 +79,7 @@ class Lines:
             ElsewhereError: It is another server that is there.
             StoreError: There is no answer.
         """
-        return shielded(self._circuit, self._asked, commands, run)
+        return self._shield.call(self._asked, commands, run)
 
     def tend(self) -> None:
         """There is only one server."""
@@ -202,40 +196,3 @@ class _StaleError(Exception):
     def __init__(self, failure: StoreError) -> None:
         super().__init__(failure)
         self.failure = failure
-
-
-def shielded(circuit: Circuit | None, call: Callable[..., _T], *arguments: Any) -> _T:
-    """
-    Return what *call* returns, if *circuit* lets it be made.
-
-    Of the time that the caller has left, half is kept for whoever goes on without it.
-    """
-    permit = None if circuit is None else circuit.admit()
-    started = time.monotonic()
-    try:
-        if deadlines.remaining() is None:
-            result = call(*arguments)
-        else:
-            with deadlines.share(2):
-                result = call(*arguments)
-    except BaseException as error:
-        if circuit is not None and permit is not None:
-            verdict = _verdict(error, time.monotonic() - started)
-            circuit.settle(permit, verdict, timed=False)
-        raise
-    if circuit is None or permit is None:
-        return result
-    # where one failure opens it, success is news only to one that is not closed
-    if permit.probe or circuit.policy.failures > 1:
-        circuit.settle(permit, None, timed=False)
-    return result
-
-
-def _verdict(error: BaseException, seconds: float) -> BaseException:
-    """Return what *error*, raised after *seconds*, says of the server."""
-    hurried = DeadlineError
-    if not (isinstance(error, hurried) or isinstance(error.__cause__, hurried)):
-        return error
-    if seconds < _FAIR:
-        return DeadlineError("the caller was in a hurry")  # which says nothing
-    return UnavailableError("it was silent for as long as the caller could wait")

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tiered_store import lifecycle
-from tiered_store.clients.lines import Lines, shielded
+from tiered_store.clients.lines import Lines
 from tiered_store.clients.link import Link, failure_of, unpooled
+from tiered_store.clients.shield import Shield
 from tiered_store.clients.wire import Command
 from tiered_store.errors import StoreError, UnavailableError
 from tiered_store.policies.breaker import Circuit, CircuitOpenError
@@ -36,7 +37,7 @@ class Routed:
     ) -> None:
         self._link = link
         self._lines = lines
-        self._circuit = circuit
+        self._shield = Shield(circuit)
         self._nodes: dict[str, Lines] = {}
         self._doubtful = False
         self.after_fork()
@@ -86,7 +87,7 @@ class Routed:
     def _serving(self, name: str) -> Lines:
         cluster = self._link.made
         if cluster is None:
-            cluster = shielded(self._circuit, self._link.client)
+            cluster = self._shield.call(self._link.client)
         try:
             node = cluster.get_node_from_key(name)
         except Exception as error:
