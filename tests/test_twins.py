@@ -314,6 +314,15 @@ def documented() -> Iterator[tuple[str, dict[str, Any]]]:
                 yield f"{path.name} {number}", mapping
 
 
+def elsewhere(node: dict[str, Any]) -> dict[str, Any]:
+    """Return *node* as ``it``, with something for each name that it refers to."""
+    named: list[Any] = ["regions", node.get("origin"), node.get("child")]
+    for section in ("replicas", "stores", "shards", "routes"):
+        named += (node.get(section) or {}).values()
+    words = [name for name in named if isinstance(name, str)]
+    return {"it": node, **{name: {"type": "memory"} for name in words}}
+
+
 DOCUMENTED = dict(documented())
 
 
@@ -329,8 +338,8 @@ def test_what_the_documentation_shows_has_its_twin(
         monkeypatch.setenv(variable, "A" * 43 + "=" if is_key else address)
     if "defaults" in str(shown) or "preset" in str(shown):
         return  # shorthand, which test_config_presets writes out
-    stores = {"regions": {"type": "memory"}, **shown.get("stores", {"it": shown})}
-    root = shown["default"] if "version" in shown else list(stores)[1]
+    stores = shown["stores"] if "version" in shown else elsewhere(shown)
+    root = shown["default"] if "version" in shown else "it"
     python = Python(stores)
     expression = python.expression(root)
 
