@@ -42,6 +42,10 @@ STACK = """
         control: {{type: file, path: {folder}/decisions.json}}
       us: {{type: filesystem, path: {folder}/us, create: true}}
       eu: {{type: filesystem, path: {folder}/eu}}
+      plain:
+        type: replicated
+        replicas: {{us: us, eu: eu}}
+        journal: {{type: sqlite, path: {folder}/plain.db}}
       bare: {{type: fallback, stores: {{us: us, eu: eu}}}}
       loose:
         type: fallback
@@ -104,6 +108,17 @@ def test_a_drain_is_decided(folder: Path, capsys) -> None:
         store.put(KEY, Body.of(b"content"))
     assert not list((folder / "us").rglob("*.png"))
     assert list((folder / "eu").rglob("*.png"))
+
+
+def test_without_a_control_a_file_beside_the_journal_is_one(folder: Path) -> None:
+    """Whoever shares an SQLite journal shares a machine, so nobody need set it up."""
+    assert main(["drain", "us", "-s", "plain"]) == 0
+
+    assert set(FileControl(str(folder / "plain.db-decisions.json")).load().standing)
+    with load(folder / "stack.yaml", "plain") as store:
+        store.put(KEY, Body.of(b"content"))
+    assert not list((folder / "us").rglob("*.png"))
+    assert record(folder) == {}, "another store's control"
 
 
 def test_who_decides_is_known_without_being_asked(folder: Path) -> None:

@@ -48,13 +48,13 @@ class Risk:
 def governed(root: Store, name: str | None = None) -> Iterator[Store]:
     """Yield the stores that choose from several places, one of them called *name*."""
     for store in walk(root):
-        if hasattr(store, "control") and name in (None, *store.children()):
+        if hasattr(store, "followed") and name in (None, *store.children()):
             yield store
 
 
 def control_of(store: Store) -> Control | None:
     """Return what *store* follows."""
-    control = getattr(store, "control", None)
+    control = getattr(store, "followed", None)
     return control if isinstance(control, Control) else None
 
 

@@ -82,12 +82,16 @@ class Rota:
 
     Args:
         owner: Whose listeners hear of decisions.
+
+    Attributes:
+        control: Where they are looked up.
     """
 
     def __init__(
         self, names: Sequence[str], control: Control | None, owner: Store
     ) -> None:
         self._names = tuple(names)
+        self.control = control
         self.watch = None if control is None else Watch(control, owner)
         self._made = (None, standing(self._names, Decisions()))
         self._known: tuple[Decisions | None, Standing] = self._made

@@ -10,6 +10,8 @@ from abc import abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from tiered_store.clock import Clock
+from tiered_store.control.control import Control
+from tiered_store.control.standing import Rota
 from tiered_store.errors import UnavailableError, UnsupportedError
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.none import NoJournal
@@ -46,6 +48,7 @@ class Mirror(Store):
     _traffic: Traffic
     _repairs: RepairPolicy
     _background: Background | None
+    _rota: Rota
 
     def repair_in_background(
         self, policy: RepairPolicy, stop: threading.Event | None
@@ -215,6 +218,11 @@ class Mirror(Store):
             if row is not None and not self._journal.clear(row):
                 raise UnavailableError("a change may still take effect there")
             return row
+
+    @property
+    def followed(self) -> Control | None:
+        """Where this store looks up operators' decisions."""
+        return self._rota.control
 
     def pending(self, replica: str | None = None) -> Iterator[Row]:
         """Yield what the replicas, or one of them, have missed."""

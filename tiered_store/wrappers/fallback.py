@@ -37,6 +37,7 @@ from tiered_store import lifecycle
 from tiered_store.body import Body, Stat
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.condition import Condition
+from tiered_store.control.beside import followed
 from tiered_store.control.conditions import conditions as decided
 from tiered_store.control.control import Control
 from tiered_store.errors import ConfigError, PartialWriteError, StoreError
@@ -99,7 +100,8 @@ class FallbackStore(Mirror):
         read_on: What makes a read go on to the next store: ``unavailable``, and for a
             migration's old store also ``not_found``.
         breaker: When to stop asking a store; None for never.
-        control: Where operators' decisions are looked up.  A drained store is asked
+        control: Where operators' decisions are looked up; by default in a file beside
+            the journal, if that is an SQLite file.  A drained store is asked
             last, a promoted one first, an isolated one not at all.
         journal: Remembers what each store missed; needed by ``write: failover``.
         journal_errors: What happens when the journal cannot be used.  ``fail``: nothing
@@ -170,7 +172,7 @@ class FallbackStore(Mirror):
         self._order = Order(
             self,
             self.stores,
-            control,
+            followed(control, journal),
             FailbackPolicy(
                 automatic=failback == "auto", hold_down=hold_down, fade_in=fade_in
             ),
@@ -337,7 +339,7 @@ class FallbackStore(Mirror):
         if self.journal is not None:
             now = self._clock.time()
             yield from conditions(str(self), self.replicas, self._journal, now)
-        yield from decided(str(self), tuple(self.stores), self.control)
+        yield from decided(str(self), tuple(self.stores), self._rota.control)
         yield from self._order.conditions()
 
     def _catch_up(self, name: str) -> Callable[[], bool]:

@@ -31,6 +31,7 @@ from tiered_store import lifecycle
 from tiered_store.body import Body, BytesBody, Stat
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.condition import Condition
+from tiered_store.control.beside import followed
 from tiered_store.control.conditions import conditions as decided
 from tiered_store.control.control import Control
 from tiered_store.control.standing import Rota
@@ -105,7 +106,8 @@ class ReplicatedStore(Mirror):
         repair: How what is pending is repaired in the background, from the first call
             on, by one process at a time of those that share the journal; None for not
             at all.
-        control: Where operators' decisions are looked up.  A drained replica is read
+        control: Where operators' decisions are looked up; by default in a file beside
+            the journal, if that is an SQLite file.  A drained replica is read
             last and written only if no other can be; an isolated one is not touched.
             What either misses is in the journal.
         workers: Threads; half of them may be busy with what nobody waits for.  Beyond
@@ -166,7 +168,7 @@ class ReplicatedStore(Mirror):
         )
         self._traffic = Traffic()
         self._teller = Teller(self)
-        self._rota = Rota(self._placement.order, control, self)
+        self._rota = Rota(self._placement.order, followed(control, journal), self)
         degrade = journal_errors == "degrade"
         self._writer = Writer(
             self._journal,
@@ -285,7 +287,7 @@ class ReplicatedStore(Mirror):
     def conditions(self) -> Iterator[Condition]:
         now = self._clock.time()
         yield from conditions(str(self), self.replicas, self._journal, now)
-        yield from decided(str(self), tuple(self.replicas), self.control)
+        yield from decided(str(self), tuple(self.replicas), self._rota.control)
 
     def _ordered(self) -> Mapping[str, Store]:
         touched = reachable(self.replicas, self._rota.now())
