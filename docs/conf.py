@@ -33,16 +33,22 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 
 
+HERE = Path(__file__).parent
+
+
 def setup(app: Any) -> None:
-    """Let the navigation name pages that are still being written."""
-    app.connect("source-read", _leave_out_what_is_missing)
+    """Let the navigation name what is still being written, and whatever is there."""
+    app.connect("source-read", _name_what_is_there)
 
 
-def _leave_out_what_is_missing(app: Any, page: str, source: list[str]) -> None:
-    if page == "index":
-        source[0] = re.sub(r"^[a-z/-]+\n", _if_there, source[0], flags=re.MULTILINE)
+def _name_what_is_there(app: Any, page: str, source: list[str]) -> None:
+    if page != "index":
+        return
+    named = re.sub(r"^[a-z/-]+\n", _if_there, source[0], flags=re.MULTILINE)
+    pages = {path.stem for path in HERE.glob("*.md")} - {"index"}
+    unplaced = sorted(pages - set(named.splitlines()))
+    source[0] = named.replace("decisions\n", "\n".join([*unplaced, "decisions\n"]))
 
 
 def _if_there(line: re.Match[str]) -> str:
-    there = (Path(__file__).parent / f"{line[0].strip()}.md").exists()
-    return line[0] if there else ""
+    return line[0] if (HERE / f"{line[0].strip()}.md").exists() else ""
