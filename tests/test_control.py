@@ -36,7 +36,7 @@ from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.controls import ControlConformance, Make, decision
 from tiered_store.testing.faults import FaultStore
 from tiered_store.testing.recording import Recorder
-from tiered_store.tree import label, observe
+from tiered_store.tree import conditions, label, observe
 from tiered_store.wrappers.fallback import FallbackStore
 from tiered_store.wrappers.replicated import ReplicatedStore
 
@@ -589,6 +589,23 @@ def test_a_promoted_store_is_the_first_of_a_fallback(places: Regions) -> None:
 
     assert places.content() == b"x"
     assert places.us.calls == {}
+
+
+def test_open_circuits_are_told_beside_decisions(places: Regions) -> None:
+    """By the process that has them, such as a service that shows its status."""
+    places.decide("promote us")
+    places.us.down()
+    for _ in range(BreakerPolicy().failures):
+        places.content()
+
+    found = list(conditions(places.store))
+
+    (circuit,) = [one for one in found if one.section == "circuits"]
+    assert circuit.state == "attention"
+    assert "5 failures in a row" in str(circuit.facts["reads"])
+    assert circuit.facts["writes"] is None
+    (decided,) = [one for one in found if one.section == "decisions"]
+    assert decided.facts["decided"] == "promoted"
 
 
 def test_a_withheld_store_is_not_an_outage() -> None:

@@ -134,20 +134,14 @@ def test_one_place_alone_fails_with_the_reason(written, tmp_path: Path, capsys) 
 
 @pytest.mark.usefixtures("environment")
 def test_production_passes_its_own_drill() -> None:
-    """
-    What people copy survives a region, and its Redis, without a call failing.
-
-    A region that lies costs reads, for what is damaged is told; never a wrong byte.
-    """
+    """What people copy survives a region, and its Redis, without a call failing."""
     report = drill(
         CONFIG / "production.yaml",
-        requirements=required(*HARMLESS, "writes=100%"),
+        requirements=required(*HOLDS, "resurrected=0"),
         parallel=20,
     )
-    outages = [one for one in report.outcomes if one.fault in OUTAGES]
 
     assert report.failures == []
-    assert list(failures(outages, required("reads=100%"))) == []
     assert {one.place for one in report.outcomes} == {
         "images.tiers.1",
         "images.origin.us",
@@ -166,10 +160,10 @@ def test_failover_passes_its_own_drill() -> None:
     """
     report = drill(
         CONFIG / "failover.yaml",
-        faults=("down", "black-hole", "slow", "erroring"),
+        faults=("down", "black-hole", "slow", "erroring", "corrupting"),
         alike=[("us", "eu")],
         requirements=required(*HARMLESS, "writes=100%", "reads=98%", "converge=15s"),
-        parallel=8,
+        parallel=10,
     )
     away = [one for one in report.outcomes if one.fault != "erroring"]
 

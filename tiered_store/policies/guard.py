@@ -11,6 +11,7 @@ from typing import Literal
 
 from tiered_store.body import Body, Stat
 from tiered_store.clock import SYSTEM, Clock
+from tiered_store.condition import Condition, Fact
 from tiered_store.events import CircuitChanged
 from tiered_store.findings import Finding
 from tiered_store.key import Key
@@ -70,6 +71,17 @@ class Guard(Wrapper):
     def _keys(self, prefix: str) -> Iterator[Key]:
         with _through(self.reading, timed=False):  # whoever lists takes their time
             yield from self.child.keys(prefix)
+
+    def conditions(self) -> Iterator[Condition]:
+        """Yield what is not asked just now; of this process, as every circuit is."""
+        facts: dict[str, Fact] = {
+            name: circuit.why()
+            for name, circuit in (("reads", self.reading), ("writes", self.writing))
+        }
+        if any(facts.values()):
+            yield Condition(
+                section="circuits", place=str(self), state="attention", facts=facts
+            )
 
     def findings(self, key: Key) -> Iterator[Finding]:
         facts = {
