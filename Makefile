@@ -37,6 +37,8 @@ soak: $(VENV)/test
 	$(BIN)/python -m tests.cache_stress --seconds 120 --seed $$seed $(WRONGS) && \
 	$(BIN)/python -m tests.cache_stress --seconds 60 --seed $$seed $(WRONGS) --no-memory \
 	|| exit 1; done
+	folder=$$(mktemp -d) && $(BIN)/python -m tests.large "$$folder/large" --size 5GiB \
+	&& rm -rf "$$folder"
 	$(BIN)/python -m tests.model_mirror 100000 ""
 	for replicas in "directories --rounds 2000" "mixed --rounds 250" "s3 --rounds 250"; do \
 	folder=$$(mktemp -d) && $(BIN)/python -m tests.kills "$$folder" --replicas $$replicas \

@@ -27,7 +27,7 @@ from benchmarks.table import line, show
 
 GROUPS = (
     *("memory", "redis", "fill", "invalidation", "directory", "s3"),
-    *("hits", "cold", "outage", "regions", "startup"),
+    *("hits", "cold", "outage", "regions", "startup", "growth"),
 )
 
 
