@@ -32,6 +32,8 @@ bench-quick: $(VENV)/bench
 WRONGS := --evict --kill-feeds --kill-writers
 
 soak: $(VENV)/test
+	TIERED_STORE_FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest --timeout 0 \
+	tests/test_config_fuzz.py
 	for seed in 1 2 3 4 5; do \
 	$(BIN)/python -m tests.cache_stress --seconds 60 --seed $$seed && \
 	$(BIN)/python -m tests.cache_stress --seconds 120 --seed $$seed $(WRONGS) && \

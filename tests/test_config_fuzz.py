@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 
 from collections.abc import Callable
@@ -13,13 +14,20 @@ import yaml
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
 
 from tests.configs import REGISTRY
-from tiered_store.config import build, examine, load
+from tiered_store.config import build, examine, expand_presets, load
+from tiered_store.config.document import read
+from tiered_store.config.json_schema import json_schema
+from tiered_store.config.preset import presets
+from tiered_store.config.problems import Problems
 from tiered_store.config.registry import JOURNALS, STORES, TIERS
 from tiered_store.errors import ConfigError
 from tiered_store.store import Store
 
+
+VALIDATOR = Draft202012Validator(json_schema(REGISTRY)[0])
 
 # what is there already; the other tables' modules may come later
 EXAMPLES = int(os.environ.get("TIERED_STORE_FUZZ_EXAMPLES", "60"))
@@ -68,6 +76,8 @@ nodes: Any = st.recursive(
     lambda inner: st.fixed_dictionaries(
         {"type": words | st.sampled_from(["group", "tiered", "leaf", "readonly"])},
         optional={
+            "preset": words,
+            "allow": trees,
             "child": inner,
             "stores": st.dictionaries(words, inner, max_size=3) | inner,
             "tiers": st.lists(inner, max_size=3) | inner,
@@ -84,15 +94,32 @@ nodes: Any = st.recursive(
     ),
     max_leaves=8,
 )
+asked: Any = st.fixed_dictionaries(
+    {"preset": st.sampled_from(sorted(presets())) | words},
+    optional={
+        name: nodes | scalars
+        for preset in presets().values()
+        for name in preset.options
+    }
+    | {"limit": scalars, "allow": trees, "nonsense": trees},
+)
 files = st.fixed_dictionaries(
     {
         "version": st.just(1),
         "default": st.sampled_from(["a", "b", "c"]),
         "stores": st.dictionaries(
-            st.sampled_from(["a", "b", "c"]), nodes | trees, min_size=1
+            st.sampled_from(["a", "b", "c"]), nodes | asked | trees, min_size=1
         ),
     },
-    optional={"journals": st.dictionaries(words, nodes | trees, max_size=2)},
+    optional={
+        "journals": st.dictionaries(words, nodes | trees, max_size=2),
+        "defaults": trees
+        | st.fixed_dictionaries(
+            {"stores": st.dictionaries(words, trees, max_size=3) | trees},
+            optional={"tiers": trees, "journals": trees},
+        ),
+        "allow": trees | st.dictionaries(st.just("never-used"), st.text(max_size=5)),
+    },
 )
 # text that is nearly YAML: its own marks, indented words, anchors and aliases
 pieces = st.sampled_from(
@@ -203,3 +230,86 @@ def test_file_with_a_slip(at: int, slip: bytes) -> None:
     )
     tried(content[:at] + slip + content[at:])
     tried(content[:at] + slip + content[at + len(slip) :])
+
+
+@many
+@given(files)
+def test_an_editor_accepts_what_the_checker_does(tree: Any) -> None:
+    """Whatever is right is right by the schema, and expanded it is still right."""
+    try:
+        content = yaml.safe_dump(tree, allow_unicode=True)
+        Path("x.yml").write_text(content, encoding="utf-8")
+    except (yaml.YAMLError, UnicodeEncodeError):
+        return
+    problems, _ = examine("x.yml", registry=REGISTRY)
+    if problems:
+        return
+    root = read("x.yml", Problems())
+    assert root is not None
+    assert list(VALIDATOR.iter_errors(root.plain())) == []
+    Path("y.yml").write_text(expand_presets("x.yml"), encoding="utf-8")
+    assert examine("y.yml", registry=REGISTRY)[0] == []
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{name}: &{name} [{', '.join(['*' + before] * 9)}]\n"
+    for before, name in itertools.pairwise("abcdefghij")
+)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (BOMB, "more than 10000 values, what aliases copy included"),
+        ("x: " + "[" * 100_000, "nested more than 32 deep"),
+        ("x: " + "{a: " * 100_000, "nested more than 32 deep"),
+        ("- " * 100_000, "nested more than 32 deep"),
+        ("a: &a [*a]\n", "no such anchor"),
+        ("a: x\n" * 300_000, "larger than 1024 KiB"),
+        ("a: " + "x" * 900_000 + "\nversion: 2", "expected 1, got 2"),
+        ("\x89PNG\r\n\x1a\n", "a character that is no text"),
+        ("version: 1\n\tstores:", "use spaces"),
+        ("version: 1\nversion: 1\n", "duplicate key 'version'; the first is on line 1"),
+        ("!!python/object/apply:os.system ['x']", "tags are not supported"),
+        ("version: 1\nstores: !!set {a}", "tags are not supported"),
+        ("%YAML 9.9\n---\nversion: 1", "YAML"),
+    ],
+)
+def test_what_is_made_to_hurt(content: str, said: str) -> None:
+    """It is refused at once, in a line."""
+    tried(content.encode())
+    found = examine("x.yml", registry=REGISTRY)[0]
+    assert any(said in line for line in found), found
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/dev/zero", "larger than"),
+        ("/proc/self/mem", "cannot be read"),
+        (".", "is a directory"),
+        ("nowhere.yml", "no such file"),
+        ("x\0y", "null"),
+    ],
+)
+def test_a_file_that_is_none(path: str, said: str) -> None:
+    """Devices and directories are no configurations."""
+    (line,) = examine(path, registry=REGISTRY)[0]
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ("/dev/zero", "is no regular file"),
+        ("/nowhere/at/all", "no such file or directory"),
+        ("/", "is no regular file"),
+        ("/proc/self/environ", "secret place"),
+    ],
+)
+def test_a_secret_file_that_is_none(secret: str, said: str) -> None:
+    """Nor are they secrets; what a readable one holds is not repeated."""
+    node = f"{{type: leaf, bucket: b, size: '${{file:{secret}}}'}}"
+    Path("x.yml").write_text(f"{{version: 1, stores: {{a: {node}}}}}")
+    (line,) = examine("x.yml", registry=REGISTRY)[0]
+    assert (said in line) == (said != "secret place")

@@ -136,7 +136,7 @@ def test_value(option: str, written: object, value: object) -> None:
         ("path: 3", "path: expected a value of type Path, got 3"),
         ("level: lo", "level: expected 'low' or 'high', got 'lo'"),
         ("pair: [a, b]", "pair[0]: input should be a valid integer"),
-        ("buckt: x", f"buckt: unknown key 'buckt'; did you mean 'bucket'? {KNOWN}"),
+        ("buckt: x", "buckt: unknown key 'buckt'; did you mean 'bucket'?"),
         ("foo: x", f"foo: unknown key 'foo'; {KNOWN}"),
         ("clock: x", f"clock: unknown key 'clock'; {KNOWN}"),
         ("changed: x", f"changed: unknown key 'changed'; {KNOWN}"),
@@ -203,11 +203,10 @@ def test_every_problem_at_once() -> None:
         "8:34 stores.images.tiers[0].capacity: "
         "expected a size such as 256MiB, got 'lots'",
         "8:48 stores.images.tiers[0].jitter: expected a number, got 'x'",
-        "9:9 stores.images.tiers[1]: missing 'bucket': a text",
         "9:27 stores.images.tiers[1].ttl: "
         "expected a duration such as 250ms or 5m, got 'never'",
         "9:34 stores.images.tiers[1].bukcet: unknown key 'bukcet'; did you mean "
-        f"'bucket'? {KNOWN}, jitter, capacity, max_object",
+        "'bucket'?",
         "14:11 stores.regions.stores.us: unknown store 'us-eest'; "
         "did you mean 'us-east'?",
         "15:18 stores.regions.stores.eu.type: unknown store type 'memry'; "

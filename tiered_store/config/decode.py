@@ -40,7 +40,9 @@ _BOUNDS = {
     "less_than_equal": ("at most", "le"),
 }
 # how a constructor begins what it says about one of its options
-_ABOUT = re.compile(r"([a-z_][a-z0-9_]*)(?:(: )|[\s\[.])", re.ASCII)
+_ABOUT = re.compile(
+    r"([a-z_][a-z0-9_]*)((?:\.[a-z_][a-z0-9_]*)*)(?:(: )|[\s\[.])", re.ASCII
+)
 
 
 class Decoder:
@@ -120,8 +122,11 @@ class Decoder:
             else:
                 message = unknown("key", key, (*options, *also), listed=True)
                 values[key] = self.fail(entry, message, at=entry.key)
+        misspelled = {nearest(key, options) for key in entries if key not in options}
         for name, option in options.items():
-            if option.required and name not in entries:
+            if name in misspelled:  # which has been said
+                values.setdefault(name, FAILED)
+            elif option.required and name not in entries:
                 message = f"missing {name!r}: {option.shape.words}"
                 values[name] = self.fail(node, message, at=node.start)
         for name in set(schema.unspellable) - set(given):
@@ -154,8 +159,10 @@ class Decoder:
         if about is None or about[1] not in node.entries:
             self.fail(node, complaint, at=node.start)
             return
-        rest = complaint[about.end() :] if about[2] else complaint
-        self.fail(node.entries[about[1]], rest)
+        at = node.entries[about[1]]
+        for step in about[2].split(".")[1:]:  # ``read.order: ...`` is of the inner one
+            at = at.entries.get(step, at)
+        self.fail(at, complaint[about.end() :] if about[3] else complaint)
 
     def _choice(self, choice: Choice, node: Node) -> Any:
         """Return *node* as the shape of *choice* that it most likely is meant for."""

@@ -15,6 +15,7 @@ _USERINFO = re.compile(r"(://)[^/\s'\"@]*:[^/\s'\"]*@")
 _SHORT = 4  # characters; what is shorter is hidden as a whole word only
 _CANDIDATES = 200
 _LISTED = 50
+_READABLE = 15
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -89,9 +90,11 @@ def unknown(what: str, word: str, known: Iterable[str], *, listed: bool = False)
     Say that there is no *what* called *word*, and which one may have been meant.
 
     Args:
-        listed: Name all that are known, even if one of them is close.
+        listed: Name all that are known, even if one of them is close, unless they
+            are too many to be read.
     """
     names = list(dict.fromkeys(known))
+    few = len(names) <= _READABLE
     message = f"unknown {what} {brief(word)}"
     meant = nearest(word, names)
     if meant is not None:
@@ -100,7 +103,7 @@ def unknown(what: str, word: str, known: Iterable[str], *, listed: bool = False)
         return f"{message}; none is known here"
     if meant is None:
         return f"{message}; known are: {series(names)}"
-    return f"{message} known are: {series(names)}" if listed else message
+    return f"{message} known are: {series(names)}" if listed and few else message
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
