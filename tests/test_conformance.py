@@ -73,6 +73,12 @@ TABLE: dict[str, Callable[[Path], Store]] = {
         {"first": memory(), "empty": directory(path)},
         read_on=["unavailable", "not_found"],
     ),
+    "fallback, writes fail over": lambda path: FallbackStore(
+        {"us": memory(), "eu": directory(path)},
+        write="failover",
+        journal=SQLiteJournal(str(path / "failover.db")),
+        hedge_after="p95",
+    ),
     "fault": lambda path: FaultStore(memory()),
     "hedged": lambda path: HedgedStore(memory()),
     "limit": lambda path: LimitStore(memory(), 4),

@@ -439,7 +439,27 @@ def test_the_configuration_of_the_documentation_builds(tmp_path) -> None:
 def test_writes_that_fail_over_need_a_journal() -> None:
     """Told when it is configured, with all else that is wrong."""
     with pytest.raises(ConfigError, match="write: failover needs a journal"):
-        FallbackStore({"us": MemoryStore()}, write="failover")
+        FallbackStore({"us": MemoryStore(), "eu": MemoryStore()}, write="failover")
+
+
+@pytest.mark.parametrize(
+    ("stores", "problem"),
+    [
+        ({"us": MemoryStore()}, "no store but the primary can be written"),
+        (
+            {"us": MemoryStore(), "copy": ReadOnlyStore(MemoryStore())},
+            "no store but the primary can be written",
+        ),
+        (
+            {"copy": ReadOnlyStore(MemoryStore()), "us": MemoryStore()},
+            "the primary, copy, cannot be written",
+        ),
+    ],
+)
+def test_writes_need_somewhere_to_fail_over_to(stores, problem) -> None:
+    """And a primary that is right about what there is."""
+    with pytest.raises(ConfigError, match=problem):
+        FallbackStore(stores, write="failover", journal=MemoryJournal())
 
 
 # -- what operators decide ---------------------------------------------------

@@ -119,8 +119,8 @@ class FallbackStore(Mirror):
         workers: Threads for deletes, repairs and hedged reads.
 
     Raises:
-        ConfigError: No stores; or ``write: failover`` without a journal, or with a
-            single store that can be written.
+        ConfigError: No stores; or ``write: failover`` without a journal, or where the
+            primary, or nobody else, can be written.
     """
 
     alike = False  # who keeps them alike, if anybody, is not this store
@@ -377,6 +377,11 @@ def _problems(
             "write: failover needs a journal, or nobody would know what the primary "
             "missed"
         )
+    able = [name for name in stores if "put" in stores[name].capabilities()]
+    if write == "failover" and stores and next(iter(stores)) not in able:
+        yield f"write: failover: the primary, {next(iter(stores))}, cannot be written"
+    elif write == "failover" and len(able) == 1:
+        yield "write: failover: no store but the primary can be written; say primary"
     if repair is not None and journal is None:
         yield "repair: needs a journal, which says what is to be repaired"
 
