@@ -26,7 +26,7 @@ from benchmarks.table import line, show
 
 
 GROUPS = (
-    *("memory", "redis", "fill", "invalidation", "directory", "s3"),
+    *("memory", "redis", "fill", "invalidation", "directory", "s3", "mirror"),
     *("hits", "cold", "outage", "regions", "startup", "growth"),
 )
 

@@ -19,7 +19,7 @@ import tiered_store
 import tiered_store.backends
 import tiered_store.wrappers
 
-from tiered_store import events
+from tiered_store import ReplicatedStore, SQLiteJournal, events
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.cli import main
 from tiered_store.cli.drawing import draw
@@ -191,6 +191,33 @@ def test_every_event_of_the_cache_is_explained() -> None:
     known = {name for name in vars(events) if re.match("Cache|Fill|Tier|Stale", name)}
 
     assert {name for name in known if f"`{name}`" not in CACHING} == set()
+
+
+MIRRORING = (ROOT / "docs" / "mirroring.md").read_text()
+
+
+def test_the_listings_of_mirroring_are_built(monkeypatch) -> None:
+    """As an operator would copy them."""
+    monkeypatch.setenv("JOURNAL_URL", "redis://127.0.0.1:1/0")
+    listings = re.findall(r"```yaml\n(.*?)```", MIRRORING, re.DOTALL)
+
+    for listing in listings:
+        stores = {name: {"type": "memory"} for name in ("us-east", "eu-west")}
+        stores["images"] = yaml.safe_load(listing)
+        with build({"version": 1, "default": "images", "stores": stores}) as store:
+            assert isinstance(store, Store)
+    assert len(listings) >= 4
+
+
+def test_every_option_of_the_mirror_is_explained() -> None:
+    """With when to use it and when not."""
+    options = set(inspect.signature(ReplicatedStore).parameters)
+    journals = set(inspect.signature(SQLiteJournal).parameters) - {"path", "busy"}
+
+    told = set(re.findall(r"^\*\*`(\w+)", MIRRORING, re.MULTILINE))
+    told |= set(re.findall(r"and \*\*`(\w+)", MIRRORING))
+    assert options - told == {"clock", "journal"}
+    assert {one for one in journals if f"`{one}" not in MIRRORING} == {"clock"}
 
 
 REPAIRING = (ROOT / "docs" / "repairing.md").read_text()
