@@ -42,6 +42,7 @@ soak: $(VENV)/test
 	folder=$$(mktemp -d) && $(BIN)/python -m tests.large "$$folder/large" --size 5GiB \
 	&& rm -rf "$$folder"
 	$(BIN)/python -m tests.model_mirror 100000 ""
+	$(BIN)/python -m tests.test_verify_properties 5000
 	for replicas in "directories --rounds 2000" "mixed --rounds 250" "s3 --rounds 250"; do \
 	folder=$$(mktemp -d) && $(BIN)/python -m tests.kills "$$folder" --replicas $$replicas \
 	&& rm -rf "$$folder" || exit 1; done

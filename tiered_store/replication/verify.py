@@ -97,6 +97,7 @@ class Verification:
             if pace.stopped:
                 return report  # half a list would say that half of the objects are gone
             self._check(census)
+            census.add(self._pending(prefix), len(self._names))
             listed(census.after(after))
             pages = _limited(census.pages(after, _BATCH), limit)
             work = (functools.partial(self._of_page, page) for page in pages)
@@ -107,6 +108,12 @@ class Verification:
                 report += done
                 progress(report)
         return report
+
+    def _pending(self, prefix: str) -> Iterator[Key]:
+        """Yield what is pending, which perhaps no replica lists."""
+        for row in self._journal.pending():
+            if row.key.object_type.startswith(prefix):
+                yield row.key
 
     def _check(self, census: Census) -> None:
         """
@@ -136,7 +143,8 @@ class Verification:
 
     def _of_object(self, key: Key, held: int) -> VerifyReport:
         holders = self._holders(held)
-        if self._as_kept(key, holders):
+        is_pending = bool(held >> len(self._names))
+        if not is_pending and self._as_kept(key, holders):
             alike, read = self._alike(key, holders)
             if alike:
                 return VerifyReport(objects=1, read=read)
