@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.process import heed_interrupts
 from tiered_store.body import Body
 from tiered_store.cli import main
 from tiered_store.cli.failure import complain, explain
@@ -162,7 +163,7 @@ def test_an_interrupt_ends_quietly(config: Path) -> None:
         _command("put", "-", NAME),
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        preexec_fn=_heed_interrupts,
+        preexec_fn=heed_interrupts,
     ) as process:
         assert process.stdin is not None
         assert process.stderr is not None
@@ -173,11 +174,6 @@ def test_an_interrupt_ends_quietly(config: Path) -> None:
         assert process.wait(30) == 130
         assert b"Traceback" not in process.stderr.read()
         process.stdin.close()
-
-
-def _heed_interrupts() -> None:
-    """Be as in a terminal, even if the tests run behind a shell's back."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def test_a_terminal_gets_no_binary(run: Run) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.process import heed_interrupts
 from tests.servers.s3 import S3Server
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
@@ -249,6 +250,7 @@ def test_live_that_is_interrupted_leaves_nothing_behind(
         [*command, "--live", "--faults", "down,slow"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        preexec_fn=heed_interrupts,
     )
     with moto_server.store(bucket) as store:
         ends = time.monotonic() + 60

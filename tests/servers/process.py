@@ -103,6 +103,11 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def heed_interrupts() -> None:
+    """Be as in a terminal, in a child, even if the tests run behind a shell's back."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def listening(port: int) -> bool:
     """Say whether somebody accepts connections on *port*."""
     with socket.socket() as probe:
