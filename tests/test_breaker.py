@@ -113,6 +113,44 @@ def test_a_rate_of_failures_opens_it() -> None:
     assert bench.circuit.state == "open"
 
 
+def test_two_failures_of_five_are_noticed() -> None:
+    """Never more than one in a row, which a counter of those in a row never sees."""
+    bench = Bench()
+    for _ in range(4):
+        for error in (DOWN, None, DOWN, None, None):
+            if bench.circuit.state == "closed":
+                bench.call(error)
+
+    assert bench.circuit.state == "open"
+
+
+def test_one_failure_of_four_is_lived_with() -> None:
+    """A retry or the next store makes up for it."""
+    bench = Bench()
+    for number in range(400):
+        bench.call(None if number % 4 else DOWN)
+
+    assert bench.circuit.state == "closed"
+
+
+def test_the_time_of_day_has_no_effect() -> None:
+    """Whoever sets the clock opens, closes and wedges nothing."""
+
+    class NoTimeOfDay(FakeClock):
+        def time(self) -> float:
+            raise AssertionError("looked at the time of day")
+
+    bench = Bench()
+    bench.circuit = Circuit(BreakerPolicy(), lambda *_: None, NoTimeOfDay())
+    bench.clock = bench.circuit._clock
+    bench.opened()
+    for _ in range(3):
+        bench.clock.advance(3)
+        bench.call()
+
+    assert bench.circuit.state == "closed"
+
+
 def test_what_is_long_past_does_not_count() -> None:
     """The window slides."""
     bench = Bench(failures=1000)
@@ -408,6 +446,29 @@ class CircuitMachine(RuleBasedStateMachine):
         self.bench.circuit.settle(permit, error)
         if stale:
             assert self.bench.circuit.state == before
+
+    @rule(error=st.sampled_from([None, DOWN, InvalidError("x")]))
+    def read_a_body(self, error: StoreError | None) -> None:
+        """Which breaks, or not, whenever it likes."""
+        self.bench.circuit.note(error)
+
+    @rule(seconds=st.floats(0.01, 1))
+    def be_found_slow(self, seconds: float) -> None:
+        self.bench.circuit.find_slow(seconds)
+
+    @rule()
+    def trickle(self) -> None:
+        """Somebody has nowhere else to go: one of them at a time."""
+        circuit = self.bench.circuit
+        was = circuit.state
+        with contextlib.suppress(CircuitOpenError):
+            permit = circuit.admit(trickle=True)
+            assert permit.probe or was in ("open", "closed")
+            if not permit.probe:
+                circuit.settle(permit, None)
+                assert circuit.state == was
+            else:
+                circuit.settle(permit, InvalidError("x"))
 
     @rule(seconds=st.floats(0, 20))
     def wait(self, seconds: float) -> None:

@@ -65,7 +65,7 @@ class BreakerPolicy:
     """
 
     failures: int = 5
-    ratio: float = 0.5
+    ratio: float = 0.4
     slow_ratio: float = 0.6
     calls: int = 20
     window: Duration = 10.0
