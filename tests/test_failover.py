@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,17 @@ OTHER = KEY._replace(object_id=2)
 OLD, NEW, NEWER = Body.of(b"old"), Body.of(b"new"), Body.of(b"newer")
 
 
+_opened: list[FallbackStore] = []
+
+
+@pytest.fixture(autouse=True)
+def _closing() -> Iterator[None]:
+    """Leave no thread that follows decisions."""
+    yield
+    while _opened:
+        _opened.pop().close()
+
+
 class Regions:
     """Two stores that fail when told to; nobody keeps them alike."""
 
@@ -58,6 +70,7 @@ class Regions:
             **options,
         }
         self.store = FallbackStore({"us": self.us, "eu": self.eu}, **options)
+        _opened.append(self.store)
         label(self.store, "images")
         self.recorder = Recorder()
         observe(self.store, self.recorder)
@@ -648,6 +661,7 @@ def test_after_three_returns_it_waits_for_a_person() -> None:
     regions = Regions(
         write="primary",
         journal=None,
+        hold_down=30,
         breaker=BreakerPolicy(failures=1, open=1, open_limit=1, probes=1),
     )
     for child in (regions.us.child, regions.eu.child):
@@ -686,6 +700,7 @@ def test_what_was_just_put_is_read_from_the_primary() -> None:
     regions = Regions(
         write="primary",
         journal=None,
+        hold_down=30,
         breaker=BreakerPolicy(failures=1, open=1, probes=1),
     )
     for child in (regions.us.child, regions.eu.child):
@@ -701,6 +716,20 @@ def test_what_was_just_put_is_read_from_the_primary() -> None:
 
     assert stages(regions)[-1] == "returning"
     assert regions.read() == b"new"
+
+
+def test_the_only_store_that_is_written_is_used_again_at_once() -> None:
+    """The others may be old on purpose: a migration's, a last resort."""
+    policy = BreakerPolicy(failures=1, open=1, probes=1)
+    regions = Regions(write="primary", journal=None, breaker=policy)
+    regions.us.child.put(KEY, NEW)
+    regions.eu.child.put(KEY, OLD)
+    regions.us.down()
+    assert regions.read() == b"old"
+    regions.us.up()
+    regions.clock.advance(2)
+
+    assert [regions.read() for _ in range(3)] == [b"new"] * 3
 
 
 def test_absence_elsewhere_is_not_final_while_the_primary_is_not_asked() -> None:

@@ -29,6 +29,7 @@ class Order:
 
     Args:
         owner: Whose listeners hear of it.
+        policy: How a store that was away is used again; None for at once.
         catch_up: Makes, for a name, what begins to bring that store up to date; None
             if none ever misses anything.
     """
@@ -38,7 +39,7 @@ class Order:
         owner: Store,
         stores: Mapping[str, Store],
         control: Control | None,
-        policy: FailbackPolicy,
+        policy: FailbackPolicy | None,
         catch_up: Callable[[str], Callable[[], bool]] | None,
         clock: Clock,
     ) -> None:
@@ -56,7 +57,7 @@ class Order:
                 clock,
             )
             for name, store in stores.items()
-            if isinstance(store, Guard)
+            if isinstance(store, Guard) and policy is not None
         }
 
     def standing(self) -> Standing:

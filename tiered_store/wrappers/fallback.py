@@ -90,9 +90,10 @@ class FallbackStore(Mirror):
     first store is back.  Deletes go to all stores, and are remembered for those that
     cannot be reached.  All that holds for the processes that share the journal.
 
-    A store that was away is used again in steps, see
+    With ``write: failover`` a store that was away is used again in steps, see
     :class:`~tiered_store.policies.failback.FailbackPolicy`; while it is not trusted
-    with all reads, it is not with writes.
+    with all reads, it is not with writes.  With ``write: primary`` it is used again at
+    once, as nobody else need be as fresh, unless one of the options below is given.
 
     Args:
         stores: By name, in order of preference; the first is the primary.
@@ -110,8 +111,9 @@ class FallbackStore(Mirror):
         failback: Whether a store that was away is used again without a person.
         repair: How what is pending is repaired in the background; None for only when a
             store has returned.
-        hold_down: Seconds that it must have been well before, doubled each time.
-        fade_in: Seconds in which its share of the traffic grows.
+        hold_down: Seconds that it must have been well before, doubled each time; by
+            default 30.
+        fade_in: Seconds in which its share of the traffic grows; by default 60.
         hedge_after: Seconds after which a read asks the next store as well, or ``p95``,
             what 95 % of reads take; None for never.  What the next store has may be
             older.
@@ -137,8 +139,8 @@ class FallbackStore(Mirror):
         journal_errors: Literal["fail", "degrade"] = "fail",
         repair: RepairPolicy | None = None,
         failback: Literal["auto", "manual"] = "auto",
-        hold_down: Duration = 30.0,
-        fade_in: Duration = 60.0,
+        hold_down: Duration | None = None,
+        fade_in: Duration | None = None,
         hedge_after: Duration | Literal["p95"] | None = None,
         hedge_budget: float = 0.05,
         workers: int = 32,
@@ -173,9 +175,7 @@ class FallbackStore(Mirror):
             self,
             self.stores,
             followed(control, journal),
-            FailbackPolicy(
-                automatic=failback == "auto", hold_down=hold_down, fade_in=fade_in
-            ),
+            _failback(write, failback, hold_down, fade_in),
             None if journal is None else self._catch_up,
             clock,
         )
@@ -362,6 +362,19 @@ class FallbackStore(Mirror):
             self._background.close(lifecycle.EXIT_SECONDS)
         self._workers.close()
         self._journal.close()
+
+
+def _failback(
+    write: str, failback: str, hold_down: float | None, fade_in: float | None
+) -> FailbackPolicy | None:
+    """Return how a store comes back; None for at once."""
+    if write == "primary" and failback == "auto" and hold_down is fade_in is None:
+        return None
+    return FailbackPolicy(
+        automatic=failback == "auto",
+        hold_down=30.0 if hold_down is None else hold_down,
+        fade_in=60.0 if fade_in is None else fade_in,
+    )
 
 
 def _problems(
