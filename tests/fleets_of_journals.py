@@ -331,15 +331,24 @@ def check_release_in_no_time(one: Journal, other: Journal) -> None:
 
 def campaign(folder: Path, journal: str, rounds: int) -> dict[str, int]:
     """Return the counts of a campaign of kills with *journal*."""
+    return _ran("kills", str(folder), "--rounds", str(rounds), "--journal", journal)
+
+
+def crowd(folder: Path, journal: str, rounds: int) -> dict[str, int]:
+    """Return the counts of writers that write the same objects with *journal*."""
+    return _ran("writers", str(folder), "--rounds", str(rounds), "--journal", journal)
+
+
+def _ran(module: str, *words: str) -> dict[str, int]:
     ran = subprocess.run(
         [
-            *(sys.executable, "-W", "ignore::DeprecationWarning", "-m", "tests.kills"),
-            *(str(folder), "--rounds", str(rounds), "--journal", journal),
+            *(sys.executable, "-W", "ignore::DeprecationWarning"),
+            *("-m", f"tests.{module}", *words),
         ],
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from tests.fleets_of_journals import FleetRules, Process, TimedRules, campaign
+from tests.fleets_of_journals import FleetRules, Process, TimedRules, campaign, crowd
 from tests.servers.redis import (
     ClusterSetup,
     RedisServer,
@@ -461,6 +461,15 @@ def test_killed_writers_leave_what_can_be_settled(server, tmp_path) -> None:
 
     assert counts["kills"] == 24
     assert counts["acknowledged"] > 3
+
+
+def test_writers_of_the_same_objects_leave_equal_replicas(server, tmp_path) -> None:
+    """With the last acknowledged bytes, and nothing to repair; reads saw no others."""
+    server.ask("FLUSHALL")
+
+    counts = crowd(tmp_path, server.url, 15)
+
+    assert counts == {"seed": 0, "writes": 180, "reads": 180}
 
 
 def test_a_writer_that_was_stopped_finds_out(server, prefix) -> None:

@@ -26,6 +26,7 @@ from tests.fleets_of_journals import (
     TimedRules,
     campaign,
     check_release_in_no_time,
+    crowd,
 )
 from tests.servers.postgres import PostgresServer
 from tests.servers.postgres import _starting as starting
@@ -577,6 +578,13 @@ def test_killed_writers_leave_what_can_be_settled(own, tmp_path) -> None:
 
     assert counts["kills"] == 12
     assert counts["acknowledged"] > 3
+
+
+def test_writers_of_the_same_objects_leave_equal_replicas(own, tmp_path) -> None:
+    """With the last acknowledged bytes, and nothing to repair; reads saw no others."""
+    counts = crowd(tmp_path, own.url, 6)
+
+    assert counts == {"seed": 0, "writes": 72, "reads": 72}
 
 
 # -- how it is made -----------------------------------------------------------------

@@ -23,10 +23,10 @@ STEPS = {
 }
 
 
-def campaign(folder: Path, *options: str) -> dict[str, Any]:
+def campaign(folder: Path, *options: str, of: str = "kills") -> dict[str, Any]:
     """Return what a campaign counted, that found nothing wrong."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.kills", str(folder), *options],
+        [sys.executable, "-m", f"tests.{of}", str(folder), *options],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -61,3 +61,10 @@ def test_killed_writers_to_servers_do_so_too(replicas: str, tmp_path: Path) -> N
 
     assert counts["kills"] == 20
     assert counts["acknowledged"] > 0
+
+
+def test_writers_of_the_same_objects_leave_equal_replicas(tmp_path: Path) -> None:
+    """With the last acknowledged bytes, and nothing to repair; reads saw no others."""
+    counts = campaign(tmp_path, "--processes", "3", "--rounds", "40", of="writers")
+
+    assert counts == {"seed": 0, "writes": 480, "reads": 480}
