@@ -7,6 +7,7 @@ Here that is Pillow's work, unless the real one can be imported.
 
 from __future__ import annotations
 
+import io
 import sys
 import types
 
@@ -31,7 +32,7 @@ class Picture:
     """As much of ``wand.image.Image`` as the original uses."""
 
     def __init__(self, file: Any) -> None:
-        self._picture = Pillow.open(file)
+        self._picture = Pillow.open(io.BytesIO(file.read()))
         self._picture.load()
         self.format = str(self._picture.format).lower()
         self.sequence = [self]
