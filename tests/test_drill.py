@@ -517,6 +517,33 @@ def test_a_requirement(text: str, changed: dict, met: bool) -> None:
     assert all("images.us down: " in one and text in one for one in missed)
 
 
+@pytest.mark.parametrize(
+    ("changed", "failed", "said", "style"),
+    [
+        ({}, [], "No call failed and nothing was lost in 1 scenarios.", "held"),
+        ({"paid": 5, "failover": None}, [], "No call failed", "held"),
+        ({"reads_failed": 1}, [], "Users would have noticed 1 of 1 scenarios.", "hurt"),
+        ({"lost": 2}, [], "and 2 objects would be lost, or back.", "hurt"),
+        ({"lost": 2}, ["x"], "1 requirement is not met.", "broken"),
+    ],
+)
+def test_a_verdict(changed: dict, failed: list, said: str, style: str) -> None:
+    """Green only if nobody would complain."""
+    report = Report(
+        config="x.yaml",
+        seed=1,
+        live=False,
+        outcomes=[outcome(**changed)],
+        failures=failed,
+        seconds=1.0,
+    )
+
+    text = page(report)
+
+    assert said in text
+    assert f'class="verdict {style}"' in text
+
+
 def test_the_page_needs_nothing_beside_it() -> None:
     """No network, no script, and nothing that a name could break."""
     hurt = outcome(

@@ -10,7 +10,7 @@ from html import escape
 from tiered_store.drill.leaf import FAULTS
 from tiered_store.drill.plot import timeline
 from tiered_store.drill.report import Outcome, Report
-from tiered_store.drill.words import COLUMNS, cells, grade, verdict
+from tiered_store.drill.words import COLUMNS, cells, grade, is_clean, verdict
 
 
 _STYLE = """
@@ -18,6 +18,7 @@ _STYLE = """
 body { max-width: 80rem; margin: 2rem auto; padding: 0 1rem; }
 .verdict { padding: .6rem 1rem; border-radius: .5rem; color: white; }
 .held { background: #1b7f4b; } .broken { background: #b3261e; }
+.hurt { background: #9a5b00; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 td, th { text-align: right; white-space: nowrap; padding: .25rem .5rem;
@@ -47,7 +48,7 @@ def _page(report: Report) -> Iterator[str]:
     yield '<meta name="viewport" content="width=device-width">'
     yield f"<title>tiered-store drill</title><style>{_STYLE}</style>"
     yield "<h1>What users would see</h1>"
-    style = "broken" if report.failures else "held"
+    style = "held" if is_clean(report) else "broken" if report.failures else "hurt"
     yield f'<p class="verdict {style}">{escape(verdict(report))}</p>'
     where = "the real stores" if report.live else "scratch stores"
     yield f'<p class="note">{escape(report.config)}, on {where}, seed {report.seed}, '

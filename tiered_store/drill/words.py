@@ -71,11 +71,23 @@ def verdict(report: Report) -> str:
         count = len(report.failures)
         return f"{count} requirement{' is' if count == 1 else 's are'} not met."
     hurt = [one for one in report.outcomes if one.reads_failed or one.writes_failed]
-    gone = sum(one.lost + one.resurrected + one.wrong for one in report.outcomes)
+    gone = sum(one.lost + one.resurrected for one in report.outcomes)
     total = len(report.outcomes)
     if not hurt and not gone:
         return f"No call failed and nothing was lost in {total} scenarios."
-    return f"Users would have noticed {len(hurt)} of {total} scenarios."
+    noticed = f"Users would have noticed {len(hurt)} of {total} scenarios"
+    if not gone:
+        return f"{noticed}."
+    return f"{noticed}, and {gone} objects would be lost, or back."
+
+
+def is_clean(report: Report) -> bool:
+    """Tell whether there is nothing that anybody would complain about."""
+    return not report.failures and not any(
+        grade(outcome, heading) == "bad"
+        for outcome in report.outcomes
+        for heading in COLUMNS
+    )
 
 
 def _share(share: float) -> str:
