@@ -86,7 +86,7 @@ def rows(bench: Bench) -> Iterator[Row]:
         },
         floor="dict + BytesIO",
         unit="x",
-        goal=Goal(kind="value", limit=1.3, broken=6),  # as behind a lock
+        goal=Goal(kind="value", limit=1.3, broken=20),  # a wall clock, after all
         note="time an operation with eight threads, over the time with one",
     )
 
