@@ -35,6 +35,7 @@ from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.faults import FaultStore
 from tiered_store.testing.recording import Recorder
 from tiered_store.tiers.memory import MemoryTier
+from tiered_store.tiers.redis import RedisTier
 from tiered_store.tiers.store import StoreTier
 from tiered_store.tree import observe
 from tiered_store.wrappers.cached import CachedStore
@@ -630,3 +631,15 @@ def test_an_inconclusive_origin_stays_inconclusive() -> None:
 
     with pytest.raises(InconclusiveError):
         stack.get()
+
+
+def test_caches_over_one_another_keep_their_copies_apart() -> None:
+    """Or each would wait for the lease that the other has."""
+    url = "redis://127.0.0.1:1/0"
+    inner = CachedStore(MemoryStore(), [RedisTier(url)])
+    between = FallbackStore({"a": inner})
+
+    with pytest.raises(ConfigError, match="a cache underneath keeps its"):
+        CachedStore(between, [MemoryTier(), RedisTier(url)])
+
+    CachedStore(between, [RedisTier(url, prefix="another:")]).close()

@@ -11,7 +11,7 @@ makes somebody fetch again.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
 
@@ -112,9 +112,12 @@ class SharedTier(Tier):
 
     Attributes:
         online: Whether no write of another process is being missed.
+        place: Where the copies are, None if that is nowhere else than here; those of
+            two caches over one another must not be in one place.
     """
 
     online: bool
+    place: Hashable = None
 
     @abstractmethod
     def look(self, key: Key, *, body: bool = True) -> Looked:

@@ -61,6 +61,7 @@ from tiered_store.tiers.memory import Copy, MemoryTier
 from tiered_store.tiers.shared import SharedTier
 from tiered_store.tiers.store import StoreTier
 from tiered_store.tiers.tier import WHOLE, Entry, Record, Tier, lifetime
+from tiered_store.tree import walk
 from tiered_store.units import Duration
 
 
@@ -190,12 +191,25 @@ class CachedStore(Store):
                 "store in a tier of type store for another"
             )
         for name, tier in shared.items():
+            self._check_apart(name, tier)
             return Together(parts, name, tier)
         if self.strong:
             raise ConfigError(
                 "strong: needs a tier that processes share, such as redis"
             )
         return Alone(parts)
+
+    def _check_apart(self, name: str, shared: SharedTier) -> None:
+        for inner in walk(self.origin):
+            if not isinstance(inner, CachedStore) or shared.place is None:
+                continue
+            for tier in inner.tiers:
+                if isinstance(tier, SharedTier) and tier.place == shared.place:
+                    raise ConfigError(
+                        f"{name}: a cache underneath keeps its copies in the same "
+                        "place, and each would wait for the other; give it another "
+                        "prefix"
+                    )
 
     def children(self) -> Mapping[str, Store]:
         stores = {

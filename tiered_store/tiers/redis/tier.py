@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from tiered_store.clients.endpoint import Endpoint, Mode
+from tiered_store.clients.endpoint import Endpoint, Mode, revealed
 from tiered_store.clients.feed import Feed
 from tiered_store.clients.wire import Command, Words, valid
 from tiered_store.clock import SYSTEM, Clock
@@ -129,6 +129,8 @@ class RedisTier(SharedTier):
         self.breaker = breaker
         self._clock = clock
         self._check()
+        where = (revealed(self.url), mode, self.sentinels, service, self.nodes)
+        self.place = (prefix, *where)
         self._endpoint = Endpoint.of(self, self.url)
         self._channel = f"{prefix}feed"
         channel = self._channel.encode()
