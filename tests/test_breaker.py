@@ -340,7 +340,7 @@ def test_a_probe_that_was_replaced_does_not_make_room_for_a_third() -> None:
     bench.clock.advance(10)
     bench.circuit.admit()
 
-    bench.circuit.settle(lost, None)
+    bench.circuit.settle(lost, InvalidError("x"))
 
     with pytest.raises(CircuitOpenError):
         bench.circuit.admit()
