@@ -30,6 +30,13 @@ def test_every_file_of_it_is_right(
     assert examine(written(text)) == ([], [])
 
 
+def test_the_file_that_the_readme_shows_hurts_nobody(tmp_path: Path) -> None:
+    """Whoever copies it and asks is told of nothing."""
+    readme = Path(__file__).parent.parent / "README.md"
+    shown, *_ = re.findall(r"```yaml\n(.*?)```", readme.read_text(), re.DOTALL)
+    assert examine(written(shown, str(tmp_path / "images.yaml"))) == ([], [])
+
+
 def test_every_command_of_it_is_there() -> None:
     """Whoever types it finds it."""
     named = set(re.findall(r"tiered-store ([a-z]+)", PAGE))

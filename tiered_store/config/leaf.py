@@ -4,6 +4,8 @@ Plain values: what pydantic makes of an annotation, and what to call it.
 
 from __future__ import annotations
 
+import functools
+
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -40,6 +42,19 @@ class Leaf:
 
 def leaf_of(hint: Any) -> Leaf | None:
     """Return what *hint* takes, or None if no file can spell it."""
+    try:
+        return _known(hint)
+    except TypeError:  # an annotation with something unhashable in it
+        return _made(hint)
+
+
+@functools.cache
+def _known(hint: Any) -> Leaf | None:
+    # most options have one of a dozen annotations, and pydantic takes its time
+    return _made(hint)
+
+
+def _made(hint: Any) -> Leaf | None:
     if _is_callable(hint):
         return None
     try:
