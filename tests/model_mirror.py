@@ -263,7 +263,7 @@ class World(Protocol):
     def happen(self) -> None:
         if self.forgets and self.random.random() < 0.1:
             self._forget()
-        if self.drifts and not self.journal.rows(KEY):
+        if self.drifts and not self.actors and not self.journal.rows(KEY):
             self._drift()
         if not self.faults:
             return

@@ -307,10 +307,11 @@ def _late(step: Step, mark: Mark, name: str, error: BaseException | None) -> flo
     """Return the quarantine of *name*, 0 if nothing can still take effect there."""
     if getattr(error, "under_way", False) and step.quarantine:
         return _UNDER_WAY
+    # what came before may have taken effect since, though its time is over by now
     until = mark.quarantine.get(name, 0.0)
-    if getattr(error, "ambiguous", False):
+    if getattr(error, "ambiguous", False) and step.quarantine:
         until = max(until, step.now + step.quarantine)
-    return until if until > step.now else 0.0
+    return until
 
 
 def _sequences(rows: Mapping[str, Row]) -> dict[str, int]:

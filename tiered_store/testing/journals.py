@@ -491,6 +491,19 @@ class JournalConformance:
         clock.advance(61)
         assert careful.resolve(KEY, careful.rows(KEY), {"us": None, "eu": None})
 
+    def test_a_write_that_outlasts_a_quarantine_is_looked_at_again(
+        self, careful: Journal, clock: FakeClock
+    ) -> None:
+        """What it was for may have landed on top, before the write was settled."""
+        careful.begin(KEY, PUT)
+        slow = careful.begin(KEY, PUT)
+        clock.advance(61)
+        careful.settle(slow, {"us": None, "eu": None})
+
+        rows = careful.rows(KEY)
+        assert missed(careful) == {"us": "in_doubt", "eu": "in_doubt"}
+        assert careful.resolve(KEY, rows, {"us": None, "eu": "put"})
+
     def test_a_delete_over_a_doubt_is_remembered(
         self, careful: Journal, clock: FakeClock
     ) -> None:
