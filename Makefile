@@ -60,7 +60,7 @@ PYTHONS ?= $(shell for minor in 11 12 13 14 15; do \
 	if $$python -c 'pass' 2>/dev/null; then echo $$python; break; fi; done; done)
 
 docs: $(VENV)/docs
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going -q docs build/site
+	$(BIN)/python -m sphinx --fresh-env --fail-on-warning --keep-going -q docs build/site
 	@echo build/site/index.html
 
 package: $(VENV)/package
