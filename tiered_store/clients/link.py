@@ -5,7 +5,6 @@ One client of Redis for all threads of a process.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import threading
 
 from collections.abc import Callable, Iterator, Mapping
@@ -140,9 +139,6 @@ class Link:
             raise failure from error
 
     def _make(self) -> Any:
-        # which takes half a second on a busy machine: not to be done with the lock, for
-        # which others do not wait as long
-        importlib.import_module("tiered_store.clients.redis")
         patience = deadlines.bounded(self._patience)
         if not self._lock.acquire(timeout=patience):
             raise UnavailableError("still connecting")
