@@ -37,7 +37,8 @@ def test_size_is_read(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "-1", "1XB", "1 2", "KiB", "1e3", "inf", "٣", "1,5GB"]
+    "text",
+    ["1ib", "8 IB", "", "x", "-1", "1XB", "1 2", "KiB", "1e3", "inf", "٣", "1,5GB"],
 )
 def test_no_size(text: str) -> None:
     """What is no size says how one is written."""

@@ -31,10 +31,10 @@ _SIZES = {
 }
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _NUMBER = r"(\d+(?:_\d+)*(?:\.\d+)?)"
-_SIZE = re.compile(rf"{_NUMBER}\s*([kmgt]?i?b|)", re.IGNORECASE | re.ASCII)
+_SIZE = re.compile(rf"{_NUMBER}\s*([kmgt]i?b|b|)", re.IGNORECASE | re.ASCII)
 _TERM = re.compile(rf"{_NUMBER}\s*(ms|[smhdw])\s*", re.ASCII)
 _PLAIN = re.compile(_NUMBER, re.ASCII)
-_SIZE_PATTERN = r"^\s*[0-9][0-9_]*(\.[0-9]+)?\s*([kKmMgGtT]?[iI]?[bB])?\s*$"
+_SIZE_PATTERN = r"^\s*[0-9][0-9_]*(\.[0-9]+)?\s*([kKmMgGtT][iI]?[bB]|[bB])?\s*$"
 _DURATION_PATTERN = (
     r"^\s*([0-9][0-9_]*(\.[0-9]+)?\s*(ms|[smhdw])\s*)+$"
     r"|^\s*[0-9][0-9_]*(\.[0-9]+)?\s*$"
