@@ -11,7 +11,12 @@ from typing import TypeVar
 from tiered_store.body import Body
 from tiered_store.combine import Answers
 from tiered_store.control.standing import Rota, Standing
-from tiered_store.errors import NotFoundError, StoreError, UnsupportedError
+from tiered_store.errors import (
+    NotFoundError,
+    StoreError,
+    UnavailableError,
+    UnsupportedError,
+)
 from tiered_store.events import Verb
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.row import Row, is_gone
@@ -115,11 +120,19 @@ class Reader:
         Return a URL from a replica that is not behind, by what is known at once.
 
         A journal that is reached over a network is not asked.
+
+        Raises:
+            UnavailableError: Every replica is behind for it, or isolated.
+            UnsupportedError: None that is not has URLs.
         """
         rows = self._rows(key) if self._journal.local else {}
         refusal: UnsupportedError | None = None
         standing = self._rota.now()
-        names = self._current(rows, standing) or standing.read
+        names = self._current(rows, standing)
+        if is_gone(rows):
+            names = names or standing.read  # it may name what is missing
+        if not names:
+            raise UnavailableError("every replica is behind for it, or isolated")
         for name in sorted(names, key=lambda name: self._rank(name, standing)):
             try:
                 return self._replicas[name].url(key)

@@ -139,7 +139,9 @@ class Succession:
         able = [name for name in order if "url" in self._stores[name].capabilities()]
         if not able:
             raise UnsupportedError("none of its stores has URLs")
-        believed = able if is_gone(rows) else self._believed(rows, able)
+        believed = self._believed(rows, able)
+        if is_gone(rows):
+            believed = believed or able  # it may name what is missing
         if not believed:
             raise UnavailableError("every store that has URLs is behind for it")
         # the sort is stable: among those that are well the order decides
