@@ -98,11 +98,16 @@ class Decisions:
         Tell whether this is what *known* once was, so that something was lost.
 
         A record that was removed is.  Another one, which somebody began in its place,
-        is not.
+        is not, nor is one that went back and in which somebody has decided since.
         """
         if not self.revision:
             return known.revision > 0
-        return self.identity == known.identity and self.revision < known.revision
+        if self.identity != known.identity or self.revision >= known.revision:
+            return False
+        last, seen = self.history[-1:], known.history
+        return not (last and seen) or (
+            last[0].revision < seen[0].revision or last[0] in seen
+        )
 
     def at(self, now: float) -> Decisions:
         """Return what is left of it at *now*."""
