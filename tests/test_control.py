@@ -258,6 +258,26 @@ def test_a_record_that_was_begun_again_is_followed(follower: Follower) -> None:
     assert set(follower.watch.current().standing) == {"eu"}
 
 
+def test_a_record_that_went_back_is_followed_once_somebody_decides(
+    follower: Follower,
+) -> None:
+    """A backup is some decisions old, and the operator's next one counts at once."""
+    follower.control.decide(decision("drain", "eu"))
+    older = follower.control.content
+    for _ in range(3):
+        follower.control.decide(decision("drain", "ap"))
+    follower.watch.refresh()
+
+    follower.control.content = older
+    follower.watch.refresh()
+    assert set(follower.watch.decisions.standing) == {"eu", "ap"}
+    follower.control.decide(decision("drain", "us"))
+    follower.watch.refresh()
+
+    assert set(follower.watch.decisions.standing) == {"eu", "us"}
+    assert follower.watch.error is None
+
+
 def test_a_decision_expires_without_the_control() -> None:
     """It was meant for an hour, and nobody can be asked to end it."""
     clock = FakeClock()
@@ -519,6 +539,18 @@ def test_an_object_that_only_an_isolated_replica_has_is_not_absent(
 
     with pytest.raises(UnavailableError, match="behind, or isolated"):
         mirror.content()
+
+
+def test_no_url_is_of_a_replica_that_is_behind(mirror: Regions) -> None:
+    """The one that is not must not be touched, and an old object is worse than none."""
+    mirror.store.put(KEY, Body.of(b"old"))
+    mirror.eu.down()
+    mirror.store.put(KEY, Body.of(b"new"))
+    mirror.decide("isolate us")
+
+    with pytest.raises(UnavailableError, match="behind for it, or isolated"):
+        mirror.store.url(KEY)
+    assert mirror.store.url(OTHER).startswith("https://eu/")
 
 
 def test_a_promoted_replica_is_read_first(mirror: Regions) -> None:

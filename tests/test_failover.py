@@ -16,6 +16,7 @@ from tiered_store.backends.s3 import S3Store
 from tiered_store.body import Body
 from tiered_store.config import build
 from tiered_store.control.decisions import Decision
+from tiered_store.control.standing import WithheldError
 from tiered_store.deadlines import deadline, remaining
 from tiered_store.errors import (
     ConfigError,
@@ -331,6 +332,19 @@ def test_a_url_is_of_a_store_that_is_not_behind() -> None:
     assert regions.store.url(OTHER).startswith("https://us/")
 
 
+def test_no_url_brings_back_what_was_deleted() -> None:
+    """The primary has not heard of it, and would serve the object to whoever asks."""
+    regions = Regions()
+    for child in (regions.us.child, regions.eu.child):
+        child.put(KEY, OLD)
+    regions.us.down()
+    regions.store.delete(KEY)
+    regions.us.up()
+
+    assert regions.owed() == {("us", "delete")}
+    assert regions.store.url(KEY).startswith("https://eu/")
+
+
 def test_no_url_is_better_than_one_of_what_is_old() -> None:
     """The only store that has the object has no URLs."""
     us, local = FaultStore(MemoryStore(base_url="https://us/")), MemoryStore()
@@ -529,6 +543,15 @@ def test_an_isolated_primary_is_not_repaired() -> None:
     assert regions.store.repair().repaired == 0
     assert sum(regions.us.calls.values()) == 0
     assert regions.owed() == {("us", "put"), ("us", "delete")}
+
+
+def test_a_put_that_nobody_may_take_says_who_decided_that() -> None:
+    """All are isolated; nothing is pending, as nobody was asked."""
+    regions = decided("isolate us", "isolate eu")
+
+    with pytest.raises(WithheldError, match="isolated by anna"):
+        regions.store.put(KEY, NEW)
+    assert regions.owed() == set()
 
 
 def test_if_nobody_else_can_a_drained_store_takes_it() -> None:

@@ -237,6 +237,9 @@ class FallbackStore(Mirror):
             name: functools.partial(asked[name].put, key, body, reproducible)
             for name in self._order.of_writes(asked)
         }
+        if not calls:
+            standing = self._order.standing()
+            raise standing.refusal(next(iter(standing.withheld)))
         with last_resort(askable(asked), "write"):
             missed = self._writer.put(
                 key,
