@@ -15,6 +15,7 @@ import pytest
 
 from PIL import Image as Pillow
 from sqlalchemy import ForeignKey, create_engine, event
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from sqlalchemy.pool import NullPool
 
@@ -275,6 +276,23 @@ def test_a_put_that_raised_is_cleaned_up_after(images, memory, sessions) -> None
             session.flush()
         session.rollback()
     assert keys(memory) == set()
+
+
+def test_a_row_that_is_refused_takes_nobody_s_file_along(
+    images, memory, sessions
+) -> None:
+    """Two requests made the same thumbnail, and the database let one of them in."""
+    with sessions() as ours, sessions() as theirs:
+        new_user(ours)
+        ours.commit()
+        double = UserPicture(user_id=1, size=(40, 30), mimetype="image/png")
+        double.original = False
+        double.file, double.store = io.BytesIO(picture("blue")), current_store
+        theirs.add(double)
+        with pytest.raises(IntegrityError):
+            theirs.flush()
+        theirs.rollback()
+    assert memory.get(KEY).read() == picture("red")
 
 
 def test_a_deletion_that_fails_does_not_fail_the_commit(

@@ -2,7 +2,7 @@
 What each session has stored and deleted, and what becomes of it at its end.
 
 The original keeps one set of images for all sessions.  Here each session has a ledger
-of its own, followed by listeners that SQLAlchemy calls after the original's.
+of its own, followed by listeners beside the original's.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def follow() -> None:
     from sqlalchemy.orm import Session
     from sqlalchemy_imageattach.entity import Image
 
-    event.listen(Image, "before_insert", _before_insert, propagate=True)
+    event.listen(Image, "after_insert", _before_put, propagate=True, insert=True)
     event.listen(Image, "after_delete", _after_delete, propagate=True)
     event.listen(Session, "after_commit", _committed)
     event.listen(Session, "after_rollback", _rolling_back)
@@ -94,8 +94,13 @@ def follow() -> None:
     event.listen(Session, "after_transaction_end", _ended)
 
 
-def _before_insert(mapper: Any, connection: Any, image: Any) -> None:
-    """Note what is about to be put; if that fails it may be there all the same."""
+def _before_put(mapper: Any, connection: Any, image: Any) -> None:
+    """
+    Note what is about to be put; if that fails it may be there all the same.
+
+    Called once the row is in, ahead of the original's own listener, which puts.  Where
+    the row is refused there was no put: the object of that name is somebody else's.
+    """
     from tiered_store.imageattach.bridged import Bridged
 
     store = _behind(getattr(image, "store", None))
