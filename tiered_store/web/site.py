@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import secrets as randomness
 
 from collections.abc import Sequence
@@ -45,7 +46,10 @@ _METHODS = "GET, HEAD, OPTIONS"
 _LONGEST_PATH = 4096  # characters; no name that a store keeps is longer
 _MAY_ASK = "Range, If-Range, If-Match, If-None-Match, If-Modified-Since"
 _MAY_SEE = "ETag, Content-Length, Content-Range, Accept-Ranges, Retry-After"
-_HARMLESS = ("image/", "audio/", "video/", "font/")
+# types that carry no script; two at once ("image/png,text/html") are none of them
+_HARMLESS = re.compile(
+    r"(?!.*(xml|svg))(image|audio|video|font)/[a-z0-9.+-]+|application/pdf"
+).fullmatch
 _SANDBOX = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; sandbox"
 
 _log = logging.getLogger("tiered_store.web")
@@ -84,6 +88,8 @@ class Site:
     ) -> None:
         self.store = store
         self._freshness = freshness or Freshness()
+        if isinstance(cors, str):  # whose letters would be the origins
+            cors = [cors]
         self._cors = cors if isinstance(cors, bool) else frozenset(cors)
         self._signer = signer
         self._timeout = timeout
@@ -219,8 +225,7 @@ def _in_memory(body: Body) -> Body:
 def _kind(mimetype: str) -> list[tuple[str, str]]:
     """Return headers that keep what users have uploaded from being a page of ours."""
     told = [("X-Content-Type-Options", "nosniff")]
-    harmless = mimetype.startswith(_HARMLESS) and "svg" not in mimetype
-    if not harmless and mimetype != "application/pdf":
+    if not _HARMLESS(mimetype):
         told.append(("Content-Security-Policy", _SANDBOX))
     return told
 
