@@ -610,6 +610,21 @@ def test_a_torn_feed_is_told() -> None:
     assert at(named(stack), "images.tiers.1").facts["feed"] == "torn"
 
 
+def test_a_tier_that_was_still_connecting_is_asked_again() -> None:
+    """Whoever asks first brings the connection about, and may be too early for it."""
+    board = Board()
+    stack, tier = shared(board)
+    stack.get(KEY)
+    early = ["before"]
+    tier.fate = lambda step: early.pop() if step == "look" and early else None
+    assert states(named(stack))["images.tiers.1"] == "held"
+    assert not early
+
+    tier.tear()  # and does not come back
+    early.append("before")
+    assert states(named(stack))["images.tiers.1"] == "failed"
+
+
 # -- Redis ---------------------------------------------------------------------
 
 

@@ -10,14 +10,14 @@ from collections.abc import Iterator
 
 from tiered_store import deadlines
 from tiered_store.caching.keeper import Keeper
-from tiered_store.errors import CorruptError, StoreError
+from tiered_store.errors import CorruptError, StoreError, UnavailableError
 from tiered_store.findings import Finding, State
 from tiered_store.key import Key
 from tiered_store.tiers.shared import SharedTier
 from tiered_store.tiers.tier import FOREVER, Entry, Tier
 
 
-_CONNECTING = 0.5  # seconds in which a feed that was just begun should be online
+_CONNECTING = 1.0  # seconds in which a feed that was just begun should be online
 
 
 def findings(keeper: Keeper, key: Key, place: str) -> Iterator[Finding]:
@@ -42,7 +42,7 @@ def findings(keeper: Keeper, key: Key, place: str) -> Iterator[Finding]:
 def _finding(keeper: Keeper, key: Key, name: str, where: str) -> Finding:
     tier = keeper.tiers[name]
     try:
-        entry = tier.examine(key)
+        entry = _examined(tier, key)
     except CorruptError as error:
         facts = {"why": error.message, **_facts(tier, key)}
         return Finding(place=where, state="unbelieved", facts=facts)
@@ -62,6 +62,16 @@ def _finding(keeper: Keeper, key: Key, name: str, where: str) -> Finding:
         version=record.version,
         facts=facts,
     )
+
+
+def _examined(tier: Tier, key: Key) -> Entry | None:
+    """Return what *tier* has; one that has just begun to connect is asked again."""
+    try:
+        return tier.examine(key)
+    except UnavailableError:
+        if not isinstance(tier, SharedTier) or not _is_online(tier):
+            raise
+    return tier.examine(key)
 
 
 def _state(entry: Entry, now: float) -> State:
