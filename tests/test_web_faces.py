@@ -348,7 +348,8 @@ def test_serve_shows_a_configuration(tmp_path) -> None:
     disk.put(LARGE, Body.of(MEGABYTES))
     signer = Signer(SECRET)
 
-    with served(folder, CONFIG, "--workers", "2", "--cors", "*") as (where, process):
+    options = ("--workers", "2", "--cors", "*", "--access-log")
+    with served(folder, CONFIG, *options) as (where, process):
         for key, content in ((KEY, CONTENT), (LARGE, MEGABYTES)):
             path = f"{where}images/{object_name(key)}"
             assert httpx.get(path).status_code == 403
@@ -363,6 +364,42 @@ def test_serve_shows_a_configuration(tmp_path) -> None:
     log = (folder / "server.log").read_text()
     assert "Traceback" not in log
     assert "a secret" not in log
+    assert object_name(KEY) in log  # and who reads it sees nothing by it
+    assert "signature" not in log
+
+
+TWO = """\
+version: 1
+default: images
+stores:
+  images: {type: fallback, stores: {open: open, closed: closed}}
+  open: {type: served, base_url: "https://x/images", child: {type: memory}}
+  closed:
+    type: served
+    base_url: https://x/images
+    secret: a secret of the tests
+    child: {type: memory}
+"""
+
+
+def test_serve_does_not_guess_whose_objects_are_open(tmp_path: Path) -> None:
+    """One store signs and one does not: to follow the first would show all to all."""
+    (tmp_path / "two.yaml").write_text(TWO)
+    command = [
+        sys.executable,
+        "-m",
+        "tiered_store",
+        "serve",
+        str(tmp_path / "two.yaml"),
+    ]
+
+    ran = subprocess.run(
+        command, capture_output=True, text=True, check=False, timeout=60
+    )
+
+    assert ran.returncode == 2
+    assert "same path and secrets" in " ".join(ran.stderr.split())
+    assert "a secret" not in ran.stderr
 
 
 def test_serve_says_what_is_wrong_before_it_serves(tmp_path: Path) -> None:

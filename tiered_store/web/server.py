@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from tiered_store.config import load
+from tiered_store.errors import ConfigError
 from tiered_store.store import Store
 from tiered_store.tree import walk
 from tiered_store.web.asgi import ASGIApplication, ASGIFace, Receive, Send
@@ -51,7 +52,8 @@ def serve(
     """
     import uvicorn
 
-    load(options.config, options.store).close()
+    with load(options.config, options.store) as stack:
+        _served(stack)
     os.environ[_VARIABLE] = json.dumps(asdict(options))
     uvicorn.run(
         "tiered_store.web.server:application",
@@ -70,7 +72,8 @@ def application() -> ASGIApplication:
     said = json.loads(os.environ[_VARIABLE])
     options = Options(**{**said, "cors": tuple(said["cors"])})
     stack = load(options.config, options.store)
-    served = next((one for one in walk(stack) if isinstance(one, ServedStore)), None)
+    served = _served(stack)
+    logging.getLogger("uvicorn.access").addFilter(_without_query)
     prefix = options.prefix
     if prefix is None:
         prefix = "" if served is None else served.prefix
@@ -83,6 +86,34 @@ def application() -> ASGIApplication:
     )
     face = ASGIFace(site, _Alive(stack), prefix=prefix, threads=options.threads)
     return _health_first(face)
+
+
+def _served(stack: Store) -> ServedStore | None:
+    """
+    Return what says where objects are and who signs, if the stack has it.
+
+    Raises:
+        ConfigError: Several say different things; whichever is followed, another's
+            objects are open to everybody, or to nobody.
+    """
+    found = [one for one in walk(stack) if isinstance(one, ServedStore)]
+    said = {(one.prefix, one.secret, *one.old_secrets) for one in found}
+    if len(said) > 1:
+        raise ConfigError(
+            f"{' and '.join(map(str, found))}: served stores of one stack must have "
+            "the same path and secrets; serve each by itself"
+        )
+    return found[0] if found else None
+
+
+def _without_query(record: logging.LogRecord) -> bool:
+    """Take the query, which has the signature, from a line of uvicorn's access log."""
+    if isinstance(record.args, tuple):
+        record.args = tuple(
+            one.partition("?")[0] if isinstance(one, str) else one
+            for one in record.args
+        )
+    return True
 
 
 def _health_first(app: ASGIApplication) -> ASGIApplication:
