@@ -397,6 +397,26 @@ def test_calls_do_not_wait_for_each_other() -> None:
         waiting.result()
 
 
+def test_whoever_has_nobody_else_may_ask_a_slow_store() -> None:
+    """Any number at once, for it answers; not any more once it fails, too."""
+    bench = Bench(open=60)
+    bench.circuit.find_slow(0.1)
+    for _ in range(3):
+        permits = [bench.circuit.admit(trickle=True) for _ in range(8)]
+        for permit in permits:
+            bench.circuit.settle(permit, None)
+    with pytest.raises(CircuitOpenError) as refused:
+        bench.circuit.admit()
+    assert refused.value.slow
+
+    for _ in range(BreakerPolicy().failures):
+        bench.circuit.settle(bench.circuit.admit(trickle=True), DOWN)
+    bench.circuit.admit(trickle=True)
+    with pytest.raises(CircuitOpenError) as refused:
+        bench.circuit.admit(trickle=True)
+    assert not refused.value.slow
+
+
 @pytest.mark.parametrize(
     "options",
     [{"failures": 0}, {"ratio": 0}, {"slow_ratio": 1.5}, {"open": 5, "open_limit": 1}],
@@ -463,7 +483,7 @@ class CircuitMachine(RuleBasedStateMachine):
         was = circuit.state
         with contextlib.suppress(CircuitOpenError):
             permit = circuit.admit(trickle=True)
-            assert permit.probe or was in ("open", "closed")
+            assert permit.probe or circuit.slow or was in ("open", "closed")
             if not permit.probe:
                 circuit.settle(permit, None)
                 assert circuit.state == was

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
-from tiered_store.deadlines import deadline
+from tiered_store.deadlines import deadline, remaining
 from tiered_store.errors import (
     ConfigError,
     DeadlineError,
@@ -21,8 +22,8 @@ from tiered_store.errors import (
 from tiered_store.events import CircuitChanged
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.key import Key
-from tiered_store.policies.breaker import BreakerPolicy
-from tiered_store.policies.hedging import Hedge
+from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
+from tiered_store.policies.hedging import Hedge, in_turn
 from tiered_store.replication.placement import ReadPolicy
 from tiered_store.store import Store
 from tiered_store.testing.faults import FaultStore
@@ -62,6 +63,20 @@ class Regions:
 
 @pytest.fixture(params=[replicated, fallback], ids=lambda kind: kind.__name__)
 def kind(request) -> Callable[..., Store]:
+    return request.param
+
+
+def _mirror(stores: dict[str, Store], after: float | None, policy) -> Store:
+    read = ReadPolicy(hedge_after=after)
+    return ReplicatedStore(stores, journal=MemoryJournal(), read=read, breaker=policy)
+
+
+def _succession(stores: dict[str, Store], after: float | None, policy) -> Store:
+    return FallbackStore(stores, hedge_after=after, breaker=policy)
+
+
+@pytest.fixture(params=[_mirror, _succession], ids=["replicated", "fallback"])
+def mirrored(request) -> Callable[..., Store]:
     return request.param
 
 
@@ -217,6 +232,52 @@ def test_a_store_that_is_always_late_is_not_asked_any_more() -> None:
     assert changes[0] == "open"
     assert "closed" not in changes
     assert us.calls["get"] < 100
+
+
+@pytest.mark.parametrize("hedge_after", [None, 0.005])
+@pytest.mark.parametrize("trouble", ["down", "slow", "absent"])
+def test_a_slow_store_is_better_than_nobody(
+    trouble: str, hedge_after, mirrored
+) -> None:
+    """Its circuit is open, but it answers, and the next one does not any more."""
+    us, eu = FaultStore(MemoryStore()), FaultStore(MemoryStore())
+    for region in (us, eu):
+        region.child.put(KEY, Body.of(b"x"))
+    store = mirrored(
+        {"us": us, "eu": eu}, hedge_after, BreakerPolicy(slow=0.01, calls=5, open=60)
+    )
+    us.latency = 0.02
+    while store.children()["us"].reading.state == "closed":
+        store.get(KEY)
+    if trouble == "down":
+        eu.down()
+    elif trouble == "slow":
+        eu.latency = 0.02
+    else:
+        eu.child.delete(KEY)
+
+    with ThreadPoolExecutor(4) as readers:
+        found = list(readers.map(lambda _: store.get(KEY).read(), range(24)))
+
+    assert found == [b"x"] * 24
+
+
+def test_a_slow_store_keeps_its_share_of_a_deadline() -> None:
+    """Although it was passed over when its turn came."""
+    slow = CircuitOpenError("slow")
+    slow.slow = True
+    seen: list[float] = []
+
+    def ask(name: str) -> str:
+        seen.append(remaining() or 0.0)
+        if name == "us":
+            raise slow
+        return name
+
+    with deadline(60):
+        list(in_turn(["us", "eu"], ask))
+
+    assert seen[1] < 31
 
 
 def test_what_is_usual_is_learned_from_the_quickest() -> None:

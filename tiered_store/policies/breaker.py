@@ -92,10 +92,12 @@ class CircuitOpenError(UnavailableError):
 
     Attributes:
         asked: Only a part of the store was not; another part may have done something.
+        slow: It does not fail, but takes long: better than nobody.
     """
 
     retryable = False
     asked: bool = False
+    slow: bool = False
 
 
 def outcome_of(error: BaseException | None, *, slow: bool = False) -> Outcome:
@@ -155,6 +157,10 @@ class Circuit:
     Args:
         changed: Called with the new state and the reason, outside the lock.
         sized: The calls take as long as their bodies, so none is slow by itself.
+
+    Attributes:
+        slow: It is not closed because calls take long, which is all that is known
+            against the store.
     """
 
     def __init__(
@@ -168,6 +174,7 @@ class Circuit:
         self.policy = policy
         self.sized = sized
         self.state: State = "closed"
+        self.slow = False
         self._changed = changed
         self._clock = clock
         self._generation = 0
@@ -196,7 +203,7 @@ class Circuit:
 
         Args:
             trickle: Ask even though it is open, for callers who have nowhere else to
-                go; one at a time.
+                go; one at a time, or all of them if it is just slow.
 
         Raises:
             CircuitOpenError: The call must not be made.
@@ -212,7 +219,9 @@ class Circuit:
             permit = self._exception(now, trickle)
         self._tell(change)
         if permit is None:
-            raise CircuitOpenError(f"not asked: {self._why(now)}")
+            refusal = CircuitOpenError(f"not asked: {self._why(now)}")
+            refusal.slow = self.slow
+            raise refusal
         return permit
 
     def why(self) -> str | None:
@@ -245,6 +254,7 @@ class Circuit:
                 change = self._count(outcome, seconds, slow, now)
             else:
                 self._trickle_until = None
+                self._stay_slow(outcome)
                 change = None
         self._tell(change)
 
@@ -276,22 +286,24 @@ class Circuit:
         change = None
         with self._lock:
             if self.state == "closed":
-                change = self._open("it is slower than others", self._clock.monotonic())
+                reason = "it is slower than others"
+                change = self._open(reason, self._clock.monotonic(), slow=True)
         self._tell(change)
 
     def _exception(self, now: float, trickle: bool) -> Permit | None:
         """Return a permit although the circuit is not closed, if there is reason."""
         if self.state == "closed":  # another thread was quicker
             return Permit(self._generation, now, probe=False)
-        if self.state == "probing":
-            if self._probe_until is not None and now < self._probe_until:
-                return None
+        if self.state == "probing" and now >= (self._probe_until or 0.0):
             self._probe_until = now + self.policy.probe_lease
             self._probe = Permit(self._generation, now, probe=True)
             return self._probe
-        if not trickle or (self._trickle_until or 0.0) > now:
+        if not trickle:
             return None
-        self._trickle_until = now + self.policy.probe_lease
+        if not self.slow:
+            if self.state == "probing" or now < (self._trickle_until or 0.0):
+                return None
+            self._trickle_until = now + self.policy.probe_lease
         return Permit(self._generation, now, probe=False)
 
     def _settle_probe(self, outcome: Outcome, now: float) -> tuple[State, str] | None:
@@ -299,7 +311,8 @@ class Circuit:
         if outcome == "neutral":
             return None
         if outcome != "ok":
-            return self._open(f"a probe ended as {outcome}", now)
+            slow = outcome == "slow"
+            return self._open(f"a probe ended as {outcome}", now, slow=slow)
         self._probed += 1
         if self._probed < self.policy.probes:
             return None
@@ -307,6 +320,14 @@ class Circuit:
         self._slow_probe = math.inf
         self._closed_since = now
         return self._set("closed", f"{self._probed} probes succeeded")
+
+    def _stay_slow(self, outcome: Outcome) -> None:
+        """Count a call that was made because a slow store is better than nobody."""
+        if outcome == "ok":
+            self._in_row = 0
+        elif outcome != "neutral":
+            self._in_row += 1
+            self.slow = self.slow and self._in_row < self.policy.failures
 
     def _count(
         self, outcome: Outcome, seconds: float, slow: bool, now: float
@@ -335,7 +356,8 @@ class Circuit:
             return self._open(f"{failed:.0%} of {calls} calls failed", now)
         slow_share = sum(kept.slow for kept in self._buckets) / calls
         if slow_share >= policy.slow_ratio:
-            return self._open(f"{slow_share:.0%} of {calls} calls were slow", now)
+            reason = f"{slow_share:.0%} of {calls} calls were slow"
+            return self._open(reason, now, slow=True)
         return None
 
     def _bucket(self, now: float) -> _Bucket:
@@ -353,7 +375,9 @@ class Circuit:
             return self.policy.slow
         return math.inf if self.sized else self._slow_from
 
-    def _open(self, reason: str, now: float) -> tuple[State, str]:
+    def _open(
+        self, reason: str, now: float, *, slow: bool = False
+    ) -> tuple[State, str]:
         if self.state == "closed" and now - self._closed_since > _FORGIVEN_AFTER:
             self._openings = 0
         seconds = min(
@@ -362,6 +386,7 @@ class Circuit:
         self._openings += 1
         self._open_until = now + seconds * random.uniform(0.9, 1.1)
         self._trickle_until = None
+        self.slow = slow
         return self._set("open", reason)
 
     def _set(self, state: State, reason: str) -> tuple[State, str]:
@@ -373,6 +398,7 @@ class Circuit:
     def _clear(self) -> None:
         self._in_row = 0
         self._torn = 0
+        self.slow = False
         self._buckets: deque[_Bucket] = deque()
         self.reason = ""
 

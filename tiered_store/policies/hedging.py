@@ -18,7 +18,7 @@ from typing import Literal, TypeVar
 from tiered_store import deadlines, lifecycle
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError, NotFoundError, StoreError
-from tiered_store.policies.breaker import Circuit
+from tiered_store.policies.breaker import Circuit, CircuitOpenError
 from tiered_store.policies.budget import RetryBudget
 from tiered_store.workers import Workers
 
@@ -178,14 +178,21 @@ class Hedge:
 def in_turn(
     names: Sequence[str], ask: Callable[[str], Result]
 ) -> Iterator[tuple[str, Result | StoreError]]:
-    """Yield what *names* answer, each asked when the one before has."""
-    for number, name in enumerate(names):
+    """
+    Yield what *names* answer, each asked when the one before has.
+
+    Each may use its share of a deadline; those that were passed over for being slow
+    keep theirs.
+    """
+    left = len(names)
+    for name in names:
         answer: Result | StoreError
         try:
-            with deadlines.share(len(names) - number):
+            with deadlines.share(left):
                 answer = ask(name)
         except StoreError as error:
             answer = error
+        left -= not (isinstance(answer, CircuitOpenError) and answer.slow)
         yield name, answer
 
 

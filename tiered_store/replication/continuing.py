@@ -32,6 +32,7 @@ from tiered_store.errors import (
 )
 from tiered_store.key import Key
 from tiered_store.lent import InnerReader
+from tiered_store.replication.health import answers_of
 from tiered_store.store import Store
 
 
@@ -66,13 +67,10 @@ def others(
     tried: Collection[str],
 ) -> Iterator[tuple[str, Body]]:
     """Yield what those *believed* of *stores* have, but for those already *tried*."""
-    for name in believed:
-        if name not in tried:
-            try:
-                body = stores[name].get(key)
-            except StoreError:
-                continue  # the error that is told is why it was asked
-            yield name, body
+    names = [name for name in believed if name not in tried]
+    for name, answer in answers_of(names, lambda name: stores[name].get(key), None):
+        if isinstance(answer, Body):  # the error that is told is why they are asked
+            yield name, answer
 
 
 class _Stretch:

@@ -4,15 +4,20 @@ What is known of the health of replicas, without asking any.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Literal
+from typing import Literal, TypeVar
 
 from tiered_store.clock import Clock
+from tiered_store.errors import StoreError
+from tiered_store.policies.breaker import CircuitOpenError
 from tiered_store.policies.guard import Guard, trickle
-from tiered_store.policies.hedging import Hedge, HedgeAfter
+from tiered_store.policies.hedging import Hedge, HedgeAfter, in_turn
 from tiered_store.store import Store
 from tiered_store.workers import Workers
+
+
+Result = TypeVar("Result")
 
 
 def is_ill(store: Store) -> bool:
@@ -55,3 +60,25 @@ def last_resort(
         if circuit.state != "open":
             return nullcontext()
     return trickle()
+
+
+def answers_of(
+    names: Sequence[str], ask: Callable[[str], Result], hedge: Hedge | None
+) -> Iterator[tuple[str, Result | StoreError]]:
+    """
+    Yield what *names* answer, each asked when the one before has, or is late.
+
+    Those that were passed over for being slow, which is all that is known against them,
+    are asked in the end: nobody before them had an answer that was enough.
+    """
+    slow: list[str] = []
+    for name, answer in (in_turn if hedge is None else hedge.answers)(names, ask):
+        if isinstance(answer, CircuitOpenError) and answer.slow:
+            slow.append(name)
+        yield name, answer
+
+    def insist(name: str) -> Result:
+        with trickle():
+            return ask(name)
+
+    yield from in_turn(slow, insist)

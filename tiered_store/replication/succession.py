@@ -19,9 +19,14 @@ from tiered_store.events import Verb
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.row import Row, is_gone
 from tiered_store.key import Key
-from tiered_store.policies.hedging import Hedge, in_turn
+from tiered_store.policies.hedging import Hedge
 from tiered_store.replication.continuing import continued, others
-from tiered_store.replication.health import is_ill, last_resort, note_body
+from tiered_store.replication.health import (
+    answers_of,
+    is_ill,
+    last_resort,
+    note_body,
+)
 from tiered_store.store import Store
 
 
@@ -194,8 +199,9 @@ class Succession:
         best: str,
     ) -> list[tuple[str, Result]]:
         """Return the first hit, or nothing with everybody's *answers* noted."""
-        asked = in_turn if self._hedge is None or verb != "get" else self._hedge.answers
-        for name, answer in asked(names, lambda name: ask(self._stores[name])):
+        hedge = self._hedge if verb == "get" else None
+        asked = answers_of(names, lambda name: ask(self._stores[name]), hedge)
+        for name, answer in asked:
             if not isinstance(answer, StoreError):
                 return [(name, answer)]
             if isinstance(answer, NotFoundError):
