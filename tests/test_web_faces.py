@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -234,6 +235,47 @@ def test_a_client_that_goes_away_frees_the_body(face) -> None:
         connection.close()
 
         assert until(lambda: store.readers[0].closed)
+
+
+def test_who_waits_for_a_turn_is_told_in_time(disk) -> None:
+    """A store that hangs holds the threads; the queue behind them is an outage."""
+    face = ASGIFace(Site(disk, timeout=0.5), threads=1)
+    path = object_name(KEY)
+    with (
+        asgi_server(face) as where,
+        disk.pause("get") as held,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        first = pool.submit(httpx.get, where + path, timeout=30)
+        held.wait()
+        waiting = httpx.get(where + path, timeout=30)
+        held.release()
+        assert first.result().status_code in (200, 503)
+    assert waiting.status_code == 503
+    assert waiting.headers["Retry-After"] == "5"
+
+
+def test_who_goes_away_takes_no_turn(disk) -> None:
+    """A store that is slow is not asked for what nobody waits for any more."""
+    face = ASGIFace(Site(disk, timeout=None), threads=1)
+    target = f"/{object_name(LARGE)}"
+    with (
+        asgi_server(face) as where,
+        disk.pause("get") as held,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        first = pool.submit(httpx.get, where + object_name(KEY), timeout=30)
+        held.wait()
+        parts = urlsplit(where)
+        gone = socket.create_connection((str(parts.hostname), parts.port or 0))
+        gone.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        turns = face._bound()
+        assert until(lambda: turns.statistics().tasks_waiting == 1)
+        gone.close()
+        assert until(lambda: turns.statistics().tasks_waiting == 0)
+        assert turns.borrowed_tokens == 1
+        held.release()
+        assert first.result().status_code == 200
 
 
 def application(environ, start):

@@ -6,11 +6,13 @@ Stores block, so each waits in a thread; the event loop, asyncio's or trio's, do
 
 from __future__ import annotations
 
+import math
+
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from tiered_store.errors import ConfigError
-from tiered_store.web.message import Joined, Request, Response, Stream
+from tiered_store.web.message import Request, Response
 from tiered_store.web.prefix import Prefix
 from tiered_store.web.site import Site
 
@@ -25,12 +27,13 @@ class ASGIFace:
     """
     Shows *site* below *prefix*, and leaves every other path to *app*.
 
-    A client that goes away is noticed while its bytes are on their way, and frees the
-    body.  One that reads slowly costs 256 KiB and no thread.
+    A client that goes away is noticed, takes no turn that it still waited for, and
+    frees the body.  One that reads slowly costs 256 KiB and no thread.
 
     Args:
         app: Another ASGI application; without it other paths are 404.
-        threads: How many stores may be waited for at once; more requests queue.
+        threads: How many stores may be waited for at once; more requests queue, for
+            no longer than the site's timeout, and are told 503 then.
     """
 
     def __init__(
@@ -71,37 +74,66 @@ class ASGIFace:
         import anyio
         import anyio.to_thread
 
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(self._threads)
-        with anyio.CancelScope(shield=True):  # or nobody would close the response
-            response = await anyio.to_thread.run_sync(
-                self.site.answer, request, limiter=self._limiter
-            )
-        if response.stream is None:
-            await send(_start(response))
-            await send({"type": "http.response.body", "body": response.content})
-            return
-        try:
-            async with anyio.create_task_group() as group:
-                group.start_soon(_until_gone, receive, group.cancel_scope)
+        async with anyio.create_task_group() as group:
+            group.start_soon(_until_gone, receive, group.cancel_scope)
+            response = await self._response(request)
+            try:
                 await send(_start(response))
-                await self._stream(response.stream, send)
-                group.cancel_scope.cancel()
-        finally:
-            with anyio.CancelScope(shield=True):
-                await anyio.to_thread.run_sync(response.close, limiter=self._limiter)
+                await self._send_body(response, send)
+            finally:
+                if response.stream is not None:
+                    with anyio.CancelScope(shield=True):
+                        await anyio.to_thread.run_sync(
+                            response.close, limiter=self._unbound()
+                        )
+            group.cancel_scope.cancel()
 
-    async def _stream(self, stream: Stream | Joined, send: Send) -> None:
+    async def _response(self, request: Request) -> Response:
+        """Wait for a turn, then for the store; both together for the site's timeout."""
+        import anyio
         import anyio.to_thread
 
+        turn, limiter = object(), self._bound()
+        with anyio.move_on_after(self.site.timeout) as waiting:
+            await limiter.acquire_on_behalf_of(turn)
+        if waiting.cancelled_caught:
+            return self.site.busy(request)
+        try:
+            left = max(0.0, waiting.deadline - anyio.current_time())
+            with anyio.CancelScope(shield=True):  # or nobody would close the response
+                response = await anyio.to_thread.run_sync(
+                    self.site.answer, request, left, limiter=self._unbound()
+                )
+        finally:
+            limiter.release_on_behalf_of(turn)
+        return response
+
+    async def _send_body(self, response: Response, send: Send) -> None:
+        import anyio.to_thread
+
+        if response.stream is None:
+            await send({"type": "http.response.body", "body": response.content})
+            return
         while True:
             piece = await anyio.to_thread.run_sync(
-                stream.next_piece, limiter=self._limiter
+                response.stream.next_piece, limiter=self._bound()
             )
             more = bool(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": more})
             if not more:
                 return
+
+    def _bound(self) -> Any:
+        import anyio
+
+        if self._limiter is None:
+            self._limiter = anyio.CapacityLimiter(self._threads)
+        return self._limiter
+
+    def _unbound(self) -> Any:
+        import anyio
+
+        return anyio.CapacityLimiter(math.inf)
 
 
 async def _until_gone(receive: Receive, scope: Any) -> None:

@@ -29,6 +29,7 @@ from tiered_store.errors import (
     NotFoundError,
     StoreError,
     ThrottledError,
+    UnavailableError,
     UnsupportedError,
 )
 from tiered_store.key import Key
@@ -73,6 +74,7 @@ class Site:
 
     Attributes:
         store: Where the objects are; whoever made it closes it.
+        timeout: As it was given.
     """
 
     def __init__(
@@ -92,19 +94,33 @@ class Site:
             cors = [cors]
         self._cors = cors if isinstance(cors, bool) else frozenset(cors)
         self._signer = signer
-        self._timeout = timeout
+        self.timeout = timeout
         self._retry_after = retry_after
         self._clock = clock
 
-    def answer(self, request: Request) -> Response:
-        """Return the response to *request*, whatever happens; close it."""
+    def answer(self, request: Request, left: float = math.inf) -> Response:
+        """
+        Return the response to *request*, whatever happens; close it.
+
+        Args:
+            left: Seconds until the bytes are to come, if that is less than *timeout*.
+        """
         try:
-            response = self._answer(request)
+            with self._in_time(left):
+                response = self._answer(request)
         except StoreError as error:
             response = self._failure(error)
         except Exception:  # noqa: BLE001 - the client is told, and the log
             _log.exception("a bug: %s %r", request.method, request.path)
             response = _say(500, "a bug")
+        return self._finished(request, response)
+
+    def busy(self, request: Request) -> Response:
+        """Return the response to a *request* that nobody had time for."""
+        error = UnavailableError("every thread waits for a store")
+        return self._finished(request, self._failure(error))
+
+    def _finished(self, request: Request, response: Response) -> Response:
         response.headers += self._cross_origin(request)
         if request.method == "HEAD":
             response.close()
@@ -128,11 +144,11 @@ class Site:
             left = self._signer.lifetime(object_name(key), request.query)
             if left is None:
                 return _say(403, "the URL is not signed, or its time is over")
-        with self._in_time():
-            return self._show(request, key, self.store.get(key), left)
+        return self._show(request, key, self.store.get(key), left)
 
-    def _in_time(self) -> AbstractContextManager[None]:
-        return nullcontext() if self._timeout is None else deadline(self._timeout)
+    def _in_time(self, left: float) -> AbstractContextManager[None]:
+        seconds = left if self.timeout is None else min(left, self.timeout)
+        return nullcontext() if math.isinf(seconds) else deadline(seconds)
 
     def _show(
         self, request: Request, key: Key, body: Body, left: float | None
