@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tiered_store.errors import FullError
+from tiered_store.errors import FullError, MisconfiguredError
 from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.testing.journals import KEY, OTHER, PUT, missed, write
 
@@ -38,6 +38,12 @@ def is_asked(journal: SQLiteJournal) -> bool:
     journal.close()
     journal.rows(KEY)
     return bool(journal._database._idle)
+
+
+def look_up(journal: SQLiteJournal) -> None:
+    """Do so often enough to see that a file is not there any more."""
+    for _ in range(100):
+        journal.rows(KEY)
 
 
 def test_an_empty_journal_is_not_asked(journal) -> None:
@@ -81,7 +87,7 @@ def test_what_dies_before_it_commits_leaves_no_trust(path, journal) -> None:
     child = os.fork()
     if child == 0:
         with journal._database.writing():
-            journal._attached().begin(99)
+            journal._emptiness.begin(99)
             os._exit(0)
     os.waitpid(child, 0)
 
@@ -92,10 +98,10 @@ def test_what_dies_before_it_commits_leaves_no_trust(path, journal) -> None:
 
 def test_an_end_that_is_said_late_does_no_harm(journal) -> None:
     """Somebody else has begun a change since."""
-    emptiness = journal._attached()
-    (number, _) = journal._examined()
+    earlier = journal.begin(KEY, PUT)
+    journal.withdraw(earlier)
     mark = journal.begin(KEY, PUT)
-    emptiness.end(number)
+    journal._emptiness.end(earlier.sequence + 1)
 
     assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
     journal.settle(mark, {"us": None, "eu": None})
@@ -173,7 +179,7 @@ def test_what_another_process_marks_is_seen_at_once(path, journal) -> None:
             assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
             another.go()
             assert another.line() == "settled"
-            assert not journal._attached() or journal._attached().is_known()
+            assert journal._emptiness.is_known()
 
 
 def test_the_last_to_leave_takes_what_is_known_along(path) -> None:
@@ -229,3 +235,70 @@ def test_marks_of_many_processes_are_never_overlooked(path, journal) -> None:
         another.__exit__()
     write(journal)
     assert not is_asked(journal)
+
+
+def test_a_link_to_it_is_the_same_journal(path, journal) -> None:
+    """Its processes keep out of each other's way, and tell each other of their rows."""
+    link = f"{path}-link"
+    os.symlink(path, link)
+    with Another(link, "write(journal, failed=('eu',)); say(journal.place)") as another:
+        assert another.line() == journal.place
+    assert missed(journal) == {"eu": "put"}
+
+
+def test_who_loses_the_locks_does_not_write_and_does_not_trust(path, journal) -> None:
+    """Whoever comes later has others, and tells us nothing."""
+    assert missed(journal) == {}
+    os.unlink(f"{path}-locks")
+    with Another(path, "write(journal, failed=('eu',)); say('up')") as another:
+        assert another.line() == "up"
+        look_up(journal)
+
+        with pytest.raises(MisconfiguredError, match=r"-locks'.* start again"):
+            journal.lease(KEY, 1)
+        with pytest.raises(MisconfiguredError, match=r"-locks'.* start again"):
+            journal.begin(KEY, PUT)
+        assert missed(journal) == {"eu": "put"}
+
+
+def test_who_loses_the_journal_does_not_read_on(path, journal) -> None:
+    """What others mark is in another file now, and the next of them tells so."""
+    assert missed(journal) == {}
+    for suffix in ("", "-wal", "-shm"):
+        Path(path + suffix).unlink(missing_ok=True)
+    with Another(path, "write(journal, failed=('eu',)); say('up')") as another:
+        assert another.line() == "up"
+        assert not journal._emptiness.is_known()
+        with pytest.raises(MisconfiguredError, match="removed or replaced"):
+            look_up(journal)
+
+
+def test_a_reader_waits_for_no_writer(path, journal) -> None:
+    """Not even one that is stopped in the midst of a transaction."""
+    program = """
+        write(journal, failed=("eu",))
+        with journal._database.writing():
+            say("in")
+            sys.stdin.readline()
+    """
+    with Another(path, program) as another:
+        assert another.line() == "in"
+        newcomer = SQLiteJournal(path, busy=3600.0)
+        assert missed(newcomer) == {"eu": "put"}
+        another.go()
+        another.popen.wait(30)
+
+        newcomer.rows(KEY)
+        assert newcomer._emptiness is not None
+
+
+def test_whoever_comes_sets_right_what_is_told(path, journal) -> None:
+    """The first may have been killed before it had told, and left an older life's."""
+    write(journal, failed=("eu",))
+    latest = journal._emptiness._words[1]
+    journal._emptiness.end(latest)  # which is not so
+    assert missed(journal) == {}
+
+    with Another(path, "say(missed(journal))") as another:
+        assert another.line() == "{'eu': 'put'}"
+    assert missed(journal) == {"eu": "put"}

@@ -20,7 +20,7 @@ from tiered_store.errors import (
     UnavailableError,
 )
 from tiered_store.journals.identity import fresh
-from tiered_store.journals.keylocks import number_of, poll
+from tiered_store.journals.keylocks import identity_of, number_of, poll
 
 
 _APPLICATION = 0x74696572  # "tier", so that nobody's other database is mistaken for one
@@ -60,6 +60,10 @@ class Database:
     Args:
         flush: Wait for the disk at each commit.
         busy: Seconds to wait for a transaction of another process.
+
+    Attributes:
+        number: What tells this file from any other there was, or will be; 0 before the
+            first use.
     """
 
     def __init__(self, path: str, *, flush: bool, busy: float) -> None:
@@ -68,7 +72,7 @@ class Database:
         self._busy = busy
         self._flush = flush
         self._file: tuple[int, int] | None = None
-        self._number = 0
+        self.number = 0
         self._held = False
         self.after_fork()
         lifecycle.survive_fork(self)
@@ -103,17 +107,22 @@ class Database:
         self._idle.append(connection)
 
     @contextmanager
-    def writing(self) -> Iterator[sqlite3.Connection]:
-        """Lend a connection in a transaction, committed unless something is raised."""
+    def writing(self, *, patient: bool = True) -> Iterator[sqlite3.Connection]:
+        """
+        Lend a connection in a transaction, committed unless something is raised.
+
+        Args:
+            patient: Wait for transactions of others.
+        """
         writing = self._writing
         # threads wait here in turn, SQLite would let them sleep and try again
-        if not writing.acquire(timeout=deadlines.bounded(_LONGEST)):
+        if not writing.acquire(timeout=deadlines.bounded(_LONGEST) if patient else 0):
             deadlines.check()
             raise UnavailableError("the journal is busy")
         try:
             with self.reading() as connection:
-                self._check_file()
-                self._begin(connection)
+                self.check()
+                self._begin(connection, deadlines.remaining() if patient else 0.0)
                 try:
                     yield connection
                     connection.execute("COMMIT")
@@ -124,9 +133,8 @@ class Database:
         finally:
             writing.release()
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
-        """Wait for the transactions of other processes, within the caller's time."""
-        left = deadlines.remaining()
+    def _begin(self, connection: sqlite3.Connection, left: float | None) -> None:
+        """Wait for the transactions of other processes, if there is time *left*."""
         if left is None or left >= self._busy:
             connection.execute("BEGIN IMMEDIATE")
             return
@@ -138,13 +146,6 @@ class Database:
             raise
         finally:
             connection.execute(f"PRAGMA busy_timeout = {int(1000 * self._busy)}")
-
-    def number(self) -> int:
-        """Return what tells this file from any other there was, or will be."""
-        if not self._number:
-            with self.writing():  # so that no fork comes in while it is made
-                pass
-        return self._number
 
     def before_fork(self) -> None:
         """Let no transaction be open at a fork: the child would inherit its lock."""
@@ -191,7 +192,7 @@ class Database:
             if self._file is None:
                 (name,) = connection.execute("SELECT identity FROM state").fetchone()
                 self._file = _identity(self.path)
-                self._number = number_of(f"{self._file} {name}") >> 1 or 1
+                self.number = number_of(f"{self._file} {name}") >> 1 or 1
         except BaseException as error:
             if connection is not None:
                 connection.close()
@@ -243,8 +244,14 @@ class Database:
             )
         return int(version)
 
-    def _check_file(self) -> None:
-        if self._file != _identity(self.path):
+    def check(self) -> None:
+        """
+        Raise unless the file is the one that was opened, if it was.
+
+        Raises:
+            MisconfiguredError: It was removed or replaced.
+        """
+        if self._file is not None and self._file != _identity(self.path):
             raise MisconfiguredError(
                 f"the journal {self.path!r} was removed or replaced while it was in "
                 "use; start again, and verify the replicas"
@@ -280,7 +287,6 @@ _inherited: list[sqlite3.Connection] = []
 
 def _identity(path: str) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        return identity_of(os.stat(path))
     except OSError:
         return None
-    return found.st_dev, found.st_ino

@@ -12,7 +12,8 @@ number is never used again once it is committed, so what is said late does no ha
 
 The numbers are worth nothing from one life to the next, when a file may have been
 restored.  Every process holds a shared lock as long as it uses them, and whoever finds
-nobody else, by having an exclusive one first, begins them anew.
+nobody else, by having an exclusive one first, says whose they are.  Each that comes
+sets them to what it finds, in a transaction, so that nobody is in the midst of one.
 """
 
 from __future__ import annotations
@@ -22,8 +23,6 @@ import mmap
 import os
 import threading
 
-from collections.abc import Callable
-
 from tiered_store import lifecycle
 from tiered_store.readers import Descriptor
 
@@ -31,6 +30,7 @@ from tiered_store.readers import Descriptor
 _PLACE = 1 << 62  # of the lock, behind those of keys
 _IDENTITY, _LATEST, _EMPTY = range(3)  # words of eight bytes, each written in one piece
 _SIZE = 24
+_UNKNOWN = -1
 
 
 class Emptiness:
@@ -52,28 +52,42 @@ class Emptiness:
         self.attached = False
         self._lock = threading.Lock()
 
-    def attach(self, identity: int, examine: Callable[[], tuple[int, int]]) -> bool:
+    def attach(self, identity: int, latest: int, rows: int) -> bool:
         """
         Begin to share the numbers; return whether they are those of this journal.
 
-        They are not if its file was replaced while others use the former one.
+        They are not if its file was replaced while others use the former one, who do
+        not believe them any more either.  It is called within a transaction, and waits
+        for nobody.
 
         Args:
             identity: Of the journal's file, more than zero.
-            examine: Returns the number of the last transaction, and of rows.
+            latest: The number of the last transaction.
+            rows: How many there are.
         """
         with self._lock:
             words = self._words or self._mapped()
             if not self.attached:
-                if self._is_alone():
-                    latest, rows = examine()
-                    words[_LATEST] = latest
-                    words[_EMPTY] = -1 if rows else latest
+                is_first = self._locks(fcntl.LOCK_EX)
+                if not self._locks(fcntl.LOCK_SH):
+                    return False  # somebody begins to use another file of that name
+                words[_EMPTY] = _UNKNOWN  # a kill between any two lines does no harm
+                if is_first:
                     words[_IDENTITY] = identity
-                fcntl.lockf(self._descriptor.number, fcntl.LOCK_SH, 1, _PLACE)
                 self._words = words
                 self.attached = True
-            return words[_IDENTITY] == identity
+            ours = words[_IDENTITY] == identity
+            if ours:
+                words[_LATEST] = latest
+            words[_EMPTY] = latest if ours and not rows else _UNKNOWN
+            return ours
+
+    def is_of_another(self, identity: int) -> bool:
+        """Tell whether the numbers are those of another file; 0 is not known yet."""
+        words = self._words
+        if words is None or not self.attached:
+            return False
+        return identity not in (0, words[_IDENTITY])
 
     def is_known(self) -> bool:
         """Tell whether there are surely no rows; if not, there may be some."""
@@ -90,11 +104,9 @@ class Emptiness:
         assert self._words is not None
         self._words[_EMPTY] = number
 
-    def _is_alone(self) -> bool:
+    def _locks(self, kind: int) -> bool:
         try:
-            fcntl.lockf(
-                self._descriptor.number, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _PLACE
-            )
+            fcntl.lockf(self._descriptor.number, kind | fcntl.LOCK_NB, 1, _PLACE)
         except (BlockingIOError, PermissionError):  # POSIX allows either
             return False
         return True

@@ -99,7 +99,15 @@ class FileLocks:
     def __init__(self, descriptor: Descriptor) -> None:
         self.emptiness = Emptiness(descriptor)
         self._descriptor = descriptor
+        self._file = identity_of(os.fstat(descriptor.number))
         self._threads = KeyLocks()
+
+    def is_at(self, path: str) -> bool:
+        """Tell whether *path* is still this file, which others would open there."""
+        try:
+            return identity_of(os.stat(path)) == self._file
+        except OSError:
+            return False
 
     def lease(self, key: Key, seconds: float) -> Lease | None:
         """Return the lease on *key*, None if it was not to be had in *seconds*."""
@@ -166,9 +174,8 @@ class _Files:
                 return known
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             descriptor = Descriptor(os.open(path, flags, 0o666))
-            found = os.fstat(descriptor.number)
             locks = FileLocks(descriptor)
-            self._open[found.st_dev, found.st_ino] = locks
+            self._open[identity_of(os.fstat(descriptor.number))] = locks
             return locks
 
     def _known(self, path: str) -> FileLocks | None:
@@ -176,7 +183,7 @@ class _Files:
             found = os.stat(path)
         except FileNotFoundError:
             return None
-        return self._open.get((found.st_dev, found.st_ino))
+        return self._open.get(identity_of(found))
 
 
 _files = _Files()
@@ -185,6 +192,11 @@ _files = _Files()
 def file_locks(path: str) -> FileLocks:
     """Return the locks of the file *path*, which is made if it is missing."""
     return _files.at(path)
+
+
+def identity_of(found: os.stat_result) -> tuple[int, int]:
+    """Return what no two files have, as long as both are there."""
+    return found.st_dev, found.st_ino
 
 
 def number_of(name: str) -> int:

@@ -10,16 +10,19 @@ A journal in an SQLite file: the processes of one machine share it.
 
 It must lie on a local disk, and be kept: without it nobody knows what is pending.
 Beside it lies a file of its name with ``-locks``, by which processes keep out of each
-other's way, and tell each other that nothing is pending.
+other's way, and tell each other that nothing is pending: leave it there.  A process
+whose files were removed or replaced notices within a second of writing, or some dozens
+of reads.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
+import time
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
@@ -27,6 +30,7 @@ from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import (
     ConfigError,
     FullError,
+    MisconfiguredError,
     StoreError,
     UnavailableError,
 )
@@ -43,6 +47,8 @@ from tiered_store.units import Duration
 Result = TypeVar("Result")
 
 _QUARANTINE = 60.0
+_SURE = 1.0  # seconds between looks whether the files are still there, for who writes
+_MOST = 64  # look-ups between them, for who reads, where a clock would cost too much
 _NOTHING: Mapping[str, Row] = MappingProxyType({})
 
 _COLUMNS = (
@@ -130,11 +136,15 @@ class SQLiteJournal(Journal):
         )
         self._locks: FileLocks | None = None
         self._emptiness: Emptiness | None = None
+        self._path_of_locks = ""
+        self._astray = False
+        self._sure_until = 0.0
+        self._sure_for = 0
 
     @property
     def place(self) -> str:
-        """Where the file is."""
-        return self._database.path
+        """Where the file is, by whatever links it is reached."""
+        return os.path.realpath(self._database.path)
 
     def expect(self, *, lingering: bool) -> None:
         """Wait for what is lingering, unless the configuration says for how long."""
@@ -142,13 +152,19 @@ class SQLiteJournal(Journal):
             self.quarantine = _QUARANTINE if lingering else 0.0
 
     def lease(self, key: Key, seconds: float) -> Lease | None:
+        locks = self._shared_locks()
         with self._locked():
-            return self._file_locks().lease(key, seconds)
+            return locks.lease(key, seconds)
 
     def rows(self, key: Key) -> Mapping[str, Row]:
-        if self._emptiness is not None and self._emptiness.is_known():
+        self._sure_for -= 1
+        if self._sure_for < 0:
+            self._look_after()
+        known = self._emptiness
+        if known is not None and known.is_known():
             return _NOTHING
-        self._attached()
+        if known is None or not known.attached:
+            self._try_to_attach()
         with self._database.reading() as connection:
             found = connection.execute(_OF_KEY, (name_of(key),)).fetchall()
         return {values[1]: _row(values, key) for values in found}
@@ -182,11 +198,12 @@ class SQLiteJournal(Journal):
 
     def _update(self, key: Key, rule: Callable[[Rows, int], Result]) -> Result:
         name = name_of(key)
-        emptiness = self._attached()
+        locks = self._shared_locks()
         with self._database.writing() as connection:
             execute = connection.execute
             found = execute(_WITH_STATE, (name,)).fetchall()
             sequence, size = found[0][:2]
+            emptiness = self._attached(locks, sequence, size)
             old = {row[3]: _row(row[2:], key) for row in found if row[3] is not None}
             new = dict(old)
             result = rule(new, sequence + 1)
@@ -204,26 +221,51 @@ class SQLiteJournal(Journal):
             emptiness.end(sequence + 1)
         return result
 
-    def _attached(self) -> Emptiness | None:
+    def _attached(self, locks: FileLocks, sequence: int, size: int) -> Emptiness | None:
         """Return what is known without asking, None if it is of another file."""
         known = self._emptiness
         if known is not None and known.attached:
             return known
         with self._locked():
-            emptiness = self._file_locks().emptiness
-            ours = emptiness.attach(self._database.number(), self._examined)
-        self._emptiness = emptiness if ours else None
+            ours = locks.emptiness.attach(self._database.number, sequence, size)
+        self._emptiness = locks.emptiness if ours else None
         return self._emptiness
 
-    def _examined(self) -> tuple[int, int]:
-        with self._database.reading() as connection:
-            sequence, size = connection.execute(_STATE).fetchone()
-        return sequence, size
+    def _try_to_attach(self) -> None:
+        """Do so for a reader, who waits for nobody: else the rows are asked for."""
+        with suppress(StoreError):
+            locks = self._shared_locks()
+            if not locks.emptiness.is_of_another(self._database.number):
+                with self._database.writing(patient=False) as connection:
+                    self._attached(locks, *connection.execute(_STATE).fetchone())
 
-    def _file_locks(self) -> FileLocks:
+    def _look_after(self) -> None:
+        """
+        See whether both files are still those that others would open.
+
+        Raises:
+            MisconfiguredError: The journal's is not.
+        """
+        self._database.check()
+        if self._locks is not None and not self._locks.is_at(self._path_of_locks):
+            self._emptiness = None  # others do not tell us any more
+            self._astray = True
+        self._sure_until = time.monotonic() + _SURE
+        self._sure_for = _MOST
+
+    def _shared_locks(self) -> FileLocks:
+        if time.monotonic() >= self._sure_until:
+            self._look_after()
         if self._locks is None:
             self._database.check_folder()
-            self._locks = file_locks(f"{self._database.path}-locks")
+            self._path_of_locks = f"{self.place}-locks"
+            with self._locked():
+                self._locks = file_locks(self._path_of_locks)
+        elif self._astray:
+            raise MisconfiguredError(
+                f"{self._path_of_locks!r}, by which processes keep out of each other's "
+                "way, was removed or replaced while it was in use; start again"
+            )
         return self._locks
 
     @contextmanager
