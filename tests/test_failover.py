@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -640,6 +641,46 @@ def test_a_primary_that_is_back_is_repaired_by_itself() -> None:
     regions.read(OTHER)
 
     assert stages(regions) == ["away", "returning", "fading", "active"]
+
+
+def test_what_is_put_while_it_comes_back_is_brought_there_as_well() -> None:
+    """It went elsewhere, after the pass that made it fit to be read."""
+    regions = returning()
+    wait_for_repair(regions)
+    regions.clock.advance(31)
+    regions.read(OTHER)
+    assert stages(regions)[-1] == "fading"
+    regions.store.put(KEY, NEWER)
+    assert regions.owed() == {("us", "put")}
+
+    regions.clock.advance(61)
+    regions.read(OTHER)
+    assert stages(regions)[-1] == "active"
+    wait_for_repair(regions)
+
+    assert regions.us.child.get(KEY).read() == b"newer"
+
+
+def test_a_put_that_may_arrive_late_is_brought_there_in_the_end() -> None:
+    """It was quarantined when all else was repaired, and is not forgotten."""
+    regions = returning()
+    wait_for_repair(regions)
+    regions.store.put(KEY, NEWER)
+    rows = regions.journal._rows[KEY]
+    rows["us"] = replace(rows["us"], quarantine=regions.clock.time() + 200)
+    while stages(regions)[-1] != "active":
+        regions.clock.advance(1.1)
+        regions.read(OTHER)
+    for _ in range(50):
+        regions.clock.advance(1.1)
+        regions.read(OTHER)
+    assert regions.owed() == {("us", "put")}
+
+    while regions.owed():
+        regions.clock.advance(31)
+        regions.read(OTHER)
+
+    assert regions.us.child.get(KEY).read() == b"newer"
 
 
 def test_while_it_is_not_read_it_is_not_written() -> None:

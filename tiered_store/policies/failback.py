@@ -29,6 +29,7 @@ Stage = Literal["active", "away", "held", "returning", "fading"]
 
 _LONGEST_HOLD = 600.0
 _LOOK_EVERY = 1.0  # seconds, while it is not known to be up to date
+_LOOK_RARELY = 60.0  # seconds, if it is relied on and cannot be brought up to date
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +70,8 @@ class Recovery:
 
     Args:
         catch_up: Begins to bring it up to date, without waiting for that, and says
-            whether it is; asked at most once a second.
+            whether a pass has come through; if so asked, one that left nothing.  Called
+            at most once a second.
         changed: Called with the new stage and the reason, outside the lock.
     """
 
@@ -77,7 +79,7 @@ class Recovery:
         self,
         policy: FailbackPolicy,
         circuit: Circuit,
-        catch_up: Callable[[], bool],
+        catch_up: Callable[[bool], bool],
         changed: Callable[[Stage, str], None],
         clock: Clock = SYSTEM,
     ) -> None:
@@ -90,7 +92,9 @@ class Recovery:
         self._clock = clock
         self._since = 0.0
         self._looked = 0.0
+        self._look_every = _LOOK_EVERY
         self._current = False
+        self._passes = 0  # that must leave nothing behind, now that it is relied on
         self._returns: deque[float] = deque()
         self.after_fork()
         lifecycle.survive_fork(self)
@@ -106,7 +110,7 @@ class Recovery:
         A store that is away is asked all the same: its breaker answers for it, and
         looks now and then whether it is back.
         """
-        if self.is_over:
+        if self.is_over and not self._passes:
             return True
         self._look()
         if self.stage == "fading":
@@ -129,8 +133,8 @@ class Recovery:
 
     def _look(self) -> None:
         now = self._clock.monotonic()
-        if self._is_due(now) and self._catch_up():
-            self._current = True
+        if self._is_due(now):
+            self._bring()
         change: tuple[Stage, str] | None = self.stage, ""
         while change is not None:
             with self._lock:
@@ -140,11 +144,24 @@ class Recovery:
     def _is_due(self, now: float) -> bool:
         """Say whether it is time to see if it is up to date, and that this is done."""
         with self._lock:
-            well = self._circuit.state == "closed" and self.stage != "active"
-            due = well and not self._current and now - self._looked >= _LOOK_EVERY
+            behind = self._passes if self.stage == "active" else not self._current
+            well = self._circuit.state == "closed"
+            due = bool(behind) and well and now - self._looked >= self._look_every
             if due:
                 self._looked = now
             return due
+
+    def _bring(self) -> None:
+        relied_on = self.stage == "active"
+        through = self._catch_up(relied_on)
+        with self._lock:
+            self._look_every = _LOOK_EVERY
+            if not relied_on:
+                self._current = self._current or through
+            elif through:
+                self._passes = max(0, self._passes - 1)
+            else:
+                self._look_every = min(_LOOK_RARELY, 2 * self._look_every)
 
     def _next(self, now: float) -> tuple[Stage, str] | None:
         if self._circuit.state != "closed":
@@ -159,6 +176,8 @@ class Recovery:
                 self._returns.append(now)
                 return self._set("fading", "it is well and up to date", now)
         elif self.stage == "fading" and self._share(now) >= 1.0:
+            # what was put until now went elsewhere, and some of it is under way
+            self._passes = 2
             return self._set("active", "it has all of the traffic", now)
         return None
 

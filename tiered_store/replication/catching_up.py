@@ -33,13 +33,20 @@ class CatchUp:
         self._lock = threading.Lock()
         self._busy = False
         self._done = False
+        self._left = False
 
-    def begin(self) -> bool:
-        """Say whether a pass has come through since the last yes; begin one if not."""
+    def begin(self, thorough: bool) -> bool:
+        """
+        Say whether a pass has come through since the last yes; begin one if not.
+
+        Args:
+            thorough: It must have left nothing, such as what may yet take effect.
+        """
         with self._lock:
             if self._done:
                 self._done = False
-                return True
+                if not (thorough and self._left):
+                    return True
             if self._busy:
                 return False
             self._busy = True
@@ -51,6 +58,7 @@ class CatchUp:
     def _run(self) -> None:
         try:
             report = self._repair()
+            self._left = bool(report.quarantined or report.busy)
             self._done = not (report.failed or report.down)
         except StoreError:
             pass  # the journal cannot be used; the next pass may find it

@@ -40,7 +40,7 @@ class Order:
         stores: Mapping[str, Store],
         control: Control | None,
         policy: FailbackPolicy | None,
-        catch_up: Callable[[str], Callable[[], bool]] | None,
+        catch_up: Callable[[str], Callable[[bool], bool]] | None,
         clock: Clock,
     ) -> None:
         self.rota = Rota(tuple(stores), control, owner)
@@ -143,5 +143,5 @@ class Order:
             )
 
 
-def _nothing_missed() -> bool:
+def _nothing_missed(_thorough: bool) -> bool:
     return True

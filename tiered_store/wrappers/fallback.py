@@ -345,7 +345,7 @@ class FallbackStore(Mirror):
         yield from decided(str(self), tuple(self.stores), self._rota.control)
         yield from self._order.conditions()
 
-    def _catch_up(self, name: str) -> Callable[[], bool]:
+    def _catch_up(self, name: str) -> Callable[[bool], bool]:
         return CatchUp(functools.partial(self.repair, name), self._workers).begin
 
     def _ordered(self) -> Mapping[str, Store]:
