@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import threading
 
@@ -16,7 +17,7 @@ import trio
 from tiered_store import AsyncStore
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
-from tiered_store.body import Body
+from tiered_store.body import Body, Stat
 from tiered_store.errors import DeadlineError, NotFoundError, UnavailableError
 from tiered_store.key import Key
 from tiered_store.store import Store
@@ -306,3 +307,35 @@ def test_it_works_without_anyio_s_runner(faulty) -> None:
             return await file.read()
 
     assert trio.run(main) == b"trio"
+
+
+def test_event_loops_share_a_store() -> None:
+    """One in each thread, as Django's ``async_to_sync`` has them, then trio's."""
+
+    class Slow(MemoryStore):
+        def _stat(self, key: Key) -> Stat:
+            threading.Event().wait(0.005)
+            return super()._stat(key)
+
+    store = AsyncStore(Slow(), threads=1)
+    done: list[None] = []
+
+    async def one() -> None:
+        with contextlib.suppress(NotFoundError):
+            await store.stat(KEY)
+
+    async def many() -> None:
+        with anyio.fail_after(30):
+            async with anyio.create_task_group() as group:
+                for _ in range(10):
+                    group.start_soon(one)
+        done.append(None)
+
+    threads = [threading.Thread(target=asyncio.run, args=[many()]) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    trio.run(many)
+
+    assert len(done) == 5

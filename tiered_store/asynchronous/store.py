@@ -41,7 +41,8 @@ class AsyncStore:
     ``deadline()`` does.
 
     Args:
-        threads: How many calls there may be at once; more wait for their turn.
+        threads: How many calls there may be at once of each event loop; more wait
+            for their turn.
     """
 
     def __init__(self, store: Store | StoreLike, *, threads: int = 32) -> None:

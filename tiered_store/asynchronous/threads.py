@@ -5,6 +5,7 @@ Work that blocks, waited for without blocking, and left alone when nobody waits.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import threading
 
@@ -21,12 +22,13 @@ if TYPE_CHECKING:
 
 
 _PATIENCE = 0.005  # seconds
+_NUMBERS = itertools.count(1)
 Result = TypeVar("Result")
 
 
 class Threads:
     """
-    At most *limit* calls at once; more wait for their turn.
+    At most *limit* calls at once of each event loop; more wait for their turn.
 
     A call whose caller was cancelled goes on in its thread, and what it returns is
     discarded there.  Of those there are *limit* at most, too.
@@ -34,13 +36,16 @@ class Threads:
 
     def __init__(self, limit: int) -> None:
         try:
-            import anyio  # noqa: F401 - to say at once that it is missing
+            from anyio.lowlevel import RunVar
         except ImportError:
             raise ConfigError(
                 "an AsyncStore needs a package: pip install 'tiered-store[async]'"
             ) from None
         self._limit = limit
-        self._limiter: anyio.CapacityLimiter | None = None
+        # by its name in some versions, so no two may have one
+        self._limiters: RunVar[anyio.CapacityLimiter | None] = RunVar(
+            f"tiered-store threads {next(_NUMBERS)}", None
+        )
         self._lock = threading.Lock()
         self._abandoned = 0
 
@@ -134,11 +139,14 @@ class Threads:
             raise
 
     def _bound(self) -> anyio.CapacityLimiter:
+        """Return the limiter of this event loop; one of another wakes nobody here."""
         import anyio
 
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(self._limit)
-        return self._limiter
+        limiter = self._limiters.get()
+        if limiter is None:
+            limiter = anyio.CapacityLimiter(self._limit)
+            self._limiters.set(limiter)
+        return limiter
 
 
 class _Call:
