@@ -24,6 +24,7 @@ from tests.webs import wsgi_server
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
+from tiered_store.clock import SystemClock
 from tiered_store.errors import ConfigError, NotFoundError, UnavailableError
 from tiered_store.foreign import as_store
 from tiered_store.imageattach import bridge, revive
@@ -295,11 +296,19 @@ def test_a_row_that_is_refused_takes_nobody_s_file_along(
     assert memory.get(KEY).read() == picture("red")
 
 
+class Later(SystemClock):
+    """An hour ahead, so that what was just stored was stored long ago."""
+
+    def time(self) -> float:
+        return super().time() + 3600
+
+
 def test_a_deletion_that_fails_does_not_fail_the_commit(
-    images, memory, sessions, caplog
+    memory, sessions, caplog
 ) -> None:
     """The database has committed; the file goes at the next end of a transaction."""
-    with sessions() as session:
+    images = bridge(memory, clock=Later())
+    with store_context(images), sessions() as session:
         user = new_user(session)
         session.commit()
         memory.fail("delete")
@@ -317,6 +326,27 @@ def test_a_deletion_that_fails_does_not_fail_the_commit(
         session.commit()
         assert images.undone == {}
         assert keys(memory) == {KEY._replace(object_id=2)}
+
+
+def test_what_another_process_stores_again_is_not_deleted_late(
+    images, memory, sessions
+) -> None:
+    """It knows nothing of the deletion that is still to be made here."""
+    with sessions() as session:
+        user = new_user(session)
+        session.commit()
+        memory.fail("delete", times=None)
+        session.delete(user)
+        session.commit()
+        memory.heal()
+        assert list(images.undone) == [KEY]
+        with store_context(bridge(memory)), sessions() as theirs:
+            new_user(theirs, color="blue")
+            theirs.commit()
+        new_user(session, 2)
+        session.commit()
+        images.retry()
+    assert memory.get(KEY).read() == picture("blue")
 
 
 def test_what_is_stored_again_is_not_deleted_late(images, memory, sessions) -> None:

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tiered_store.body import Readable
-from tiered_store.errors import ConfigError, StoreError
+from tiered_store.clock import SYSTEM, Clock
+from tiered_store.errors import ConfigError, NotFoundError, StoreError
 from tiered_store.foreign import StoreLike, as_store
 from tiered_store.imageattach import sessions
 from tiered_store.key import Key
@@ -20,10 +21,11 @@ from tiered_store.store import Store
 from tiered_store.urls import is_signed
 
 
+_SKEW = 60.0  # seconds that clocks of a fleet and its stores may differ
 _log = logging.getLogger("tiered_store.imageattach")
 
 
-def bridge(store: Store | StoreLike) -> Any:
+def bridge(store: Store | StoreLike, *, clock: Clock = SYSTEM) -> Any:
     """
     Return *store* as a real ``sqlalchemy_imageattach.store.Store``.
 
@@ -38,7 +40,8 @@ def bridge(store: Store | StoreLike) -> Any:
     - A picture that replaced one of the same size is undone by a rollback: the old
       bytes are put back.  The original deletes both.
     - A deletion that fails after the commit does not raise into it.  It is logged,
-      kept in ``undone``, and tried again at the next end of a transaction.
+      kept in ``undone``, and tried again at the next end of a transaction, unless the
+      object may have been written since, which another process may have done.
     - A session that is closed without a commit leaves nothing behind.
     - A signed URL survives the ``_ts`` that the original appends: it ends with a
       ``#``, so that what follows never reaches the server.
@@ -46,7 +49,7 @@ def bridge(store: Store | StoreLike) -> Any:
     Raises:
         ConfigError: The original cannot be imported; call :func:`revive` first.
     """
-    bridged = _bridged_class()(as_store(store))
+    bridged = _bridged_class()(as_store(store), clock)
     sessions.follow()
     return bridged
 
@@ -61,16 +64,17 @@ class Bridged:
             and why.
     """
 
-    def __init__(self, tiered: Store) -> None:
+    def __init__(self, tiered: Store, clock: Clock) -> None:
         self.tiered = tiered
-        self._undone: dict[Key, StoreError] = {}
+        self._clock = clock
+        self._undone: dict[Key, tuple[StoreError, float]] = {}
         self._lock = threading.Lock()
 
     @property
     def undone(self) -> Mapping[Key, StoreError]:
         """Return the deletions that are still to be made, and why they failed."""
         with self._lock:
-            return dict(self._undone)
+            return {key: error for key, (error, _) in self._undone.items()}
 
     def put_file(
         self,
@@ -105,21 +109,40 @@ class Bridged:
 
     def delete_later(self, key: Key) -> None:
         """Delete *key*, or keep in mind that it is to be, without raising."""
+        self._delete(key, self._clock.time())
+
+    def retry(self) -> None:
+        """
+        Try again what could not be deleted; done at each end of a transaction.
+
+        What was written since then, by whichever process, is wanted: what a store says
+        is younger than the deletion, or not for sure older, stays.
+        """
+        with self._lock:
+            undone = dict(self._undone)
+        for key, (_, since) in undone.items():
+            if not sessions.concerns(self, key) and self._is_older(key, since):
+                self._delete(key, since)
+
+    def _delete(self, key: Key, since: float) -> None:
         try:
             self.tiered.delete(key)
         except StoreError as error:
             with self._lock:
-                self._undone[key] = error
+                self._undone[key] = error, since
             _log.exception("an image is left behind, and tried again: %s", key)
         else:
             with self._lock:
                 self._undone.pop(key, None)
 
-    def retry(self) -> None:
-        """Try again what could not be deleted; done at each end of a transaction."""
-        for key in self.undone:
-            if not sessions.concerns(self, key):
-                self.delete_later(key)
+    def _is_older(self, key: Key, since: float) -> bool:
+        try:
+            modified = self.tiered.stat(key).modified
+        except NotFoundError:  # but a copy may be in a cache
+            return True
+        except StoreError:
+            return False
+        return modified is not None and modified < since - _SKEW
 
     def __repr__(self) -> str:
         return f"bridge({self.tiered!r})"
