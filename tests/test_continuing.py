@@ -111,6 +111,50 @@ def test_reading_goes_on_at_the_same_byte(kind) -> None:
     assert regions.us.open_readers == regions.eu.open_readers == 0
 
 
+class ReadOnce(Wrapper):
+    """A store whose objects are replaced by somebody else after the first reading."""
+
+    def _get(self, key: Key) -> Body:
+        content = self.child.get(key).read()
+
+        class Pinned(Body):
+            size, version, readings = len(content), None, 0
+
+            def open(self, offset: int = 0):
+                self.readings += 1
+                if self.readings > 1:
+                    raise UnavailableError("it is another version now")
+                return BytesBody(content).open(offset)
+
+        return Pinned()
+
+
+def test_what_was_read_at_once_is_what_is_read_again(kind) -> None:
+    """Two replicas that are given one body must not be given two versions of it."""
+    regions = Regions(kind, eu=random.Random(2).randbytes(SIZE), layer=ReadOnce)
+    body = regions.store.get(KEY)
+    assert body.read() == CONTENT
+
+    with pytest.raises(UnavailableError, match="another version"):
+        body.read()
+
+
+def test_who_waits_for_another_reader_to_go_on_has_a_deadline(kind) -> None:
+    """That one may be asking a store that does not answer."""
+    regions = Regions(kind, breaker=None)
+    regions.us.tear(0.5)
+    body = regions.store.get(KEY)
+    with ThreadPoolExecutor(1) as others, regions.eu.pause("get") as asking:
+        reading = others.submit(body.read)
+        asking.wait()
+
+        with deadline(0.05), pytest.raises(DeadlineError), body.open() as file:
+            file.read()
+
+        asking.release()
+        assert reading.result() == CONTENT
+
+
 def test_all_of_it_at_once_goes_on_too(kind) -> None:
     """As a cache's fill reads it."""
     regions = Regions(kind)

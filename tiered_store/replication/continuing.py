@@ -134,7 +134,9 @@ class _ContinuedBody(Body):
         source, generation = self.source, self.generation
         try:
             with self.attempt():
-                return source.read()
+                content = source.read()
+            if self.note(generation, None, 0, content) is not None:
+                return content
         except StoreError as error:
             self.go_on(generation, error)
         return super().read()
@@ -148,6 +150,16 @@ class _ContinuedBody(Body):
         deadlines.check()
         with readers.hasty(self.left > 0), deadlines.share(self.left + 1):
             yield
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other readers out, one of whom may be asking other stores just now."""
+        if not self._lock.acquire(timeout=deadlines.bounded(threading.TIMEOUT_MAX)):
+            raise DeadlineError("the caller's time is up")
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     @property
     def left(self) -> int:
@@ -163,7 +175,7 @@ class _ContinuedBody(Body):
         Returns:
             The stretch that the reader's next piece may belong to.
         """
-        with self._lock:
+        with self._alone():
             if generation != self.generation:
                 return None
             if stretch is None or stretch.end != at:
@@ -185,7 +197,7 @@ class _ContinuedBody(Body):
         """
         if isinstance(error, DeadlineError | InvalidError) or error.local:
             raise error
-        with self._lock:
+        with self._alone():
             if generation != self.generation:
                 return  # another reader was quicker
             self._ended(self._name, error)
