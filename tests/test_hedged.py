@@ -9,8 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.test_control import HandControl
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
+from tiered_store.control.decisions import Decision
 from tiered_store.deadlines import deadline, remaining
 from tiered_store.errors import (
     ConfigError,
@@ -66,13 +68,20 @@ def kind(request) -> Callable[..., Store]:
     return request.param
 
 
-def _mirror(stores: dict[str, Store], after: float | None, policy) -> Store:
-    read = ReadPolicy(hedge_after=after)
-    return ReplicatedStore(stores, journal=MemoryJournal(), read=read, breaker=policy)
+def _mirror(stores: dict[str, Store], after: float | None, policy, **options) -> Store:
+    return ReplicatedStore(
+        stores,
+        journal=MemoryJournal(),
+        read=ReadPolicy(hedge_after=after),
+        breaker=policy,
+        **options,
+    )
 
 
-def _succession(stores: dict[str, Store], after: float | None, policy) -> Store:
-    return FallbackStore(stores, hedge_after=after, breaker=policy)
+def _succession(
+    stores: dict[str, Store], after: float | None, policy, **options
+) -> Store:
+    return FallbackStore(stores, hedge_after=after, breaker=policy, **options)
 
 
 @pytest.fixture(params=[_mirror, _succession], ids=["replicated", "fallback"])
@@ -260,6 +269,24 @@ def test_a_slow_store_is_better_than_nobody(
         found = list(readers.map(lambda _: store.get(KEY).read(), range(24)))
 
     assert found == [b"x"] * 24
+
+
+def test_a_drained_store_is_not_asked_because_another_is_late(mirrored) -> None:
+    """Traffic was moved away from it; it is asked when nobody else can answer."""
+    us, eu = FaultStore(MemoryStore()), FaultStore(MemoryStore())
+    for region in (us, eu):
+        region.child.put(KEY, Body.of(b"x"))
+    control = HandControl()
+    control.decide(Decision(verb="drain", name="us", by="anna", at=0.0))
+    store = mirrored({"us": us, "eu": eu}, 0.001, None, control=control)
+    eu.latency = 0.02
+    try:
+        assert store.get(KEY).read() == b"x"
+        assert us.calls["get"] == 0
+        eu.down()
+        assert store.get(KEY).read() == b"x"
+    finally:
+        store.close()
 
 
 def test_a_slow_store_keeps_its_share_of_a_deadline() -> None:

@@ -12,7 +12,7 @@ import queue
 import threading
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Literal, TypeVar
 
 from tiered_store import deadlines, lifecycle
@@ -100,7 +100,12 @@ class Hedge:
         return _AT_FIRST if known == math.inf else known
 
     def answers(
-        self, names: Sequence[str], ask: Callable[[str], Result], *, late: bool = False
+        self,
+        names: Sequence[str],
+        ask: Callable[[str], Result],
+        *,
+        late: bool = False,
+        spare: Collection[str] = (),
     ) -> Iterator[tuple[str, Result | StoreError]]:
         """
         Yield what *names* answer, each asked when the one before has, or is late.
@@ -110,6 +115,7 @@ class Hedge:
 
         Args:
             late: Ask the next one only if the first is late, not when it has answered.
+            spare: Those that are never asked early.
         """
         self._tokens.earn()
         back: queue.SimpleQueue[tuple[str, Result | BaseException]] = (
@@ -123,7 +129,8 @@ class Hedge:
             if not under_way:
                 self._begin(left.pop(0), len(left), ask, back, delay)
                 under_way += 1
-            patience = delay if left and not hedged else None
+            early = left and left[0] not in spare and not hedged
+            patience = delay if early else None
             answer = _next(back, patience)
             if answer is None:
                 deadlines.check()

@@ -4,7 +4,7 @@ What is known of the health of replicas, without asking any.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, TypeVar
 
@@ -63,16 +63,23 @@ def last_resort(
 
 
 def answers_of(
-    names: Sequence[str], ask: Callable[[str], Result], hedge: Hedge | None
+    names: Sequence[str],
+    ask: Callable[[str], Result],
+    hedge: Hedge | None,
+    spare: Collection[str] = (),
 ) -> Iterator[tuple[str, Result | StoreError]]:
     """
     Yield what *names* answer, each asked when the one before has, or is late.
 
     Those that were passed over for being slow, which is all that is known against them,
     are asked in the end: nobody before them had an answer that was enough.
+
+    Args:
+        spare: Those that are not asked because another one is late.
     """
     slow: list[str] = []
-    for name, answer in (in_turn if hedge is None else hedge.answers)(names, ask):
+    asked = hedge.answers(names, ask, spare=spare) if hedge else in_turn(names, ask)
+    for name, answer in asked:
         if isinstance(answer, CircuitOpenError) and answer.slow:
             slow.append(name)
         yield name, answer

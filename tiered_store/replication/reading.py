@@ -156,7 +156,8 @@ class Reader:
         """Return the first hit, or nothing with everybody's *answers* noted."""
         refusal: UnsupportedError | None = None
         hedge = self._hedge if verb == "get" else None
-        asked = answers_of(names, lambda name: ask(self._replicas[name]), hedge)
+        spare = self._rota.now().spare
+        asked = answers_of(names, lambda name: ask(self._replicas[name]), hedge, spare)
         for name, answer in asked:
             if not isinstance(answer, StoreError):
                 return [(name, answer)]

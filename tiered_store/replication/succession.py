@@ -4,11 +4,14 @@ Read from the first of several stores that is up and knows.
 
 from __future__ import annotations
 
+import itertools
+
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from tiered_store.body import Body
 from tiered_store.combine import Answers
+from tiered_store.control.standing import Standing
 from tiered_store.errors import (
     NotFoundError,
     StoreError,
@@ -67,7 +70,7 @@ class Succession:
         self._hedge = hedge
         self._told = told
 
-    def get(self, key: Key, order: Sequence[str], preferred: Sequence[str]) -> Body:
+    def get(self, key: Key, order: Sequence[str], standing: Standing) -> Body:
         """
         Return the body of the first hit, which goes on elsewhere if it breaks.
 
@@ -77,7 +80,7 @@ class Succession:
         def ask(store: Store) -> Body:
             return store.get(key)
 
-        body, final, name = self.first("get", key, ask, order, preferred)
+        body, final, name = self.first("get", key, ask, order, standing)
         body.provisional = body.provisional or not final
 
         def elsewhere(tried: Collection[str]) -> Iterator[tuple[str, Body]]:
@@ -98,14 +101,14 @@ class Succession:
         key: Key,
         ask: Callable[[Store], Result],
         order: Sequence[str],
-        preferred: Sequence[str],
+        standing: Standing,
     ) -> tuple[Result, bool, str]:
         """
         Return the first hit, whether it is the last word, and whose it is.
 
         Args:
             order: Who is asked, in turn.
-            preferred: The same in the order in which they know best.
+            standing: Has the same in the order in which they know best.
 
         Raises:
             NotFoundError: That is known, from the first store or from all in *order*.
@@ -117,11 +120,11 @@ class Succession:
         names = self._believed(rows, order)
         answers = Answers()
         with last_resort((self._stores[name] for name in names), "read"):
-            found = self._ask(verb, key, ask, names, answers, next(iter(preferred), ""))
+            found = self._ask(verb, key, ask, names, answers, standing)
         if not found:
             raise answers.conclusion("every store that could be asked is behind")
         ((had, answer),) = found
-        before = preferred[: preferred.index(had)]
+        before = itertools.takewhile(lambda name: name != had, standing.read)
         doubtful = any(row.verb == "in_doubt" for row in rows.values())
         final = not doubtful and all(
             isinstance(answers.errors.get(name), NotFoundError)
@@ -196,11 +199,14 @@ class Succession:
         ask: Callable[[Store], Result],
         names: Sequence[str],
         answers: Answers,
-        best: str,
+        standing: Standing,
     ) -> list[tuple[str, Result]]:
         """Return the first hit, or nothing with everybody's *answers* noted."""
         hedge = self._hedge if verb == "get" else None
-        asked = answers_of(names, lambda name: ask(self._stores[name]), hedge)
+        best = next(iter(standing.read), "")
+        asked = answers_of(
+            names, lambda name: ask(self._stores[name]), hedge, standing.spare
+        )
         for name, answer in asked:
             if not isinstance(answer, StoreError):
                 return [(name, answer)]

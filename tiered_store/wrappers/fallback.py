@@ -296,17 +296,17 @@ class FallbackStore(Mirror):
 
     def _get(self, key: Key) -> Body:
         self._called()
-        preferred = self._order.standing().read
-        return self._succession.get(key, self._order.of_reads(key), preferred)
+        standing = self._order.standing()
+        return self._succession.get(key, self._order.of_reads(key), standing)
 
     def _stat(self, key: Key) -> Stat:
-        preferred = self._order.standing().read
+        standing = self._order.standing()
         return self._succession.first(
             "stat",
             key,
             lambda store: store.stat(key),
             self._order.of_reads(key),
-            preferred,
+            standing,
         )[0]
 
     def _url(self, key: Key) -> str:
