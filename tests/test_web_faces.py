@@ -345,6 +345,39 @@ def test_an_exposed_store_locates_under_asgi(disk) -> None:
         assert httpx.get(f"{where}images/{object_name(KEY)}").content == CONTENT
 
 
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("example.com", True),
+        ("EXAMPLE.com:8000", True),
+        ("cdn.example.org", True),
+        ("example.org", True),
+        ("a.example.com", False),
+        ("badexample.org", False),
+        ("example.com.evil.net", False),
+        ("evil.net", False),
+    ],
+)
+def test_only_hosts_that_are_ours_get_into_urls(disk, host, allowed) -> None:
+    """A page that a proxy keeps would show everybody what one client made up."""
+    images = ExposedStore(disk, "images", hosts=["Example.com", ".example.org"])
+    seen: list[str] = []
+
+    def pages(environ, start):
+        try:
+            seen.append(images.get_url(*KEY))
+        except UnsupportedError:
+            seen.append("none")
+        start("200 OK", [])
+        return []
+
+    environ = {"HTTP_HOST": host, "wsgi.url_scheme": "https", "PATH_INFO": "/page"}
+    images.wsgi_middleware(pages)(environ, lambda status, headers: None)
+
+    url = f"https://{host}/images/{object_name(KEY)}"
+    assert seen == [url if allowed else "none"]
+
+
 def test_a_host_can_be_said(disk) -> None:
     """For Celery, and for a shell; with a signer the URL is signed."""
     images = ExposedStore(

@@ -30,7 +30,7 @@ from tiered_store.web.wsgi import Environ, StartResponse, WSGIApplication, WSGIF
 from tiered_store.wrapper import Wrapper
 
 
-_HOST = re.compile(r"[A-Za-z0-9.-]+(:\d+)?|\[[0-9A-Fa-f:.]+\](:\d+)?", re.ASCII)
+_HOST = re.compile(r"([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(:\d+)?", re.ASCII)
 _host_url: ContextVar[str | None] = ContextVar("tiered_store_host_url", default=None)
 
 
@@ -48,6 +48,10 @@ class ExposedStore(Wrapper):
         cors: As :class:`~tiered_store.web.site.Site` takes it, and so *freshness*,
             *signer* and *timeout*.
         url_expires: For how long a URL holds, if there is a *signer*.
+        hosts: Whose names a request may say it is for, such as ``example.com``, or
+            ``.example.com`` with all below it; another one gets into no URL.  A client
+            says what it likes: without *hosts* and *host_url_getter*, a page that is
+            cached for others must not be one that names pictures.
     """
 
     def __init__(
@@ -61,7 +65,10 @@ class ExposedStore(Wrapper):
         signer: Signer | None = None,
         url_expires: Duration = 3600.0,
         timeout: Duration | None = 30.0,
+        hosts: Sequence[str] | None = None,
     ) -> None:
+        if isinstance(hosts, str):
+            hosts = [hosts]
         if host_url_getter is not None and not callable(host_url_getter):
             raise TypeError("host_url_getter must be callable")
         super().__init__(child)
@@ -69,6 +76,7 @@ class ExposedStore(Wrapper):
         self.host_url_getter = host_url_getter
         self.signer = signer
         self.url_expires = url_expires
+        self.hosts = None if hosts is None else tuple(map(str.lower, hosts))
         self.site = Site(
             self.child, freshness=freshness, cors=cors, signer=signer, timeout=timeout
         )
@@ -84,15 +92,15 @@ class ExposedStore(Wrapper):
         host = self.host_url_getter() if self.host_url_getter else _host_url.get()
         if host is None:
             raise UnsupportedError(
-                "the host of its URLs is not known outside a request; give a "
-                "host_url_getter, or wrap the application in wsgi_middleware() or "
-                "asgi_middleware()"
+                "the host of its URLs is not known outside a request, nor in one for "
+                "a host that is not allowed; give a host_url_getter, or wrap the "
+                "application in wsgi_middleware() or asgi_middleware()"
             )
         return join_url(host, f"{self.prefix}/" if self.prefix else "")
 
     def wsgi_middleware(self, app: WSGIApplication) -> WSGIApplication:
         """Return *app* with the objects in front of it."""
-        return _WSGIHost(WSGIFace(self.site, app, prefix=self.prefix))
+        return _WSGIHost(WSGIFace(self.site, app, prefix=self.prefix), self._checked)
 
     def asgi_middleware(self, app: ASGIApplication) -> ASGIApplication:
         """Return *app* with the objects in front of it; needs the extra ``web``."""
@@ -103,13 +111,25 @@ class ExposedStore(Wrapper):
         ) -> None:
             headers = dict(scope.get("headers", ()))
             host = headers.get(b"host", b"").decode("latin-1")
-            token = _host_url.set(_checked(scope.get("scheme", "http"), host))
+            token = _host_url.set(self._checked(scope.get("scheme", "http"), host))
             try:
                 await face(scope, receive, send)
             finally:
                 _host_url.reset(token)
 
         return with_host
+
+    def _checked(self, scheme: str, host: str) -> str | None:
+        match = _HOST.fullmatch(host)
+        if match is None:
+            return None  # whatever it is, it goes into no page
+        name = match[1].lower()
+        if self.hosts is not None and not any(
+            name == one.removeprefix(".") or (one[:1] == "." and name.endswith(one))
+            for one in self.hosts
+        ):
+            return None
+        return f"{scheme}://{host}/"
 
     def _url(self, key: Key) -> str:
         name = object_name(key)
@@ -123,21 +143,18 @@ class ExposedStore(Wrapper):
         return super().capabilities() | {"url"}
 
 
-def _checked(scheme: str, host: str) -> str | None:
-    if not _HOST.fullmatch(host):
-        return None  # whatever it is, it goes into no page
-    return f"{scheme}://{host}/"
-
-
 class _WSGIHost:
     """Says whose request it is while *app* answers, its content included."""
 
-    def __init__(self, app: WSGIApplication) -> None:
+    def __init__(
+        self, app: WSGIApplication, checked: Callable[[str, str], str | None]
+    ) -> None:
         self._app = app
+        self._checked = checked
 
     def __call__(self, environ: Environ, start: StartResponse) -> Iterable[bytes]:
         scheme = environ.get("wsgi.url_scheme", "http")
-        host = _checked(scheme, environ.get("HTTP_HOST", ""))
+        host = self._checked(scheme, environ.get("HTTP_HOST", ""))
         token = _host_url.set(host)
         try:
             content = self._app(environ, start)
