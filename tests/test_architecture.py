@@ -35,6 +35,7 @@ LAYERS = (
             "units",
             "clock",
             "deadlines",
+            "lingering",
             "events",
             "findings",
             "condition",

@@ -95,7 +95,7 @@ class Mark:
     Attributes:
         size: Bytes.
         quarantine: By replica, until when an earlier write may still take effect.
-        clean: No replica was behind when it began.
+        clean: No replica was behind when it began, and nothing earlier was under way.
     """
 
     key: Key

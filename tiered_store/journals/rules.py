@@ -50,7 +50,7 @@ def begin(
 ) -> Mark:
     """Mark the replicas of *intents*, and those behind, as in doubt."""
     inherited = _inherited(rows, step)
-    clean = not any(row.behind for row in rows.values())
+    clean = not inherited and not any(row.behind for row in rows.values())
     mark = Mark(key, step.fresh, intents, reproducible, size, inherited, clean)
     _doubt(rows, step, mark)
     return mark

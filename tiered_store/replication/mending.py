@@ -10,6 +10,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tiered_store import lingering
 from tiered_store.body import Body
 from tiered_store.clock import Clock
 from tiered_store.errors import (
@@ -182,7 +183,8 @@ class Mending:
             return self._not_yet(row.key, row.replica)
         row = attempt
         try:
-            done, copied = self._bring(row, behind)
+            with lingering.watched() as traces:
+                done, copied = self._bring(row, behind)
         except Exception as error:  # noqa: BLE001 - one object's bug is not the others'
             if isinstance(error, StoreError) and not error.ambiguous:
                 self._journal.forgo(row)
@@ -190,6 +192,8 @@ class Mending:
                 self.down.add(row.replica)
                 return RepairReport(down=1)
             return self._blame([row], error)
+        if traces.left and self._journal.quarantine:
+            return RepairReport(quarantined=1)  # and is looked at again after that
         if not self._journal.complete(row):
             return RepairReport(busy=1)
         self._teller.repaired(row.key, row.replica, done)

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import contextlib
 import contextvars
+import functools
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
-from tiered_store import deadlines
+from tiered_store import deadlines, lingering
 from tiered_store.errors import InvalidError, StoreError, UnavailableError
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.keylocks import Lease
@@ -88,7 +90,11 @@ class Writer:
             self._missed,
             None if patient else quorum,
         )
-        return fan_out(calls, self._workers, change, patient=patient), all_must
+        watched = {
+            name: functools.partial(change.watch, name, call)
+            for name, call in calls.items()
+        }
+        return fan_out(watched, self._workers, change, patient=patient), all_must
 
     def _lease(self, key: Key) -> Lease:
         seconds = deadlines.bounded(_LEASE_SECONDS)
@@ -149,6 +155,23 @@ class _Change:
         self._missed = missed
         self._quorum = quorum
         self._told: set[str] = set()
+        self._lingering: set[str] = set()
+
+    def watch(self, name: str, call: Callable[[], None]) -> None:
+        """Make *call* on replica *name*, and see whether it left anything behind."""
+        with lingering.watched() as traces:
+            call()
+        if traces.left:
+            self._lingering.add(name)
+
+    @property
+    def _marked(self) -> Mark:
+        """The write, with what attempts that were given up on may yet do."""
+        late = self._journal.clock.time() + self._journal.quarantine
+        found = dict.fromkeys(self._lingering, late)
+        if not found:
+            return self._mark
+        return replace(self._mark, quarantine={**self._mark.quarantine, **found})
 
     def is_enough(self, outcomes: Outcomes) -> bool:
         if self._quorum is None:
@@ -172,10 +195,10 @@ class _Change:
             if changed_nothing(outcomes):
                 timeless.run(self._journal.withdraw, self._mark)
             else:
-                timeless.run(self._journal.settle, self._mark, outcomes)
+                timeless.run(self._journal.settle, self._marked, outcomes)
         except StoreError as error:
             failed = any(outcome is not None for outcome in outcomes.values())
-            if failed or not self._mark.clean:
+            if failed or self._lingering or not self._mark.clean:
                 error.ambiguous = True
                 raise
             # every replica has it, and is believed: that all are in doubt does no harm
@@ -183,7 +206,8 @@ class _Change:
     def arrive(self, name: str, error: BaseException | None) -> None:
         try:
             with contextlib.suppress(StoreError):  # then its row stays, for a repair
-                contextvars.Context().run(self._journal.arrive, self._mark, name, error)
+                timeless = contextvars.Context()
+                timeless.run(self._journal.arrive, self._marked, name, error)
             if error is not None and name not in self._told:
                 self._missed(self._mark.key, name, error)
         finally:
@@ -201,5 +225,5 @@ def changed_nothing(outcomes: Outcomes) -> bool:
 
 def _is_harmless(outcome: BaseException | None) -> bool:
     if isinstance(outcome, CircuitOpenError):
-        return not outcome.asked
+        return not outcome.asked and not outcome.ambiguous
     return isinstance(outcome, InvalidError) and not outcome.ambiguous

@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import tenacity
 
-from tiered_store import deadlines
+from tiered_store import deadlines, lingering
 from tiered_store.body import Body, Stat
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError, StoreError, ThrottledError
@@ -47,7 +47,8 @@ class RetryStore(Wrapper):
 
     Waits are random up to an exponential bound (full jitter: Brooker, *Exponential
     Backoff and Jitter*, AWS 2015).  URLs are never retried, nor is anything past a
-    deadline.  When it gives up it says so on the error, for whoever is above.
+    deadline.  When it gives up it says so on the error, for whoever is above.  That an
+    attempt may still take effect is not forgotten when a later one ends otherwise.
 
     Args:
         attempts: At most, the first one included.
@@ -119,17 +120,27 @@ class RetryStore(Wrapper):
     ) -> Result:
         """Return what an attempt after the one that raised *first* brings."""
         made: list[StoreError] = [first]
+        lingers = False
 
         def attempt() -> Result:
-            if made:
-                raise made.pop()
-            return call()
+            nonlocal lingers
+            try:
+                if made:
+                    raise made.pop()
+                return call()
+            except StoreError as error:
+                lingers = lingers or error.ambiguous
+                raise
 
         try:
-            return self._retrying(verb, key)(attempt)
+            result = self._retrying(verb, key)(attempt)
         except StoreError as error:
+            error.ambiguous = lingers
             error.final()
             raise
+        if lingers:
+            lingering.note()
+        return result
 
     def _retrying(self, verb: Verb, key: Key) -> tenacity.Retrying:
         started = self._clock.monotonic()
