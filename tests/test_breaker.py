@@ -37,10 +37,11 @@ from tiered_store.policies.breaker import (
     Circuit,
     CircuitOpenError,
     Permit,
-    outcome_of,
 )
+from tiered_store.policies.outcome import outcome_of
 from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.faults import FaultStore
+from tiered_store.units import MIB
 from tiered_store.wrappers.breaker import BreakerStore
 
 
@@ -63,6 +64,13 @@ class Bench:
         permit = self.circuit.admit()
         self.clock.advance(seconds)
         self.circuit.settle(permit, error)
+
+    def together(self, *outcomes: StoreError | None, seconds: float = 0.5) -> None:
+        """Let as many calls begin at once, each for another object, and end in turn."""
+        permits = [self.circuit.admit() for _ in outcomes]
+        self.clock.advance(seconds)
+        for number, (permit, error) in enumerate(zip(permits, outcomes, strict=True)):
+            self.circuit.settle(permit, error, about=number)
 
     def opened(self) -> Bench:
         while self.circuit.state == "closed":
@@ -186,6 +194,145 @@ def test_slow_is_measured_against_the_usual() -> None:
         bench.call(seconds=1.0)
 
     assert bench.circuit.state == "open"
+
+
+def test_quick_calls_of_before_do_not_make_up_for_slow_ones() -> None:
+    """A second of a busy day is worth a minute of what a slow store can answer."""
+    bench = Bench()
+    for _ in range(1000):
+        bench.call(seconds=0.002)
+    for _ in range(12):
+        assert bench.circuit.state == "closed"
+        bench.call(seconds=0.302)
+
+    assert bench.circuit.state == "open"
+    assert "60% of the last 20 calls were slow" in bench.circuit.reason
+
+
+def test_what_is_slow_is_learned_from_what_is_usual() -> None:
+    """A fifth of a second is slow where two milliseconds are usual, not elsewhere."""
+    quick, far = Bench(), Bench()
+    for bench, usual in ((quick, 0.002), (far, 0.06)):
+        for _ in range(600):
+            bench.call(seconds=usual)
+        for _ in range(40):
+            if bench.circuit.state == "closed":
+                bench.call(seconds=usual + 0.17)
+
+    assert quick.circuit.state == "open"
+    assert far.circuit.state == "closed"
+
+
+def test_some_slow_calls_are_lived_with() -> None:
+    """Half of them: it takes more than every second one."""
+    bench = Bench()
+    for number in range(400):
+        bench.call(seconds=0.4 if number % 2 else 0.002)
+
+    assert bench.circuit.state == "closed"
+
+
+def test_slow_calls_are_few_and_far_between() -> None:
+    """Twenty in ten seconds there must be."""
+    bench = Bench()
+    for _ in range(1000):
+        bench.call(seconds=0.002)
+    for _ in range(100):
+        bench.call(seconds=0.302)
+        bench.clock.advance(1)
+
+    assert bench.circuit.state == "closed"
+
+
+def test_a_burst_of_large_objects_is_not_slow() -> None:
+    """They have time to come; one that brings little has not."""
+    large, small = Bench(), Bench()
+    for bench, size in ((large, 16 * MIB), (small, 100_000)):
+        for _ in range(1000):
+            bench.call(seconds=0.002)
+        for _ in range(100):
+            if bench.circuit.state == "closed":
+                permit = bench.circuit.admit()
+                bench.clock.advance(0.5)
+                bench.circuit.settle(permit, None, size=size)
+
+    assert large.circuit.state == "closed"
+    assert small.circuit.state == "open"
+
+
+def test_two_calls_in_vain_together_open_it() -> None:
+    """Of a black hole each caller pays one round, not those that five in a row take."""
+    bench = Bench()
+    bench.call()
+    bench.clock.advance(1)
+    bench.together(DOWN, DOWN)
+
+    assert bench.circuit.state == "open"
+    assert "nothing was answered" in bench.circuit.reason
+
+
+def test_one_caller_pays_twice() -> None:
+    """Nobody else is there to wait beside them."""
+    bench = Bench()
+    bench.together(DOWN)
+    assert bench.circuit.state == "closed"
+    permit = bench.circuit.admit()
+    bench.clock.advance(0.5)
+    bench.circuit.settle(permit, DOWN, about="another object")
+
+    assert bench.circuit.state == "open"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [None, NotFoundError("x"), ThrottledError("slow down"), DeniedError("this one")],
+    ids=["found", "absent", "throttled", "denied"],
+)
+def test_an_answer_is_no_silence(answer) -> None:
+    """Whatever it is: what waited at the same time may be to blame itself."""
+    bench = Bench()
+    bench.together(DOWN, answer, DOWN, DOWN)
+
+    assert bench.circuit.state == "closed"
+
+
+def test_one_object_in_vain_closes_nothing_to_others() -> None:
+    """However many wait for it."""
+    bench = Bench()
+    permits = [bench.circuit.admit() for _ in range(4)]
+    bench.clock.advance(0.5)
+    for permit in permits:
+        bench.circuit.settle(permit, DOWN, about="the same")
+
+    assert bench.circuit.state == "closed"
+
+
+def test_callers_in_a_hurry_are_no_silence() -> None:
+    """They might have been answered, had they waited."""
+    bench = Bench()
+    bench.together(*[DeadlineError("their time is up")] * 4)
+
+    assert bench.circuit.state == "closed"
+
+
+def test_what_was_refused_is_no_silence() -> None:
+    """It costs nobody a timeout, and five say so."""
+    bench = Bench()
+    bench.together(*[DOWN] * 4, seconds=0.01)
+
+    assert bench.circuit.state == "closed"
+
+
+def test_a_silence_is_soon_forgotten() -> None:
+    """Two lone calls, a minute apart, are two accidents."""
+    bench = Bench()
+    bench.together(DOWN)
+    bench.clock.advance(60)
+    permit = bench.circuit.admit()
+    bench.clock.advance(0.5)
+    bench.circuit.settle(permit, DOWN, about="another object")
+
+    assert bench.circuit.state == "closed"
 
 
 @pytest.mark.parametrize(
@@ -409,12 +556,28 @@ def test_whoever_has_nobody_else_may_ask_a_slow_store() -> None:
         bench.circuit.admit()
     assert refused.value.slow
 
+    hurried = [bench.circuit.admit(trickle=True) for _ in range(8)]
+    bench.clock.advance(0.3)
+    for permit in hurried:
+        bench.circuit.settle(permit, DeadlineError("their time is up"))
+    assert bench.circuit.slow
     for _ in range(BreakerPolicy().failures):
         bench.circuit.settle(bench.circuit.admit(trickle=True), DOWN)
     bench.circuit.admit(trickle=True)
     with pytest.raises(CircuitOpenError) as refused:
         bench.circuit.admit(trickle=True)
     assert not refused.value.slow
+
+
+def test_whoever_has_nobody_else_may_ask_beside_a_probe() -> None:
+    """A slow store is asked in any case; others wait for what the probe finds."""
+    bench = Bench()
+    bench.circuit.find_slow(0.1)
+    assert bench.probing().probe
+
+    assert not bench.circuit.admit(trickle=True).probe
+    with pytest.raises(CircuitOpenError):
+        bench.circuit.admit()
 
 
 @pytest.mark.parametrize(
@@ -435,6 +598,8 @@ class CircuitMachine(RuleBasedStateMachine):
         self.bench = Bench(open=1, open_limit=8)
         self.permits: list[Permit] = []
         self.probes: list[tuple[Permit, float]] = []
+        self.answered = -1.0
+        self.vain: dict[int, float] = {}  # by object, when the call ended
 
     @rule()
     def admit(self) -> None:
@@ -457,15 +622,37 @@ class CircuitMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.permits)
     @rule(
         pick=st.integers(0, 100),
-        error=st.sampled_from([None, DOWN, DeniedError("x"), InvalidError("x")]),
+        error=st.sampled_from([None, DOWN, DOWN, DeniedError("x"), InvalidError("x")]),
+        about=st.integers(0, 2),
     )
-    def settle(self, pick: int, error: StoreError | None) -> None:
+    def settle(self, pick: int, error: StoreError | None, about: int) -> None:
         permit = self.permits.pop(pick % len(self.permits))
-        before = self.bench.circuit.state
-        stale = permit.generation != self.bench.circuit._generation
-        self.bench.circuit.settle(permit, error)
+        circuit = self.bench.circuit
+        before = circuit.state
+        stale = permit.generation != circuit._generation
+        circuit.settle(permit, error, about=about)
         if stale:
-            assert self.bench.circuit.state == before
+            assert circuit.state == before
+        elif before == "closed":
+            self._judge(permit, error, about)
+        elif circuit.state == "closed":
+            self.vain.clear()
+
+    def _judge(self, permit: Permit, error: StoreError | None, about: int) -> None:
+        """Two objects waited for, and nothing else, is what silence is."""
+        circuit, now = self.bench.circuit, self.bench.clock.monotonic()
+        if error is None or isinstance(error, DeniedError):
+            self.answered = now
+            self.vain.clear()
+        vain = error is DOWN and now - permit.started >= 0.25
+        if vain and permit.started > self.answered:
+            self.vain[about] = now
+        recent = [ended for ended in self.vain.values() if ended >= now - 10]
+        if len(recent) > 1:
+            assert circuit.state == "open"
+        if circuit.state == "open" and "nothing was" in circuit.reason:
+            assert len(recent) > 1
+            assert error is DOWN
 
     @rule(error=st.sampled_from([None, DOWN, InvalidError("x")]))
     def read_a_body(self, error: StoreError | None) -> None:
@@ -484,11 +671,14 @@ class CircuitMachine(RuleBasedStateMachine):
         with contextlib.suppress(CircuitOpenError):
             permit = circuit.admit(trickle=True)
             assert permit.probe or circuit.slow or was in ("open", "closed")
-            if not permit.probe:
-                circuit.settle(permit, None)
-                assert circuit.state == was
-            else:
+            if permit.probe:
                 circuit.settle(permit, InvalidError("x"))
+                return
+            circuit.settle(permit, None)
+            if was == "closed":
+                self._judge(permit, None, 0)
+            else:
+                assert circuit.state == was
 
     @rule(seconds=st.floats(0, 20))
     def wait(self, seconds: float) -> None:

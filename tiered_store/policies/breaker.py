@@ -11,11 +11,9 @@ from __future__ import annotations
 
 import math
 import random
-import statistics
 import threading
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -25,51 +23,39 @@ from tiered_store.errors import (
     ConfigError,
     DeadlineError,
     DeniedError,
-    InconclusiveError,
-    NotFoundError,
-    RefusedError,
-    StoreError,
-    ThrottledError,
     UnavailableError,
 )
-from tiered_store.units import Duration
+from tiered_store.policies.evidence import Evidence, Limits
+from tiered_store.policies.outcome import Outcome, outcome_of
+from tiered_store.units import MIB, Duration
 
 
 State = Literal["closed", "open", "probing"]
-Outcome = Literal["ok", "slow", "failed", "throttled", "refused", "neutral"]
 
-_BUCKETS = 10
-_SAMPLES = 256
 _FORGIVEN_AFTER = 300.0  # seconds closed, after which the next opening is short again
-_SLOW_FLOOR = 0.25
+_SIZE_RATE = 32 * MIB  # bytes a second that a large object may take to come
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BreakerPolicy:
+class BreakerPolicy(Limits):
     """
     When a circuit opens and closes.
 
     Attributes:
         failures: In a row that open it.
         ratio: Of the calls in the window, failed, that opens it.
-        slow_ratio: Of the calls in the window, slow, that opens it.
+        slow_ratio: Of the last *calls* in the window, slow, that opens it.
         calls: In the window before either ratio counts.
         window: Seconds that are looked back on.
         slow: Seconds from which a call is slow; by default, for reads, four times the
-            median of the last ones and at least 0.25.  How long a write takes depends
-            on its size, so by default none is slow.
+            median of the last ones and at least 0.15, 0.25 before that is known.  How
+            long a write takes depends on its size, so by default none is slow.
         open: Seconds it stays open the first time; doubled at each further opening.
         open_limit: Seconds it stays open at most.
         probes: Successes in a row that close it.
         probe_lease: Seconds after which a probe that never reported is replaced.
     """
 
-    failures: int = 5
-    ratio: float = 0.4
-    slow_ratio: float = 0.6
-    calls: int = 20
-    window: Duration = 10.0
-    slow: Duration | None = None
     open: Duration = 1.0
     open_limit: Duration = 60.0
     probes: int = 3
@@ -100,35 +86,6 @@ class CircuitOpenError(UnavailableError):
     slow: bool = False
 
 
-def outcome_of(error: BaseException | None, *, slow: bool = False) -> Outcome:
-    """
-    Return what *error* says about the health of the store that raised it.
-
-    Absence is health; bad requests, conflicts and this process's own trouble say
-    nothing, nor does a store of several of which one said "absent" and another could
-    not be asked: it gives what it has.  A caller's deadline says something only if the
-    call was *slow*.  Denied may be one object only, so it counts like any failure; a
-    place that is missing, full or read-only refuses everybody.
-    """
-    if error is None or isinstance(error, NotFoundError):
-        return "ok"
-    if not isinstance(error, StoreError) or error.local:
-        return "neutral"
-    if isinstance(error, InconclusiveError) and _somebody_answered(error):
-        return "neutral"
-    if isinstance(error, DeadlineError):
-        return "failed" if slow else "neutral"
-    if isinstance(error, ThrottledError):
-        return "throttled"
-    if isinstance(error, UnavailableError | DeniedError):
-        return "failed"
-    return "refused" if isinstance(error, RefusedError) else "neutral"
-
-
-def _somebody_answered(error: InconclusiveError) -> bool:
-    return any(isinstance(one, NotFoundError) for one in error.outcomes.values())
-
-
 class Permit:
     """Leave to make one call; worth nothing once the circuit has changed."""
 
@@ -138,16 +95,6 @@ class Permit:
         self.generation = generation
         self.started = started
         self.probe = probe
-
-
-class _Bucket:
-    __slots__ = ("calls", "failed", "number", "slow")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.calls = 0
-        self.failed = 0.0
-        self.slow = 0
 
 
 class Circuit:
@@ -187,9 +134,9 @@ class Circuit:
         self._probed = 0
         self._slow_probe = math.inf
         self._torn = 0  # bodies in a row
-        self._seconds: deque[float] = deque(maxlen=_SAMPLES)
-        self._slow_from = _SLOW_FLOOR
-        self._clear()
+        self._lost = 0  # calls in a row, of those that a slow store is better for
+        self._evidence = Evidence(policy, sized=sized)
+        self.reason = ""
         self.after_fork()
         lifecycle.survive_fork(self)
 
@@ -219,9 +166,7 @@ class Circuit:
             permit = self._exception(now, trickle)
         self._tell(change)
         if permit is None:
-            refusal = CircuitOpenError(f"not asked: {self._why(now)}")
-            refusal.slow = self.slow
-            raise refusal
+            raise CircuitOpenError(f"not asked: {self._why(now)}", slow=self.slow)
         return permit
 
     def why(self) -> str | None:
@@ -229,17 +174,25 @@ class Circuit:
         return None if self.state == "closed" else self._why(self._clock.monotonic())
 
     def settle(
-        self, permit: Permit, error: BaseException | None, *, timed: bool = True
+        self,
+        permit: Permit,
+        error: BaseException | None,
+        *,
+        timed: bool = True,
+        about: Hashable = None,
+        size: int = 0,
     ) -> None:
         """
         Report how the call that *permit* was for ended.
 
         Args:
             timed: How long it took was up to the store alone.
+            about: The object that was asked for, which may be to blame itself.
+            size: Of the body that came with it, which takes its time.
         """
         now = self._clock.monotonic()
-        seconds = now - permit.started if timed else 0.0
-        slow = seconds > self._slow_after()
+        seconds = now - permit.started - size / _SIZE_RATE if timed else 0.0
+        slow = seconds > self._evidence.slow_after
         outcome = outcome_of(error, slow=slow)
         with self._lock:
             if permit.generation != self._generation:
@@ -252,9 +205,14 @@ class Circuit:
                 change = self._settle_probe(outcome, now)
             elif self.state == "closed":
                 change = self._count(outcome, seconds, slow, now)
+                if outcome == "failed" and timed and change is None:
+                    change = self._wait_in_vain(permit, error, about, now)
             else:
                 self._trickle_until = None
-                self._stay_slow(outcome)
+                if not isinstance(
+                    error, DeadlineError
+                ):  # who is in a hurry cannot tell
+                    self._stay_slow(outcome)
                 change = None
         self._tell(change)
 
@@ -286,8 +244,8 @@ class Circuit:
         change = None
         with self._lock:
             if self.state == "closed":
-                reason = "it is slower than others"
-                change = self._open(reason, self._clock.monotonic(), slow=True)
+                now = self._clock.monotonic()
+                change = self._open("it is slower than others", now, slow=True)
         self._tell(change)
 
     def _exception(self, now: float, trickle: bool) -> Permit | None:
@@ -316,7 +274,9 @@ class Circuit:
         self._probed += 1
         if self._probed < self.policy.probes:
             return None
-        self._clear()
+        self._evidence.clear()
+        self._torn = 0
+        self.slow = False
         self._slow_probe = math.inf
         self._closed_since = now
         return self._set("closed", f"{self._probed} probes succeeded")
@@ -324,56 +284,39 @@ class Circuit:
     def _stay_slow(self, outcome: Outcome) -> None:
         """Count a call that was made because a slow store is better than nobody."""
         if outcome == "ok":
-            self._in_row = 0
+            self._lost = 0
         elif outcome != "neutral":
-            self._in_row += 1
-            self.slow = self.slow and self._in_row < self.policy.failures
+            self._lost += 1
+            self.slow = self.slow and self._lost < self.policy.failures
 
     def _count(
         self, outcome: Outcome, seconds: float, slow: bool, now: float
     ) -> tuple[State, str] | None:
-        policy = self.policy
         if outcome == "neutral":
             return None
         if outcome == "refused":
             return self._open("it refused", now)
-        bucket = self._bucket(now)
-        bucket.calls += 1
-        if outcome == "ok":
-            self._in_row = 0
-            bucket.slow += slow
-            self._seconds.append(seconds)
-        else:
-            self._in_row += 1
-            bucket.failed += 0.5 if outcome == "throttled" else 1.0
-        if self._in_row >= policy.failures:
-            return self._open(f"{self._in_row} failures in a row", now)
-        calls = sum(kept.calls for kept in self._buckets)
-        if calls < policy.calls:
-            return None
-        failed = sum(kept.failed for kept in self._buckets) / calls
-        if failed >= policy.ratio:
-            return self._open(f"{failed:.0%} of {calls} calls failed", now)
-        slow_share = sum(kept.slow for kept in self._buckets) / calls
-        if slow_share >= policy.slow_ratio:
-            reason = f"{slow_share:.0%} of {calls} calls were slow"
+        if reason := self._evidence.add(outcome, seconds, slow, now):
+            return self._open(reason, now)
+        if slow and outcome == "ok" and (reason := self._evidence.slowness(now)):
             return self._open(reason, now, slow=True)
         return None
 
-    def _bucket(self, now: float) -> _Bucket:
-        number = int(now * _BUCKETS / self.policy.window)
-        if not self._buckets or self._buckets[-1].number != number:
-            self._buckets.append(_Bucket(number))
-            while self._buckets[0].number <= number - _BUCKETS:
-                self._buckets.popleft()
-            if self._seconds:
-                self._slow_from = max(_SLOW_FLOOR, 4 * statistics.median(self._seconds))
-        return self._buckets[-1]
-
-    def _slow_after(self) -> float:
-        if self.policy.slow is not None:
-            return self.policy.slow
-        return math.inf if self.sized else self._slow_from
+    def _wait_in_vain(
+        self,
+        permit: Permit,
+        error: BaseException | None,
+        about: Hashable,
+        now: float,
+    ) -> tuple[State, str] | None:
+        if isinstance(error, DeniedError):
+            self._evidence.answered(now)
+            return None
+        if isinstance(error, DeadlineError):
+            return None  # another caller might have had the time
+        about = permit if about is None else about
+        reason = self._evidence.silence(about, permit.started, now)
+        return None if reason is None else self._open(reason, now)
 
     def _open(
         self, reason: str, now: float, *, slow: bool = False
@@ -387,6 +330,7 @@ class Circuit:
         self._open_until = now + seconds * random.uniform(0.9, 1.1)
         self._trickle_until = None
         self.slow = slow
+        self._lost = 0
         return self._set("open", reason)
 
     def _set(self, state: State, reason: str) -> tuple[State, str]:
@@ -394,13 +338,6 @@ class Circuit:
         self.reason = reason
         self._generation += 1
         return state, reason
-
-    def _clear(self) -> None:
-        self._in_row = 0
-        self._torn = 0
-        self.slow = False
-        self._buckets: deque[_Bucket] = deque()
-        self.reason = ""
 
     def _tell(self, change: tuple[State, str] | None) -> None:
         if change is not None:

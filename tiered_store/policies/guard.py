@@ -45,7 +45,7 @@ class Guard(Wrapper):
         self.writing = Circuit(policy, self._teller("write"), clock, sized=True)
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
-        with _through(self.writing):
+        with _through(self.writing, key):
             self.child.put(key, body, reproducible)
 
     def _get(self, key: Key) -> Body:
@@ -55,17 +55,17 @@ class Guard(Wrapper):
         try:
             body = self.child.get(key)
         except BaseException as error:
-            _settle(circuit, permit, error)
+            _settle(circuit, permit, error, about=key)
             raise
-        circuit.settle(permit, None)
+        circuit.settle(permit, None, size=body.size)
         return body
 
     def _delete(self, key: Key) -> None:
-        with _through(self.writing):
+        with _through(self.writing, key):
             self.child.delete(key)
 
     def _stat(self, key: Key) -> Stat:
-        with _through(self.reading):
+        with _through(self.reading, key):
             return self.child.stat(key)
 
     def _keys(self, prefix: str) -> Iterator[Key]:
@@ -105,27 +105,38 @@ class Guard(Wrapper):
 
 
 @contextmanager
-def _through(circuit: Circuit, *, timed: bool = True) -> Iterator[None]:
+def _through(
+    circuit: Circuit, key: Key | None = None, *, timed: bool = True
+) -> Iterator[None]:
     permit = circuit.admit(trickle=_trickling.get())
     try:
         yield
     except BaseException as error:
-        _settle(circuit, permit, error, timed=timed)
+        _settle(circuit, permit, error, timed=timed, about=key)
         raise
     circuit.settle(permit, None, timed=timed)
 
 
 def _settle(
-    circuit: Circuit, permit: Permit, error: BaseException, *, timed: bool = True
+    circuit: Circuit,
+    permit: Permit,
+    error: BaseException,
+    *,
+    timed: bool = True,
+    about: Key | None = None,
 ) -> None:
     if isinstance(error, CircuitOpenError):
         error.asked = True  # it was: this circuit is not the one that is open
-    circuit.settle(permit, error, timed=timed)
+    circuit.settle(permit, error, timed=timed, about=about)
 
 
 @contextmanager
 def trickle() -> Iterator[None]:
-    """Let a call through an open circuit, one at a time, when nothing else is left."""
+    """
+    Let a call through an open circuit when nothing else is left.
+
+    One at a time, or all through one that is open because its store is late.
+    """
     token = _trickling.set(True)
     try:
         yield

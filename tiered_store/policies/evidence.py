@@ -1,0 +1,175 @@
+"""
+What the last calls say together: whether a store should be asked at all.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from tiered_store.policies.outcome import Outcome
+from tiered_store.units import Duration
+
+
+_BUCKETS = 10
+_SAMPLES = 256
+_SLOW_AT_FIRST = 0.25  # seconds, as long as nobody knows what is usual
+_SLOW_FLOOR = 0.15
+_SILENCE = 0.25  # seconds; who fails sooner was refused, and that is an answer
+_SILENT = 2  # objects
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """
+    How much of what is enough.
+
+    Attributes: See :class:`~tiered_store.policies.breaker.BreakerPolicy`.
+    """
+
+    failures: int = 5
+    ratio: float = 0.4
+    slow_ratio: float = 0.6
+    calls: int = 20
+    window: Duration = 10.0
+    slow: Duration | None = None
+
+
+class _Bucket:
+    __slots__ = ("calls", "failed", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.calls = 0
+        self.failed = 0.0
+
+
+class Evidence:
+    """
+    The calls of a time in which a circuit was closed.
+
+    Failures are looked at by time, for a rate of them says how a store is now.  Slow
+    calls are looked at by count: while they come in, a window of seconds is still full
+    of the many quick ones of before.
+
+    It has no lock: whoever keeps it does.
+
+    Args:
+        sized: The calls take as long as their bodies, so none is slow by itself.
+    """
+
+    def __init__(self, limits: Limits, *, sized: bool) -> None:
+        self._limits = limits
+        self._sized = sized
+        self._seconds: deque[float] = deque(maxlen=_SAMPLES)
+        self._slow_from = _SLOW_AT_FIRST
+        self._answered = -math.inf
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew; what is usual stays known."""
+        self._in_row = 0
+        self._calls = 0
+        self._failed = 0.0
+        self._buckets: deque[_Bucket] = deque()
+        self._ended: deque[float] = deque(maxlen=self._limits.calls)
+        self._slow: deque[bool] = deque(maxlen=self._limits.calls)
+        self._silent: dict[Hashable, float] = {}
+
+    @property
+    def slow_after(self) -> float:
+        """Seconds after which a call is slow."""
+        if self._limits.slow is not None:
+            return self._limits.slow
+        return math.inf if self._sized else self._slow_from
+
+    def add(
+        self, outcome: Outcome, seconds: float, slow: bool, now: float
+    ) -> str | None:
+        """Count a call that took *seconds*; return why it is enough, None if not."""
+        limits = self._limits
+        bucket = self._bucket(now)
+        bucket.calls += 1
+        self._calls += 1
+        if outcome == "failed":
+            bucket.failed += 1.0
+            self._failed += 1.0
+            self._in_row += 1
+        else:
+            self.answered(now)
+            if outcome == "throttled":
+                bucket.failed += 0.5
+                self._failed += 0.5
+                self._in_row += 1
+            else:
+                self._in_row = 0
+                self._seconds.append(seconds)
+                self._ended.append(now)
+                self._slow.append(slow)
+        if self._in_row >= limits.failures:
+            return f"{self._in_row} failures in a row"
+        if self._calls >= limits.calls and self._failed >= limits.ratio * self._calls:
+            share = self._failed / self._calls
+            return f"{share:.0%} of {self._calls} calls failed"
+        return None
+
+    def answered(self, now: float) -> None:
+        """Note that it lives, whatever it said."""
+        self._answered = now
+        if self._silent:
+            self._silent.clear()
+
+    def slowness(self, now: float) -> str | None:
+        """Return why the last calls are too slow, None if they are not."""
+        limits, last = self._limits, len(self._slow)
+        if last < limits.calls or now - self._ended[0] > limits.window:
+            return None
+        share = sum(self._slow) / last
+        if share < limits.slow_ratio:
+            return None
+        return f"{share:.0%} of the last {last} calls were slow"
+
+    def silence(self, about: Hashable, started: float, now: float) -> str | None:
+        """
+        Count a call that got no answer; return why it is enough, None if not.
+
+        One that was refused got one.  Several that wait in vain, with nothing answered
+        since the first of them began, say more than as many that were refused, and cost
+        more.  One object alone may be to blame for its own.
+
+        Args:
+            about: The object.
+            started: When the call began.
+        """
+        if now - started < _SILENCE or self._answered >= started:
+            return None
+        since = now - self._limits.window
+        self._silent = {
+            known: ended for known, ended in self._silent.items() if ended >= since
+        }
+        self._silent[about] = now
+        if len(self._silent) < _SILENT:
+            return None
+        return f"nothing was answered to calls for {len(self._silent)} objects"
+
+    def _bucket(self, now: float) -> _Bucket:
+        number = int(now * _BUCKETS / self._limits.window)
+        if not self._buckets or self._buckets[-1].number != number:
+            self._buckets.append(_Bucket(number))
+            while self._buckets[0].number <= number - _BUCKETS:
+                past = self._buckets.popleft()
+                self._calls -= past.calls
+                self._failed -= past.failed
+            self._learn()
+        return self._buckets[-1]
+
+    def _learn(self) -> None:
+        if not self._seconds:
+            return
+        known = len(self._seconds) >= self._limits.calls
+        floor = _SLOW_FLOOR if known else _SLOW_AT_FIRST
+        self._slow_from = max(floor, 4 * statistics.median(self._seconds))
