@@ -127,7 +127,7 @@ def test_a_wrong_configuration_tells_every_problem(
     wrong = run("ls")
     lines = wrong.stderr.decode().splitlines()
     assert wrong.returncode == 2
-    assert len(lines) == 4
+    assert len(lines) == 3
     assert all("stack.yaml:" in line for line in lines)
     assert "did you mean 'path'?" in wrong.stderr.decode()
 

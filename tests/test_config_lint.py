@@ -230,10 +230,59 @@ def test_never_used() -> None:
     ]
 
 
-def test_nothing_is_said_of_a_file_that_is_wrong() -> None:
-    """What is wrong comes first: half a stack hurts in ways that nobody meant."""
+def unused(text: str) -> list[str]:
+    """Return what is told as never used in a file of *text*, which is wrong."""
+    problems, found = examine(written(text), registry=REGISTRY)
+    assert problems
+    return [finding.path for finding in found if finding.rule == "never-used"]
+
+
+def test_what_is_never_used_is_told_with_what_is_wrong() -> None:
+    """A file is mended once: nothing that is known waits for the next look."""
+    assert unused(
+        """\
+        version: 1
+        default: images
+        stores:
+          images: {type: readonly, child: a, nosuch: 1}
+          a: {type: filesystem, path: "${env:NO_SUCH_VARIABLE}"}
+          b: {type: memory}
+        journals:
+          drift: {type: notes, path: x}
+        """
+    ) == ["stores.b", "journals.drift"]
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        "{type: readonli, child: other}",
+        "{type: readonly, chld: other}",
+        "{type: readonly, child: othr}",
+        '{type: readonli, child: "${env:NO_SUCH_VARIABLE:-other}"}',
+        '{type: readonly, child: "${env:NO_SUCH_VARIABLE}"}',
+        "{preset: nosuch, origin: other}",
+    ],
+)
+def test_what_may_be_used_is_not_told_as_unused(images: str) -> None:
+    """Who follows the advice would remove what a misspelled line refers to."""
+    stores = f"{{images: {images}, other: {{type: memory}}}}"
+    assert unused(f"{{version: 1, default: images, stores: {stores}}}") == []
+    assert unused(f"{{version: 1, default: imags, stores: {stores}}}") == []
+
+
+def test_half_a_stack_is_not_said_to_hurt() -> None:
+    """It does so in ways that nobody meant, and allows what is not there."""
     problems, found = examine(
-        written("{version: 1, default: a, stores: {a: {type: x}, b: {type: memory}}}"),
+        written(
+            """\
+            version: 1
+            default: images
+            stores:
+              images: {type: cached, tiers: [{type: memory}], origin: a}
+              a: {type: nosuch, allow: {plain-http: a test}}
+            """
+        ),
         registry=REGISTRY,
     )
     assert len(problems) == 1

@@ -19,7 +19,7 @@ from tiered_store.config.interpolate import interpolated
 from tiered_store.config.leaf import Leaf
 from tiered_store.config.lookup import Lookup
 from tiered_store.config.node import Node
-from tiered_store.config.problems import Problems, series, unknown
+from tiered_store.config.problems import Problems, nearest, series, unknown
 from tiered_store.config.registry import Family, Registry
 from tiered_store.config.schema import Group, Schema
 from tiered_store.errors import UnsupportedError
@@ -102,6 +102,10 @@ class Builder:
         """Return every node that was read as something secret."""
         return self._decoder.secrets
 
+    def is_unread(self) -> bool:
+        """Whether a name that something refers to could not be read."""
+        return self._decoder.unread
+
     def close(self) -> None:
         """Close everything that was made, whatever that says."""
         for thing, _ in reversed(self.made):
@@ -128,6 +132,7 @@ class Builder:
                 message = f"unknown {family.noun}, {node.shown()}"
                 names = series(known) or "none"
                 return self._decoder.fail(node, f"{message}; known are: {names}")
+            self.used.add((family.noun, nearest(name, known) or name))
             return self._decoder.fail(node, unknown(family.noun, name, known))
         self.used.add(which)
         if which in self._trail:

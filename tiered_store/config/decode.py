@@ -27,6 +27,7 @@ from tiered_store.config.schema import (
     Shape,
     Table,
     schema_of,
+    takes_part,
 )
 from tiered_store.errors import ConfigError
 
@@ -54,6 +55,7 @@ class Decoder:
 
     Attributes:
         secrets: Nodes that were read as something secret.
+        unread: Whether something that may be the name of a part could not be read.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Decoder:
         self._registry = registry
         self._part = part
         self.secrets: list[Node] = []
+        self.unread = False
         self._schemas: dict[Constructor, Schema] = {}
 
     def schema(self, constructor: Constructor) -> Schema:
@@ -79,6 +82,7 @@ class Decoder:
     def value(self, shape: Shape, node: Node) -> Any:
         """Return what *node* is as a *shape*, or ``FAILED``."""
         if node.broken:
+            self.unread |= takes_part(shape)
             return FAILED
         if isinstance(shape, Leaf):
             return self._leaf(shape, node)

@@ -77,7 +77,8 @@ def examine(
     """
     Return all that is wrong with the file at *path*, and what is allowed but will hurt.
 
-    The latter is only looked for where nothing is wrong.
+    Where something is wrong, of the latter only what is so whatever else is meant: a
+    secret in plain, a node that nobody refers to.
     """
     problems = Problems()
     registry = registry or _REGISTRY
@@ -90,7 +91,7 @@ def examine(
         _build_all(builder, outline, registry)
         _tell_conflicts(builder, problems)
         _tell_allowances(outline, problems)
-        found = [] if problems else find(Stack(builder, outline))
+        found = find(Stack(builder, outline, complete=not problems))
         return problems.lines(), found
     finally:
         builder.close()

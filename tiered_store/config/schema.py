@@ -107,6 +107,13 @@ class Schema:
         return next(takes, None)
 
 
+def takes_part(shape: Shape) -> bool:
+    """Whether *shape* is a store, a journal or a tier, or may be one."""
+    if isinstance(shape, Choice):
+        return any(takes_part(each) for each in shape.shapes)
+    return isinstance(shape, Part)
+
+
 def _is_store(option: Option) -> bool:
     return isinstance(option.shape, Part) and option.shape.family.noun == "store"
 

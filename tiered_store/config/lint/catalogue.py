@@ -48,8 +48,8 @@ RULES = (
     Rule("tier-never-read", "warning", caches.tier_never_read),
     Rule("policy-without-ttl", "warning", caches.policy_without_ttl),
     Rule("reproducible-untold", "warning", caches.reproducible_untold),
-    Rule("secret-in-file", "warning", names.secret_in_file),
-    Rule("never-used", "warning", names.never_used),
+    Rule("secret-in-file", "warning", names.secret_in_file, written=True),
+    Rule("never-used", "warning", names.never_used, written=True),
 )
 _SILENT_FOR_NOTHING = "allowed-in-vain"
 
@@ -73,6 +73,8 @@ def find(stack: Stack, rules: Iterable[Rule] = RULES) -> list[Finding]:
     found: list[Finding] = []
     used: set[int] = set()
     for rule in rules:
+        if not (stack.complete or rule.written):
+            continue
         for node, message in rule.look(stack):
             meant = [
                 allowance
@@ -93,7 +95,7 @@ def find(stack: Stack, rules: Iterable[Rule] = RULES) -> list[Finding]:
             "note",
         )
         for allowance in allowed
-        if id(allowance) not in used
+        if stack.complete and id(allowance) not in used
     ]
     return sorted(found, key=lambda finding: finding.place or Place(""))
 

@@ -6,8 +6,12 @@ from __future__ import annotations
 
 import re
 
+from collections.abc import Iterator
+
+from tiered_store.config.interpolate import interpolated
 from tiered_store.config.lint.rule import Found
 from tiered_store.config.lint.stack import Stack
+from tiered_store.config.problems import Problems
 
 
 _PASSWORD = re.compile(r"://[^/\s@]*:[^/\s@]+@")
@@ -63,12 +67,25 @@ def never_used(stack: Stack) -> Found:
         thumbnails: {type: filesystem, path: /srv/thumbnails}
     """
     outline = stack.outline
+    if not stack.complete and (outline.default is None or stack.builder.is_unread()):
+        return  # anything may be what is meant
+    mentioned = set() if stack.complete else set(_texts(stack))
     for noun, named in outline.definitions.items():
         for name, node in named.items():
+            is_used = (noun, name) in stack.builder.used or name in mentioned
             is_default = noun == "store" and name == outline.default
-            if not is_default and (noun, name) not in stack.builder.used:
+            if not is_default and not is_used:
                 hint = " or load it by name" if noun == "store" else ""
                 yield node, f"never used by any store; remove it{hint}"
+
+
+def _texts(stack: Stack) -> Iterator[str]:
+    """Yield every text of the file: in what could not be read it may be a name."""
+    for named in stack.outline.definitions.values():
+        for definition in named.values():
+            for node in interpolated(definition, Problems()).nodes():
+                if isinstance(node.value, str):
+                    yield node.value
 
 
 def plain_http(stack: Stack) -> Found:

@@ -61,11 +61,14 @@ class Rule:
             ``warning``: it will hurt; ``check --strict`` fails.  ``note``: it may hurt.
         look: Yields what hurts, and what to say of it.  Its docstring says why, in a
             stack that ``Hurts`` and one that is ``Better``.
+        written: It is about what is written, and looked for although something is
+            wrong.  Half a stack hurts in ways that nobody meant.
     """
 
     name: str
     severity: Severity
     look: Callable[[Stack], Found]
+    written: bool = False
 
     @property
     def summary(self) -> str:

@@ -21,11 +21,17 @@ class Stack:
 
     Stores are of any class, plug-ins included, so that a rule asks for attributes and
     finds ``Any``.
+
+    Attributes:
+        complete: Nothing is wrong, so that all that the file defines was made.
     """
 
-    def __init__(self, builder: Builder, outline: Outline) -> None:
+    def __init__(
+        self, builder: Builder, outline: Outline, *, complete: bool = True
+    ) -> None:
         self.builder = builder
         self.outline = outline
+        self.complete = complete
         self._nodes = {id(thing): node for thing, node in builder.made}
 
     def things(self) -> Iterator[tuple[Any, Node]]:
