@@ -147,6 +147,70 @@ ONE = "{version: 1, stores: {images: %s}}"
             "{type: prefixed, prefix: x., child: {type: s3, bucket: a}}",
             [("gone", "images"), ("new", "images.child")],
         ),
+        # a shard more, below something that was not there
+        (
+            "{type: sharded, shards: {a: {type: s3, bucket: a}}}",
+            "{type: readonly, child: {type: sharded, shards: "
+            "{a: {type: s3, bucket: a}, c: {type: s3, bucket: c}}}}",
+            [("unreadable", "images.child"), ("new", "images.child.c")],
+        ),
+        # two shards, or two routes, that change places
+        (
+            "{type: sharded, shards: {a: {type: s3, bucket: a}, "
+            "b: {type: s3, bucket: b}}}",
+            "{type: sharded, shards: {a: {type: s3, bucket: b}, "
+            "b: {type: s3, bucket: a}}}",
+            [("unreadable", "images")],
+        ),
+        (
+            "{type: routed, routes: {a: {type: s3, bucket: a}, "
+            "b: {type: s3, bucket: b}}, rules: [{to: a, min_size: 9}], default: b}",
+            "{type: routed, routes: {a: {type: s3, bucket: b}, "
+            "b: {type: s3, bucket: a}}, rules: [{to: a, min_size: 9}], default: b}",
+            [("unreadable", "images")],
+        ),
+        # shards in another order, which decides nothing
+        (
+            "{type: sharded, shards: {a: {type: s3, bucket: a}, "
+            "b: {type: s3, bucket: b}}}",
+            "{type: sharded, shards: {b: {type: s3, bucket: b}, "
+            "a: {type: s3, bucket: a}}}",
+            [],
+        ),
+        # one store that becomes a shard
+        (
+            "{type: s3, bucket: a}",
+            "{type: sharded, shards: {a: {type: s3, bucket: a}, "
+            "b: {type: s3, bucket: b}}}",
+            [("unreadable", "images"), ("new", "images.b")],
+        ),
+        # the way that is advised
+        (
+            "{type: sharded, shards: {a: {type: s3, bucket: a}}}",
+            "{type: migrating, old: {type: sharded, shards: {a: {type: s3, bucket: a}}}"
+            ", new: {type: sharded, shards: {a: {type: s3, bucket: a}, "
+            "c: {type: s3, bucket: c}}}}",
+            [("new", "images.new.c")],
+        ),
+        # a key that is rotated as it should be, and the old one forgotten
+        (
+            f"{{type: encrypted, key: {'A' * 43}=, child: {{type: s3, bucket: a}}}}",
+            f"{{type: encrypted, key: {'B' * 42}A=, old_keys: [{'A' * 43}=], "
+            "child: {type: s3, bucket: a}}",
+            [],
+        ),
+        (
+            f"{{type: encrypted, key: {'B' * 42}A=, old_keys: [{'A' * 43}=], "
+            "child: {type: s3, bucket: a}}",
+            f"{{type: encrypted, key: {'B' * 42}A=, child: {{type: s3, bucket: a}}}}",
+            [("unreadable", "images.child")],
+        ),
+        # who asks, which is not where the objects are
+        (
+            "{type: redis, url: 'redis://user:hunter2@h/0'}",
+            "{type: redis, url: 'redis://other:hunter3@h/0'}",
+            [],
+        ),
         (
             "{type: s3, bucket: a}",
             "{type: migrating, old: {type: s3, bucket: a}, new: {type: s3, bucket: b}}",
@@ -187,6 +251,14 @@ def test_the_worst_comes_first_and_says_what_to_do() -> None:
     )
     assert "until nothing is pending for eu" in found[0].todo
     assert "verify --repair" in found[1].todo
+
+
+def test_a_secret_that_changed_is_told_and_not_shown() -> None:
+    """URLs that were signed with another one end, and a password must be valid."""
+    served = "{type: served, child: {type: memory}, base_url: 'https://x', secret: %s}"
+    (change,) = changes(ONE % served % ("hunter2" * 8), ONE % served % ("other" * 8))
+
+    assert (change.kind, change.message) == ("option", "secret: another one")
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

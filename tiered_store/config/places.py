@@ -5,13 +5,16 @@ Where stores and tiers keep what they keep, to be compared.
 from __future__ import annotations
 
 import os
+import re
 
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
 from tiered_store.store import Store, kind_of
+from tiered_store.units import Secret
 
 
+_USERINFO = re.compile(r"//[^/]*@")
 _SERVER = ("mode", "sentinels", "service", "nodes", "prefix")
 _WHERE: Mapping[str, tuple[str, ...]] = {  # the options that say where objects are
     "filesystem": ("path",),
@@ -47,10 +50,19 @@ def place_of(thing: Any, kind: str) -> Hashable:
     """Return where *thing*, of *kind*, keeps what it keeps."""
     if kind not in _WHERE:
         return id(thing)
-    found = {name: getattr(thing, name) for name in _WHERE[kind]}
+    found = {name: addressed(getattr(thing, name)) for name in _WHERE[kind]}
     if "path" in found:
         found["path"] = os.path.abspath(os.path.expanduser(found["path"]))
     return kind, *found.values()
+
+
+def addressed(where: Any) -> Any:
+    """Return *where* without who asks: a password is no part of it."""
+    if isinstance(where, tuple):
+        return tuple(addressed(part) for part in where)
+    if isinstance(where, Secret):
+        return Secret(_USERINFO.sub("//", where.reveal()))
+    return where
 
 
 def is_cache(store: Store) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from tiered_store.config.options import options_of
+from tiered_store.config.options import options_of, value_of
 from tiered_store.difference.change import ORDER, Change
 from tiered_store.difference.facts import (
     Facts,
@@ -17,15 +17,9 @@ from tiered_store.difference.facts import (
     places_below,
     shown,
 )
-from tiered_store.store import Store, kind_of
+from tiered_store.store import Store
 from tiered_store.tiers.memory import MemoryTier
 from tiered_store.tree import label
-
-
-_NAMING: dict[str, tuple[str, ...]] = {  # what decides where an object is looked for
-    "sharded": ("shards", "weights"),
-    "routed": ("routes", "rules", "default"),
-}
 
 
 def differences(before: Store, after: Store) -> list[Change]:
@@ -33,7 +27,7 @@ def differences(before: Store, after: Store) -> list[Change]:
     old, new = Facts(label(before, "images")), Facts(label(after, "images"))
     found = [
         *_bytes(old, new),
-        *_naming(old, new),
+        *_led(old, new),
         *_mirrors(old, new),
         *_places(old, new),
         *_caches(old, new),
@@ -46,44 +40,34 @@ def differences(before: Store, after: Store) -> list[Change]:
 def _bytes(old: Facts, new: Facts) -> Iterator[Change]:
     for path, place in new.leaves.items():
         before = old.seen_through.get(place)
-        after = new.seen_through[place]
-        if before is None or before == after:
+        if before is None:
             continue
-        words = [
-            " ".join(x.split()[0] for x in each) or "plain" for each in (before, after)
-        ]
+        after = new.seen_through[place]
+        was, now = (
+            " ".join(kind for kind, _ in each) or "plain" for each in (before, after)
+        )
+        if was != now:
+            message = f"what is stored in {shown(place)} is {was}, and read as {now}"
+            yield Change("unreadable", path, message, "move through 'migrating'")
+        elif any(had - has for (_, had), (_, has) in zip(before, after, strict=True)):
+            message = f"a key that objects in {shown(place)} may need is not given"
+            yield Change("unreadable", path, message, "keep it among old_keys")
+
+
+def _led(old: Facts, new: Facts) -> Iterator[Change]:
+    """Yield each store that gives objects to others than those that have them."""
+    for path, place in new.leaves.items():
+        before, after = old.routes.get(place, {}), new.routes[place]
+        if () in after or before.keys() <= after.keys():
+            continue  # whatever was looked for there still is
+        led_by = next((label for way, label in after.items() if way not in before), "")
         yield Change(
             "unreadable",
-            path,
-            f"what is stored in {shown(place)} is {words[0]}, and read as {words[1]}"
-            if words[0] != words[1]
-            else f"the keys for {shown(place)} are others",
-            "move through 'migrating', or keep the old key among old_keys",
+            led_by or path,
+            "objects are led by other names or rules: those that lead elsewhere now "
+            "are not found",
+            "move through 'migrating', with the old stack as its old store",
         )
-
-
-def _naming(old: Facts, new: Facts) -> Iterator[Change]:
-    for path, store in new.stores.items():
-        kind = kind_of(type(store))
-        before = old.stores.get(path)
-        if kind not in _NAMING or type(before) is not type(store):
-            continue
-        for name in _NAMING[kind]:
-            if _plain(getattr(before, name)) != _plain(getattr(store, name)):
-                yield Change(
-                    "unreadable",
-                    path,
-                    f"{name} changed: objects that lead elsewhere now are not found",
-                    "move through 'migrating', with the old stack as its old store",
-                )
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, dict) and _holds_stores(value) else value
-
-
-def _holds_stores(value: dict[str, Any]) -> bool:
-    return any(isinstance(item, Store) for item in value.values())
 
 
 def _mirrors(old: Facts, new: Facts) -> Iterator[Change]:
@@ -219,9 +203,11 @@ def _options(old: Facts, new: Facts) -> Iterator[Change]:
             continue
         was, now = options_of(before), options_of(thing)
         for name in sorted(was.keys() | now.keys()):
-            if was.get(name) != now.get(name):
-                old_value, new_value = (x.get(name, "its default") for x in (was, now))
+            old_value, new_value = (x.get(name, "its default") for x in (was, now))
+            if old_value != new_value:
                 yield Change("option", path, f"{name}: {old_value}, now {new_value}")
+            elif value_of(before, name) != value_of(thing, name):  # a secret
+                yield Change("option", path, f"{name}: another one")
 
 
 def _things(facts: Facts) -> dict[str, Any]:

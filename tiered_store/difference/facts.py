@@ -5,18 +5,26 @@ What a stack keeps, where, and by which names.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from tiered_store.config.options import options_of
-from tiered_store.config.places import is_cache, place_of
+from tiered_store.config.places import addressed, is_cache, place_of
 from tiered_store.store import Store, kind_of
 from tiered_store.tree import walk
 from tiered_store.units import Secret
 
 
 Place = Hashable
+Route = tuple[Hashable, ...]
+Transform = tuple[str, frozenset[bytes]]
+
 _TRANSFORMS = ("encrypted", "compressed", "verified")
+_LEADING: dict[str, tuple[str, ...]] = {  # options that decide who has an object
+    "sharded": ("weights",),
+    "routed": ("rules", "default"),
+}
 
 
 class Facts:
@@ -27,6 +35,8 @@ class Facts:
         stores: By label, those that somebody named.
         leaves: By label, where each leaf of the stack keeps objects.
         seen_through: By place, what the bytes there went through, outermost first.
+        routes: By place, the ways that lead to it past stores which give each object
+            to one of several, and the label of the first of those, if any.
         mirrors: By label, those that know replicas by name.
         caches: By label.
     """
@@ -35,11 +45,13 @@ class Facts:
         everything = [store for store in walk(stack) if not store.transparent]
         self.stores: dict[str, Any] = {str(store): store for store in everything}
         self.leaves: dict[str, Place] = {}
-        self.seen_through: dict[Place, tuple[str, ...]] = {}
-        for store, prefix, through in _kept(stack, "", ()):
-            where = located(store, prefix)
-            self.leaves[str(store)] = where
-            self.seen_through.setdefault(where, through)
+        self.seen_through: dict[Place, tuple[Transform, ...]] = {}
+        self.routes: dict[Place, dict[Route, str]] = {}
+        for leaf in _kept(stack):
+            where = located(leaf.store, leaf.prefix)
+            self.leaves[str(leaf.store)] = where
+            self.seen_through.setdefault(where, leaf.through)
+            self.routes.setdefault(where, {})[leaf.route] = leaf.led_by
         self.mirrors = {
             label: store
             for label, store in self.stores.items()
@@ -53,26 +65,44 @@ class Facts:
         return set(self.leaves.values())
 
 
-def _kept(
-    store: Any, prefix: str, through: tuple[str, ...]
-) -> Iterator[tuple[Any, str, tuple[str, ...]]]:
-    """Yield every leaf where objects are kept, its prefix, and what bytes there are."""
+@dataclass(frozen=True, slots=True)
+class _Leaf:
+    """A store where objects are kept, and what stands above it."""
+
+    store: Any
+    prefix: str = ""
+    through: tuple[Transform, ...] = ()
+    route: Route = ()
+    led_by: str = ""
+
+
+def _kept(store: Any, above: _Leaf | None = None) -> Iterator[_Leaf]:
+    """Yield every leaf of *store* where objects are kept."""
+    here = replace(above, store=store) if above else _Leaf(store)
     kind = kind_of(type(store))
     if kind == "prefixed":
-        prefix = store.prefix + prefix
+        here = replace(here, prefix=store.prefix + here.prefix)
     if kind in _TRANSFORMS:
-        through = (*through, _transform(store, kind))
-    below = [store.origin] if is_cache(store) else list(store.children().values())
-    for child in below:
-        yield from _kept(child, prefix, through)
+        here = replace(here, through=(*here.through, (kind, _keys(store, kind))))
+    if kind in _LEADING:
+        here = replace(here, led_by=here.led_by or str(store))
+    below = {"": store.origin} if is_cache(store) else store.children()
+    for name, child in below.items():
+        step = ((*_leading(store, kind), name),) if kind in _LEADING else ()
+        yield from _kept(child, replace(here, route=(*here.route, *step)))
     if not below:
-        yield store, prefix, through
+        yield here
 
 
-def _transform(store: Any, kind: str) -> str:
-    if kind == "encrypted":
-        return f"{kind} {hash((store.key, *store.old_keys))}"
-    return kind
+def _leading(store: Any, kind: str) -> tuple[Hashable, ...]:
+    """Return what decides to which child of *store* an object is led."""
+    options = (repr(getattr(store, name)) for name in _LEADING[kind])
+    return kind, frozenset(store.children()), *options
+
+
+def _keys(store: Any, kind: str) -> frozenset[bytes]:
+    """Return the names of the keys that *store* reads with, which do not tell them."""
+    return store.key_names() if kind == "encrypted" else frozenset()
 
 
 def located(thing: Any, prefix: str = "") -> Place:
@@ -86,7 +116,7 @@ def located(thing: Any, prefix: str = "") -> Place:
 
 def places_below(store: Store) -> frozenset[Place]:
     """Return where the objects of *store* are kept."""
-    return frozenset(located(leaf, prefix) for leaf, prefix, _ in _kept(store, "", ()))
+    return frozenset(located(leaf.store, leaf.prefix) for leaf in _kept(store))
 
 
 def named(mirror: Any) -> Mapping[str, frozenset[Place]]:
@@ -100,7 +130,7 @@ def journal_of(store: Any) -> Place | None:
     if journal is None:
         return None
     place = journal.place
-    return (type(journal).__name__, str(store) if place is None else place)
+    return (type(journal).__name__, str(store) if place is None else addressed(place))
 
 
 def shown(places: Any) -> str:

@@ -78,6 +78,10 @@ class EncryptedStore(Framed):
         self._secrets = {_name(old, "old_keys"): old for old in self.old_keys}
         self._secrets[self._current] = self.key
 
+    def key_names(self) -> frozenset[bytes]:
+        """Return what objects say of the keys that are given, which tells no key."""
+        return frozenset(self._secrets)
+
     def _new_header(self, body: Body) -> bytes:
         return _HEADER.pack(self.magic, self._current, secrets.token_bytes(32))
 
