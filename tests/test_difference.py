@@ -205,6 +205,54 @@ ONE = "{version: 1, stores: {images: %s}}"
             f"{{type: encrypted, key: {'B' * 42}A=, child: {{type: s3, bucket: a}}}}",
             [("unreadable", "images.child")],
         ),
+        # who is asked first
+        (
+            "{type: fallback, stores: {a: {type: s3, bucket: a}, "
+            "b: {type: s3, bucket: b}}}",
+            "{type: fallback, stores: {b: {type: s3, bucket: b}, "
+            "a: {type: s3, bucket: a}}}",
+            [("mixed", "images")],
+        ),
+        (
+            "{type: overlay, above: {type: s3, bucket: a}, "
+            "below: {type: s3, bucket: b}}",
+            "{type: readonly, child: {type: overlay, above: {type: s3, bucket: b}, "
+            "below: {type: s3, bucket: a}}}",
+            [("mixed", "images.child")],
+        ),
+        # a migration back, before the objects that are new have been copied
+        (
+            "{type: migrating, old: {type: s3, bucket: a}, new: {type: s3, bucket: b}}",
+            "{type: migrating, old: {type: s3, bucket: b}, new: {type: s3, bucket: a}}",
+            [("mixed", "images")],
+        ),
+        # a tier that becomes a store, and the other way round
+        (
+            "{type: cached, tiers: [{type: filesystem, path: /a}], "
+            "origin: {type: s3, bucket: b}}",
+            "{type: overlay, above: {type: filesystem, path: /a}, "
+            "below: {type: s3, bucket: b}}",
+            [("mixed", "images.above"), ("new", "images.above")],
+        ),
+        (
+            "{type: filesystem, path: /a}",
+            "{type: cached, tiers: [{type: filesystem, path: /a}], "
+            "origin: {type: s3, bucket: b}}",
+            [
+                ("mixed", "images"),
+                ("gone", "images"),
+                ("cold", "images"),
+                ("new", "images.origin"),
+            ],
+        ),
+        # copies that are read otherwise than they were written
+        (
+            "{type: cached, tiers: [{type: filesystem, path: /a}], "
+            "origin: {type: s3, bucket: b}}",
+            "{type: cached, tiers: [{type: compressed, child: "
+            "{type: filesystem, path: /a}}], origin: {type: s3, bucket: b}}",
+            [("cold", "images.tiers.0")],
+        ),
         # who asks, which is not where the objects are
         (
             "{type: redis, url: 'redis://user:hunter2@h/0'}",

@@ -15,7 +15,7 @@ Kind = Literal[
 ORDER = get_args(Kind)
 MEANINGS: dict[Kind, str] = {
     "unreadable": "objects that are there cannot be read, or are not found",
-    "mixed": "copies of other objects are served under the same names",
+    "mixed": "another object may be served under a name, or a copy taken for one",
     "orphaned": "what a journal remembers is read by nobody",
     "gone": "objects stay where nobody looks any more",
     "fill": "a replica lacks objects until somebody copies them",

@@ -11,8 +11,9 @@ from tiered_store.config.options import options_of, value_of
 from tiered_store.difference.change import ORDER, Change
 from tiered_store.difference.facts import (
     Facts,
+    copies_of,
+    form_of,
     journal_of,
-    located,
     named,
     places_below,
     shown,
@@ -28,6 +29,8 @@ def differences(before: Store, after: Store) -> list[Change]:
     found = [
         *_bytes(old, new),
         *_led(old, new),
+        *_precedence(old, new),
+        *_mistaken(old, new),
         *_mirrors(old, new),
         *_places(old, new),
         *_caches(old, new),
@@ -68,6 +71,31 @@ def _led(old: Facts, new: Facts) -> Iterator[Change]:
             "are not found",
             "move through 'migrating', with the old stack as its old store",
         )
+
+
+def _precedence(old: Facts, new: Facts) -> Iterator[Change]:
+    """Yield each store that asks two places the other way round."""
+    for (first, second), path in new.asked.items():
+        if (second, first) in old.asked and (first, second) not in old.asked:
+            yield Change(
+                "mixed",
+                path,
+                f"{shown(first)} is asked before {shown(second)} now: what differs is "
+                "served from there",
+                "make them equal first",
+            )
+
+
+def _mistaken(old: Facts, new: Facts) -> Iterator[Change]:
+    """Yield each place where copies are taken for objects, or objects for copies."""
+    for path, place in new.leaves.items():
+        if place in old.copies - old.places:
+            message = f"copies that a cache kept in {shown(place)} are its objects now"
+            yield Change("mixed", path, message, "empty it first")
+    for path, place in old.leaves.items():
+        if place in new.copies - new.places:
+            message = f"objects in {shown(place)} are taken for copies, and dropped"
+            yield Change("mixed", path, message, "copy them first")
 
 
 def _mirrors(old: Facts, new: Facts) -> Iterator[Change]:
@@ -172,27 +200,23 @@ def _caches(old: Facts, new: Facts) -> Iterator[Change]:
             if lasting:
                 yield Change("cold", path, "a cache that was not there begins empty")
             continue
-        known = {_copies(tier) for tier in before.tiers}
+        known = {copies_of(tier): form_of(tier) for tier in before.tiers}
         same_origin = places_below(before.origin) & places_below(after.origin)
         for tier in lasting:
             number = after.tiers.index(tier)
             place = f"{path}.tiers.{number}"
-            if _copies(tier) not in known:
-                yield Change("cold", place, f"begins empty, in {shown(_copies(tier))}")
+            copies = copies_of(tier)
+            if known.get(copies) != form_of(tier):
+                yield Change("cold", place, f"begins empty, in {shown(copies)}")
             elif not same_origin:
                 yield Change(
                     "mixed",
                     place,
-                    f"{shown(_copies(tier))} has copies of another origin's objects",
+                    f"{shown(copies)} has copies of another origin's objects",
                     "give it another prefix or place, or empty it first",
                 )
         if journal_of(before) != journal_of(after) and before.journal is not None:
             yield _orphaned(path, before, "the cache remembers elsewhere, or nothing")
-
-
-def _copies(tier: Any) -> Any:
-    stores = list(tier.children().values())
-    return frozenset().union(*map(places_below, stores)) if stores else located(tier)
 
 
 def _options(old: Facts, new: Facts) -> Iterator[Change]:

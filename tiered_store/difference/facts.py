@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations, product
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +22,11 @@ Route = tuple[Hashable, ...]
 Transform = tuple[str, frozenset[bytes]]
 
 _TRANSFORMS = ("encrypted", "compressed", "verified")
+_ORDERED: dict[str, tuple[str, ...]] = {  # who asks one child before another
+    "fallback": (),  # as they are written
+    "overlay": ("above", "below"),
+    "migrating": ("new", "old"),
+}
 _LEADING: dict[str, tuple[str, ...]] = {  # options that decide who has an object
     "sharded": ("weights",),
     "routed": ("rules", "default"),
@@ -39,6 +45,8 @@ class Facts:
             to one of several, and the label of the first of those, if any.
         mirrors: By label, those that know replicas by name.
         caches: By label.
+        copies: Where tiers keep copies, those in memory left out.
+        asked: Two places, the one that is asked before the other, and who asks.
     """
 
     def __init__(self, stack: Store) -> None:
@@ -58,6 +66,15 @@ class Facts:
             if getattr(store, "journal", None) is not None and not is_cache(store)
         }
         self.caches = {x: store for x, store in self.stores.items() if is_cache(store)}
+        self.copies: set[Place] = {
+            place
+            for cache in self.caches.values()
+            for tier in cache.tiers
+            for place in copies_of(tier)
+        }
+        self.asked = {
+            pair: str(store) for store in everything for pair in _asked(store)
+        }
 
     @property
     def places(self) -> set[Place]:
@@ -117,6 +134,34 @@ def located(thing: Any, prefix: str = "") -> Place:
 def places_below(store: Store) -> frozenset[Place]:
     """Return where the objects of *store* are kept."""
     return frozenset(located(leaf.store, leaf.prefix) for leaf in _kept(store))
+
+
+def copies_of(tier: Any) -> frozenset[Place]:
+    """Return where the copies of *tier* are kept."""
+    stores = list(tier.children().values())
+    return (
+        frozenset().union(*map(places_below, stores))
+        if stores
+        else frozenset({located(tier)})
+    )
+
+
+def form_of(tier: Any) -> tuple[tuple[Transform, ...], ...]:
+    """Return what the copies of *tier* go through."""
+    below = [leaf for store in tier.children().values() for leaf in _kept(store)]
+    return tuple(leaf.through for leaf in below)
+
+
+def _asked(store: Any) -> Iterator[tuple[Place, Place]]:
+    """Yield places below *store*, each with one that is only asked after it."""
+    children = store.children()
+    if kind_of(type(store)) not in _ORDERED:
+        return
+    order = _ORDERED[kind_of(type(store))] or tuple(children)
+    for first, second in combinations(order, 2):
+        yield from product(
+            places_below(children[first]), places_below(children[second])
+        )
 
 
 def named(mirror: Any) -> Mapping[str, frozenset[Place]]:
