@@ -302,6 +302,13 @@ def test_missing_type() -> None:
     ]
 
 
+def test_misspelled_type() -> None:
+    """The word ``type`` itself is a key like any other."""
+    assert refused({"a": {"tpye": "leaf", "bucket": "b"}}) == [
+        "stores.a.tpye: unknown key 'tpye'; did you mean 'type'?"
+    ]
+
+
 def test_unknown_names() -> None:
     """A name that nothing has is told which one may be meant."""
     assert refused(

@@ -176,6 +176,24 @@ def test_duplicates_are_all_found() -> None:
     ]
 
 
+def test_a_second_merge_is_a_duplicate() -> None:
+    """Which of two would win, YAML does not say; a list says it."""
+    assert complaints(
+        "a:\n  <<: {b: 1}\n  <<: {b: 2}\nc: {<<: [{b: 1}, {b: 2}]}\n"
+    ) == [
+        "x.yml:3:3 a.'<<': duplicate key '<<'; the first is on line 2",
+    ]
+
+
+@pytest.mark.parametrize("odd", ["\u2028", "\u2029", "\u0085"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_lines_are_those_of_an_editor(odd: str, end: str) -> None:
+    """What YAML once took for the end of a line is none to anybody else."""
+    assert complaints(f"a: 'x{odd}y'{end}b: {{{odd}'c': *d}}{end}") == [
+        "x.yml:2:11 b.c: alias *d: no such anchor stands above it"
+    ]
+
+
 def test_aliases_that_explode_are_refused() -> None:
     """A few lines cannot become a billion values."""
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]

@@ -124,7 +124,14 @@ def test_type_and_names_may_come_from_outside(monkeypatch: pytest.MonkeyPatch) -
         ),
         ("${file:/dev/zero}", "secret file /dev/zero is no regular file"),
         ("${file:/}", "secret file / is no regular file"),
-        ("${file:/a\0b}", "embedded null byte"),
+        (
+            "${file:/a\0b}",
+            "secret file '/a\\x00b' cannot be read: embedded null byte",
+        ),
+        (
+            "${env:UNSET:-${env:HOME}}",
+            "a reference inside another; one stands by itself",
+        ),
     ],
 )
 def test_wrong_references(text: str, said: str) -> None:

@@ -177,6 +177,20 @@ def test_defaults_are_for_all_nodes_of_a_type() -> None:
     assert [link["type"] for link in leaf["inside"]] == ["breaker", "timeout"]
 
 
+def test_what_is_no_default_hides_nothing() -> None:
+    """All that is wrong beside it is told as well."""
+    text = """\
+        version: 1
+        defaults: {stores: {s3: {origin: x, regin: y}}}
+        stores: {images: {type: memory}}
+        """
+    problems, _ = examine(written(text))
+    assert [line.partition(";")[0] for line in problems] == [
+        "images.yml:2:26 defaults.stores.s3.origin: is of each node, and no default",
+        "images.yml:2:37 defaults.stores.s3.regin: unknown key 'regin'",
+    ]
+
+
 def test_defaults_give_what_is_required() -> None:
     """So that a bucket need not be repeated, for example."""
     text = """\

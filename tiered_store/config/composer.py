@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import re
 
+from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Protocol
@@ -33,6 +34,7 @@ _CONSTANTS: Mapping[str, bool | None] = {
 _INTEGER = re.compile(
     r"[-+]?(0|[1-9][0-9]*(_[0-9]+)*)|0x[0-9a-fA-F]+|0o[0-7]+", re.ASCII
 )
+_LINE_BREAK = re.compile(r"\r\n|\n|\r")
 _FLOAT = re.compile(
     r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?", re.ASCII
 )
@@ -47,8 +49,7 @@ def parse(text: str, file: str, problems: Problems) -> Node | None:
 
 
 class _Mark(Protocol):
-    line: int
-    column: int
+    index: int
 
 
 class _Composer(Bounded):
@@ -63,6 +64,7 @@ class _Composer(Bounded):
         super().__init__(problems)
         self._file = file
         self._anchors: dict[str, Node] = {}
+        self._lines = [0, *(found.end() for found in _LINE_BREAK.finditer(text))]
         try:
             self._loader = yaml.SafeLoader(text)
         except yaml.reader.ReaderError as error:
@@ -101,7 +103,9 @@ class _Composer(Bounded):
     def _place(self, mark: _Mark | None) -> Place:
         if mark is None:
             return Place(self._file)
-        return Place(self._file, mark.line + 1, mark.column + 1)
+        # the parser takes U+0085, U+2028 and U+2029 for line breaks; no editor does
+        line = bisect_right(self._lines, mark.index)
+        return Place(self._file, line, mark.index - self._lines[line - 1] + 1)
 
     def _node(
         self, event: yaml.Event, path: str, key: Place | None, depth: int
@@ -149,6 +153,7 @@ class _Composer(Bounded):
     def _mapping(self, path: str, depth: int) -> dict[str, Node]:
         entries: dict[str, Node] = {}
         merged: list[Node] = []
+        merge: Node | None = None
         while True:
             event = self._next()
             if isinstance(event, yaml.MappingEndEvent):
@@ -161,6 +166,9 @@ class _Composer(Bounded):
             where = below(path, key)
             node = self._node(self._next(), where, place, depth + 1)
             if key == "<<" and event.style is None:
+                if merge is not None:
+                    self._duplicate(merge, place, where, key)
+                merge = node
                 merged += node.value if isinstance(node.value, list) else [node]
             elif key in entries:
                 self._duplicate(entries[key], place, where, key)

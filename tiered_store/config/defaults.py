@@ -71,15 +71,15 @@ class Defaults:
                 if word not in family:
                     message = unknown(f"{family.noun} type", word, family.words())
                     self._say(options, message)
-                elif self._is_sound(options):
-                    self._written[family.noun, word] = options
+                else:
+                    self._written[family.noun, word] = self._sound(options)
 
-    def _is_sound(self, options: Node) -> bool:
+    def _sound(self, options: Node) -> Node:
         entries = self._mapping(options, "of options")
         for key in _NEVER:
             if key in entries:
                 self._say(entries[key], "is of each node, and no default")
-        return not any(key in entries for key in _NEVER)
+        return options.without(frozenset(_NEVER))
 
     def _mapping(self, node: Node, how: str) -> Mapping[str, Node]:
         if not isinstance(node.value, dict) and not node.broken:

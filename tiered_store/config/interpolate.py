@@ -18,7 +18,7 @@ from tiered_store.config.node import Node
 from tiered_store.config.problems import Problems, brief
 
 
-_REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{")
+_REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{([^{}]*\$\{)?")
 _ENV = re.compile(r"env:([A-Za-z_][A-Za-z0-9_]*)(?::-(.*))?", re.DOTALL)
 _FILE = re.compile(r"file:(/.*)", re.DOTALL)
 _LARGEST = 64 * 1024
@@ -45,6 +45,8 @@ def _scalar(node: Node, text: str, problems: Problems) -> Node:
         if match[0] == "$${":
             return "${"
         try:
+            if match[2] is not None:
+                raise ValueError("a reference inside another; one stands by itself")
             source, value = _value(match[1])
         except ValueError as error:
             failed.append(str(error))
@@ -100,8 +102,8 @@ def _variable(name: str, default: str | None) -> str:
 def _content(path: str, shown: str) -> str:
     try:
         content = _bytes(path)
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
+    except (OSError, ValueError) as error:
+        why = (getattr(error, "strerror", None) or str(error)).lower()
         raise ValueError(f"secret file {shown} cannot be read: {why}") from None
     if content is None:
         raise ValueError(f"secret file {shown} is no regular file")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from tiered_store.config.decode import Decoder
 from tiered_store.config.node import Node
-from tiered_store.config.problems import Problems, series
+from tiered_store.config.problems import Problems, nearest, series
 from tiered_store.config.registry import Family
 from tiered_store.config.schema import Schema
 from tiered_store.errors import ConfigError
@@ -29,9 +29,7 @@ class Lookup:
             return None
         kind = node.entries.get("type")
         if kind is None:
-            words = series(family.words())
-            message = f"missing 'type': one of {words}"
-            self._decoder.fail(node, message, at=node.start)
+            self._untyped(family, node)
             return None
         if kind.broken:
             return None
@@ -45,6 +43,15 @@ class Lookup:
             self._decoder.fail(kind, message)
             return None
         return self.found(family, kind.value, kind)
+
+    def _untyped(self, family: Family, node: Node) -> None:
+        for key, entry in node.entries.items():
+            if entry.value in family and nearest("type", (key,)) is not None:
+                message = f"unknown key {key!r}; did you mean 'type'?"
+                self._decoder.fail(entry, message, at=entry.key)
+                return
+        words = series(family.words())
+        self._decoder.fail(node, f"missing 'type': one of {words}", at=node.start)
 
     def found(self, family: Family, word: str, node: Node) -> Schema | None:
         """Return what *word* takes, or None after blaming *node*."""
