@@ -38,7 +38,8 @@ def bridge(store: Store | StoreLike, *, clock: Clock = SYSTEM) -> Any:
       deleted what others were about to commit.
     - A put that raised is cleaned up after, since it may have happened all the same.
     - A picture that replaced one of the same size is undone by a rollback: the old
-      bytes are put back.  The original deletes both.
+      bytes are put back, or a log says that they could not be.  The original deletes
+      both.
     - A deletion that fails after the commit does not raise into it.  It is logged,
       kept in ``undone``, and tried again at the next end of a transaction, unless the
       object may have been written since, which another process may have done.
@@ -60,8 +61,7 @@ class Bridged:
 
     Attributes:
         tiered: The stack.
-        undone: What could not be deleted or put back at the end of a transaction,
-            and why.
+        undone: What could not be deleted at the end of a transaction, and why.
     """
 
     def __init__(self, tiered: Store, clock: Clock) -> None:
