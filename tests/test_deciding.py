@@ -51,6 +51,11 @@ STACK = """
         type: fallback
         stores: {{us: us, eu: eu}}
         control: {{type: file, path: {folder}/decisions.json}}
+      going-on:
+        type: fallback
+        stores: {{us: us, eu: eu}}
+        write: failover
+        journal: {{type: sqlite, path: {folder}/going-on.db}}
 """
 
 
@@ -222,11 +227,21 @@ def test_json_for_scripts(folder: Path, capsys) -> None:
             "store": "images.origin",
             "serving": ["eu"],
             "only_copies": 0,
+            "alike": True,
             "pending": {"us": 0, "eu": 0},
             "ends": [],
             "error": None,
         }
     ]
+
+
+def test_a_journal_of_outages_does_not_know_every_copy(folder: Path, capsys) -> None:
+    """With ``write: failover`` what was put before is copied by somebody else."""
+    assert main(["drain", "us", "-s", "going-on", "--dry-run"]) == 0
+
+    said = capsys.readouterr().out
+    assert "every object" not in said
+    assert "ask whoever makes the other copies" in said
 
 
 def test_without_a_journal_the_risk_is_unknown(folder: Path, capsys) -> None:

@@ -271,13 +271,15 @@ def _say(order: _Order, risks: Sequence[Risk]) -> None:
         elif risk.only_copies is None:
             typer.echo("  at risk: unknown, for there is no journal of what each lacks")
         else:
-            typer.echo(f"  at risk: {_copies(order.verb, risk.only_copies)}")
+            typer.echo(f"  at risk: {_copies(order.verb, risk, risk.only_copies)}")
         rows = [f"{name} {count:,}" for name, count in risk.pending.items()]
         if rows:
             typer.echo(f"  pending: {', '.join(rows)}")
 
 
-def _copies(verb: Verb, count: int) -> str:
+def _copies(verb: Verb, risk: Risk, count: int) -> str:
+    if not count and not risk.alike:
+        return "nothing that was put in an outage; ask whoever makes the other copies"
     if not count:
         return "nothing; what is in service has every object"
     objects = "1 object has" if count == 1 else f"{count:,} objects have"

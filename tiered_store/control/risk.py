@@ -25,8 +25,10 @@ class Risk:
 
     Attributes:
         serving: Who would be left in service, in order.
-        only_copies: Objects of which nobody in service would have a current copy;
-            None if nobody knows, for there is no journal.
+        only_copies: Objects of which nobody in service would have a current copy, as
+            the journal knows; None if nobody knows, for there is none.
+        alike: The store makes all copies itself, so that the journal knows of all that
+            are missing; if not, it does of what was put in an outage.
         pending: By name, how many objects each place is behind for.
         ends: Decisions that this one would end, in words.
         error: Why the journal could not say.
@@ -35,6 +37,7 @@ class Risk:
     store: str
     serving: tuple[str, ...]
     only_copies: int | None = None
+    alike: bool = True
     pending: Mapping[str, int] = field(default_factory=dict)
     ends: tuple[str, ...] = ()
     error: str | None = None
@@ -67,9 +70,12 @@ def risk_of(store: Store, record: Decisions, decision: Decision) -> Risk:
         for name, held in standing(names, record).decisions.items()
         if name not in after.decisions or after.decisions[name].verb != held.verb
     )
+    alike = bool(getattr(store, "alike", False))
     journal = getattr(store, "journal", None)
     if not isinstance(journal, Journal):
-        return Risk(store=str(store), serving=tuple(after.write), ends=ends)
+        return Risk(
+            store=str(store), serving=tuple(after.write), alike=alike, ends=ends
+        )
     try:
         # what is drained can still be read, so only what is not touched is away
         only = _only_elsewhere(journal, after.read, set(after.withheld))
@@ -78,6 +84,7 @@ def risk_of(store: Store, record: Decisions, decision: Decision) -> Risk:
         return Risk(
             store=str(store),
             serving=tuple(after.write),
+            alike=alike,
             ends=ends,
             error=error.message or str(error),
         )
@@ -87,6 +94,7 @@ def risk_of(store: Store, record: Decisions, decision: Decision) -> Risk:
         store=str(store),
         serving=tuple(after.write),
         only_copies=only,
+        alike=alike,
         pending={name: behind.get(name, 0) for name in names},
         ends=ends,
     )
