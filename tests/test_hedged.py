@@ -310,12 +310,33 @@ def test_a_slow_store_keeps_its_share_of_a_deadline() -> None:
 def test_what_is_usual_is_learned_from_the_quickest() -> None:
     """Until anything is known it is a quarter of a second."""
     hedge = Hedge("p95", circuits={}, workers=Workers("test", 4))
-    assert hedge.delay == 0.25
+    assert hedge.delay("us") == 0.25
     for number in range(100):
         hedge._note("us", 0.2 + number / 1000, 0.25)
         hedge._note("eu", 0.002 + number / 100_000, 0.25)
 
-    assert 0.002 < hedge.delay < 0.004
+    assert 0.002 < hedge.delay("us") < 0.004
+
+
+def test_what_is_usual_of_a_primary_is_not_learned_from_others() -> None:
+    """A last resort that is quick, and old, must not make it one that is slow."""
+    us, local = FaultStore(MemoryStore()), FaultStore(MemoryStore())
+    us.child.put(KEY, Body.of(b"new"))
+    local.child.put(KEY, Body.of(b"old"))
+    policy = BreakerPolicy(failures=1, open=0.01, open_limit=0.01)
+    store = FallbackStore({"us": us, "local": local}, hedge_after="p95", breaker=policy)
+    us.latency = 0.01
+    us.down()
+    for _ in range(40):
+        assert store.get(KEY).read() == b"old"
+    us.up()
+    while store.children()["us"].reading.state != "closed":
+        store.get(KEY)
+
+    found = [store.get(KEY).read() for _ in range(60)]
+
+    assert store.children()["us"].reading.state == "closed"
+    assert found.count(b"new") >= 40
 
 
 def test_one_store_is_asked_again() -> None:

@@ -57,11 +57,13 @@ class Hedge:
 
     Args:
         after: Seconds; or ``p95``, what 95 % of the last reads took of the store that
-            is the quickest by that.
+            is the quickest by that, or, if they are not *alike*, of the first one.
         budget: Second requests as a share of reads.
         circuits: By name, those of the stores that have one.  A store of which twelve
             of the last twenty reads took longer than *after* is slow, and its circuit
-            is opened.
+            is opened.  With ``p95`` only if they are *alike*.
+        alike: Any of the stores is as good as the first, so that the quickest says what
+            is usual.
         workers: Threads: every read takes one, a hedge another.
     """
 
@@ -72,6 +74,7 @@ class Hedge:
         budget: float = 0.05,
         circuits: Mapping[str, Circuit],
         workers: Workers,
+        alike: bool = True,
         clock: Clock = SYSTEM,
     ) -> None:
         if after != "p95" and after <= 0:
@@ -80,7 +83,8 @@ class Hedge:
             raise ConfigError(f"budget: must be above 0 and at most 1, not {budget}")
         self._after = after
         self._tokens = RetryBudget(budget, 10)
-        self._circuits = circuits
+        self._alike = alike
+        self._circuits = circuits if alike or after != "p95" else {}
         self._workers = workers
         self._clock = clock
         self._times: dict[str, _Times] = {}
@@ -91,13 +95,17 @@ class Hedge:
         """Take a lock of one's own."""
         self._lock = threading.Lock()
 
-    @property
-    def delay(self) -> float:
-        """Seconds before a second store is asked."""
+    def delay(self, first: str) -> float:
+        """Return the seconds before a second store is asked, after the *first*."""
         if self._after != "p95":
             return self._after
-        known = min((times.p95 for times in self._times.values()), default=math.inf)
-        return _AT_FIRST if known == math.inf else known
+        known = [
+            times.p95
+            for name, times in self._times.copy().items()
+            if self._alike or name == first
+        ]
+        usual = min(known, default=math.inf)
+        return _AT_FIRST if usual == math.inf else usual
 
     def answers(
         self,
@@ -124,7 +132,7 @@ class Hedge:
         left = list(names)
         under_way = 0
         hedged = False
-        delay = self.delay
+        delay = self.delay(names[0]) if names else 0.0
         while left or under_way:
             if not under_way:
                 self._begin(left.pop(0), len(left), ask, back, delay)

@@ -29,6 +29,7 @@ def hedge_of(
     stores: Mapping[str, Store],
     after: HedgeAfter | None,
     budget: float,
+    alike: bool,
     workers: Workers,
     clock: Clock,
 ) -> Hedge | None:
@@ -40,7 +41,14 @@ def hedge_of(
         for name, store in stores.items()
         if isinstance(store, Guard)
     }
-    return Hedge(after, budget=budget, circuits=circuits, workers=workers, clock=clock)
+    return Hedge(
+        after,
+        budget=budget,
+        circuits=circuits,
+        workers=workers,
+        alike=alike,
+        clock=clock,
+    )
 
 
 def note_body(store: Store, error: Exception | None) -> None:

@@ -115,7 +115,7 @@ class FallbackStore(Mirror):
             default 30.
         fade_in: Seconds in which its share of the traffic grows; by default 60.
         hedge_after: Seconds after which a read asks the next store as well, or ``p95``,
-            what 95 % of reads take; None for never.  What the next store has may be
+            what 95 % of its reads take; None for never.  What the next store has may be
             older.
         hedge_budget: Second requests as a share of reads.
         workers: Threads for deletes, repairs and hedged reads.
@@ -188,7 +188,12 @@ class FallbackStore(Mirror):
             thorough="not_found" in self.read_on,
             lenient=journal_errors == "degrade",
             hedge=hedge_of(
-                self.stores, hedge_after, hedge_budget, self._workers, clock
+                self.stores,
+                hedge_after,
+                hedge_budget,
+                self.alike,
+                self._workers,
+                clock,
             ),
             told=self._teller.fell_back,
         )

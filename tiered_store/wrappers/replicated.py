@@ -187,6 +187,7 @@ class ReplicatedStore(Mirror):
                 self.replicas,
                 None if read is None else read.hedge_after,
                 0.05 if read is None else read.hedge_budget,
+                self.alike,
                 self._workers,
                 clock,
             ),
