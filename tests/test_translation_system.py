@@ -127,3 +127,10 @@ def test_bugs_pass_untouched() -> None:
     """They are nobody's outage."""
     assert translate(TypeError("a bug")) is None
     assert translate(KeyError("a bug")) is None
+
+
+def test_what_a_store_of_ones_own_raises_shows_no_secret() -> None:
+    """Its message ends up in logs, and in a mirror's journal."""
+    told = "no way to https://user:SECRET@host/b?X-Amz-Signature=SECRET today"
+
+    assert str(translate(OSError(told))) == "no way to https://****@host/b today"

@@ -23,7 +23,7 @@ from tiered_store.errors import (
     TooLargeError,
     UnavailableError,
 )
-from tiered_store.translation.http import wrong_tls
+from tiered_store.translation.http import shown, wrong_tls
 
 
 _KINDS: Mapping[type[StoreError], tuple[str, ...]] = {
@@ -61,7 +61,7 @@ _BY_NUMBER = {
 
 def translate(error: OSError, family: frozenset[str] = frozenset()) -> StoreError:
     """Return what *error* means; without a number it is an outage, never absence."""
-    message = error.strerror or str(error) or type(error).__name__
+    message = shown(error.strerror or str(error)) or type(error).__name__
     if type(error).__module__ == "ssl":  # whose numbers are of another table
         if wrong_tls(message):
             return MisconfiguredError(message)
