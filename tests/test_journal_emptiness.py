@@ -42,7 +42,7 @@ def is_asked(journal: SQLiteJournal) -> bool:
 
 def look_up(journal: SQLiteJournal) -> None:
     """Do so often enough to see that a file is not there any more."""
-    for _ in range(100):
+    for _ in range(1000):
         journal.rows(KEY)
 
 

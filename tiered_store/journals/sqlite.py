@@ -11,7 +11,7 @@ A journal in an SQLite file: the processes of one machine share it.
 It must lie on a local disk, and be kept: without it nobody knows what is pending.
 Beside it lies a file of its name with ``-locks``, by which processes keep out of each
 other's way, and tell each other that nothing is pending: leave it there.  A process
-whose files were removed or replaced notices within a second of writing, or some dozens
+whose files were removed or replaced notices within a second of writing, or hundreds
 of reads.
 """
 
@@ -48,7 +48,7 @@ Result = TypeVar("Result")
 
 _QUARANTINE = 60.0
 _SURE = 1.0  # seconds between looks whether the files are still there, for who writes
-_MOST = 64  # look-ups between them, for who reads, where a clock would cost too much
+_MOST = 500  # look-ups between them, for who reads, where a clock would cost too much
 _NOTHING: Mapping[str, Row] = MappingProxyType({})
 
 _COLUMNS = (
