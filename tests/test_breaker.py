@@ -323,6 +323,40 @@ def test_what_was_refused_is_no_silence() -> None:
     assert bench.circuit.state == "closed"
 
 
+def test_a_store_s_objects_are_told_apart() -> None:
+    """By the store that is asked: reads, writes and deletes of two that hang."""
+    clock = FakeClock()
+    child = FaultStore(MemoryStore(), latency=0.5, clock=clock)
+    store = BreakerStore(child, clock=clock)
+    child.down()
+    for call, circuit in ((store.stat, store.reading), (store.delete, store.writing)):
+        for width in (1, 1, 1, 2):
+            assert circuit.state == "closed"
+            with pytest.raises(UnavailableError):
+                call(KEY._replace(width=width))
+        assert circuit.state == "open"
+    store = BreakerStore(child, clock=clock)
+    for width in (1, 1, 1, 2):
+        assert store.reading.state == "closed"
+        with pytest.raises(UnavailableError):
+            store.get(KEY._replace(width=width))
+    assert store.reading.state == "open"
+
+
+@pytest.mark.parametrize(("size", "state"), [(16 * MIB, "closed"), (10, "open")])
+def test_a_store_s_large_objects_have_time(size, state) -> None:
+    """As their bodies say how large they are."""
+    clock = FakeClock()
+    child = FaultStore(MemoryStore(), clock=clock)
+    store = BreakerStore(child, clock=clock)
+    child.child.put(KEY, Body.of(b"x" * size))
+    for latency in (0.0,) * 20 + (0.45,) * 12:
+        child.latency = latency
+        store.get(KEY)
+
+    assert store.reading.state == state
+
+
 def test_a_silence_is_soon_forgotten() -> None:
     """Two lone calls, a minute apart, are two accidents."""
     bench = Bench()

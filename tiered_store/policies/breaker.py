@@ -209,9 +209,7 @@ class Circuit:
                     change = self._wait_in_vain(permit, error, about, now)
             else:
                 self._trickle_until = None
-                if not isinstance(
-                    error, DeadlineError
-                ):  # who is in a hurry cannot tell
+                if not isinstance(error, DeadlineError):  # which is the caller's
                     self._stay_slow(outcome)
                 change = None
         self._tell(change)
