@@ -1,7 +1,7 @@
 # make demo   the main job on real pictures
 # make test   the tests, real servers included
 # make bench  how fast it is, beside other libraries; bench-quick in less than a minute
-# make soak   processes that are killed and wronged, for some half an hour
+# make soak   processes that are killed and wronged, for some hours
 # make package  the wheel, installed alone on every Python there is, and tried
 # make docs     the documentation as a site, in build/site
 # Each does all its own set-up; PYTHON=python3.12 chooses another interpreter.
