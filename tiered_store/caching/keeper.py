@@ -5,6 +5,7 @@ What every way of keeping copies has in common.
 from __future__ import annotations
 
 import functools
+import time
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from tiered_store.caching.filling import Filler
 from tiered_store.caching.origin import Origin
 from tiered_store.caching.poison import Poison
 from tiered_store.caching.telling import Teller
-from tiered_store.clock import Clock
+from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import DeadlineError, NotFoundError, StoreError
 from tiered_store.journals.journal import Journal
 from tiered_store.key import Key
@@ -67,6 +68,7 @@ class Keeper(ABC):
         self.coherence = parts.coherence
         self.teller = parts.teller
         self.clock = parts.clock
+        self._time = time.time if parts.clock is SYSTEM else parts.clock.time
         self.poison = Poison(
             parts.journal,
             self._drop,
@@ -127,7 +129,7 @@ class Keeper(ABC):
 
     def _serves(self, key: Key, name: str, entry: Entry) -> bool:
         """Say whether *entry* can be served; have it refreshed behind if it is time."""
-        record, now = entry.record, self.clock.time()
+        record, now = entry.record, self._time()
         freshness = self.origin.freshness
         if now < record.fresh_until:
             self.teller.hit(key, name, record)

@@ -8,6 +8,7 @@ and the caller's deadline shortens it.
 
 from __future__ import annotations
 
+import os
 import socket
 
 from collections.abc import Sequence
@@ -39,17 +40,25 @@ class _Haste:
 
 
 class HastySocket:
-    """A socket whose every wait is bounded by the caller's deadline."""
+    """
+    A socket whose every wait is bounded by the caller's deadline.
+
+    One that is patient for some time asks the system first whether it must wait; what
+    most likely needs no waiting is tried without that question.
+    """
 
     def __init__(self, connected: Any, timeout: float | None) -> None:
         self._socket = connected
         self._recv_into = connected.recv_into
-        # that of TLS cannot
-        self._sendmsg = connected.sendmsg if type(connected) is socket.socket else None
+        # that of TLS has to be asked
+        self._plain = type(connected) is socket.socket
+        self._tries = self._plain and timeout is not None
         self._timeout = timeout
         self._shortened = False
         self._unread = b""
-        self.room = bytearray(_ROOM)  # for whoever reads
+        # for whoever reads: room, and how much of it the next answer most likely needs
+        self.room = memoryview(bytearray(_ROOM))
+        self.guess = _ROOM
 
     def recv(self, *args: Any) -> bytes:
         self._hurry()
@@ -62,18 +71,38 @@ class HastySocket:
             self._hurry()
         return int(self._recv_into(buffer, *args))
 
+    def recv_more(self, buffer: Any) -> int:
+        """Do as :meth:`recv_into` does, for what has most likely arrived already."""
+        if self._tries and not self._unread:
+            try:
+                return os.readv(self._socket.fileno(), (buffer,))
+            except BlockingIOError:
+                return self.recv_into(buffer)
+        return self.recv_into(buffer)
+
+    def read_more(self, most: int) -> bytes:
+        """Return what has arrived already, at most so many bytes; perhaps none."""
+        if self._tries and not self._unread:
+            try:
+                return os.read(self._socket.fileno(), most)
+            except BlockingIOError:
+                return b""
+        return b""
+
     def unread(self, content: bytes) -> None:
         """Have *content*, which was read last, be read again."""
         self._unread = content
 
     def send(self, pieces: Sequence[bytes]) -> None:
         """Send *pieces*, with one call of the system if they fit."""
-        if self._sendmsg is None:
+        if not self._tries:
             for piece in pieces:
                 self.sendall(piece)
             return
-        self._hurry()
-        sent = self._sendmsg(pieces)
+        try:
+            sent = os.writev(self._socket.fileno(), pieces)
+        except BlockingIOError:  # there is no room
+            sent = 0
         for piece in pieces:
             if sent >= len(piece):
                 sent -= len(piece)
@@ -99,6 +128,7 @@ class HastySocket:
 
     def settimeout(self, seconds: float | None) -> None:
         self._timeout = seconds
+        self._tries = self._plain and seconds is not None
         self._socket.settimeout(seconds)
 
     def _hurry(self) -> None:

@@ -29,13 +29,15 @@ def exchanged(connection: Any, commands: Sequence[Command]) -> list[Any]:
 
     An answer may be a store error.  Whatever is raised leaves the connection unusable.
     """
-    pieces = packed(commands)
+    first = commands[0]
+    alone = len(commands) == 1
+    pieces = [first] if alone and isinstance(first, bytes) else packed(commands)
     connected = getattr(connection, "_sock", None)
     if not isinstance(connected, HastySocket):  # a client of somebody's own
         connection.send_packed_command(pieces, check_health=False)
     else:
         connected.send(pieces)
-        if len(commands) == 1 and (two := pair(connected)) is not None:
+        if alone and (two := pair(connected)) is not None:
             return [two]
     return [_answer(connection) for _ in commands]
 

@@ -101,7 +101,7 @@ def entry_of(header: Header, content: bytes | None) -> Entry:
         CorruptError: Its bytes are not what was stored.
     """
     record = header.record
-    if record.absent or header.elsewhere:
+    if record.size is None or header.elsewhere:
         return Entry(record, None)
     if (
         content is None

@@ -44,6 +44,7 @@ CLEARED = b"c"  # what is said then
 class _Known:
     run: bytes | None  # None in a Cluster, where each node has its own
     mark: bytes
+    epoch: int  # of that run
 
 
 class Server:
@@ -115,7 +116,9 @@ class Server:
                 self.forget()
                 self.doubt()
             else:
-                return answers, _epoch(run, known.mark)
+                if run != known.run:  # a node of a Cluster
+                    return answers, _epoch(run, known.mark)
+                return answers, known.epoch
         if self._cluster:
             mark, _ = self._mark(self._lines, None)
             answers, run = self._lines.ask(name, commands)
@@ -178,7 +181,7 @@ class Server:
             mark, _ = self._mark(self._feeds, run)
             with self._lock:
                 if clears == self._clears:
-                    self._known = _Known(run, mark)
+                    self._known = _Known(run, mark, _epoch(run or b"", mark))
                     return
 
     def check(self, run: bytes | None) -> None:
