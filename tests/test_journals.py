@@ -24,6 +24,7 @@ from tiered_store.errors import (
     StoreError,
     UnavailableError,
 )
+from tiered_store.journals.database import Database
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.journals.row import Row
 from tiered_store.journals.sqlite import SQLiteJournal
@@ -430,3 +431,28 @@ def test_a_file_waits_for_requests_where_there_are_any(
     ReplicatedStore({"us": MemoryStore(), "eu": replica}, journal=journal)
 
     assert journal.quarantine == quarantine
+
+
+def test_a_journal_that_another_process_makes_just_now_is_one(tmp_path) -> None:
+    """Between two questions about a file that was empty there is no journal yet."""
+    path = str(tmp_path / "journal.db")
+    other = SQLiteJournal(path)
+    quicker = threading.Thread(target=lambda: list(other.pending()))
+
+    class Overtaken(sqlite3.Connection):
+        """Another one makes the journal before the last question, if it can."""
+
+        def execute(self, statement, *arguments):
+            if "count(*) FROM sqlite_schema" in statement and not quicker.ident:
+                quicker.start()
+                quicker.join(0.5)  # until it is done, or waits for us
+            return super().execute(statement, *arguments)
+
+    connection = sqlite3.connect(
+        path, isolation_level=None, factory=Overtaken, check_same_thread=False
+    )
+    Database(path, flush=False, busy=5.0)._prepare(connection)
+    quicker.join()
+    assert connection.execute("PRAGMA user_version").fetchone() == (2,)
+    connection.close()
+    other.close()

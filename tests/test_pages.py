@@ -57,7 +57,9 @@ def test_the_listings_of_a_page_run_in_their_order(page, moved) -> None:
             for command, expected in commands(moved(text)):
                 run(command, expected)
     if page == "serving":
-        assert shown_by(names["app"]).startswith(b"http://testhost/__images__/comics")
+        assert shown_by(names["app"]).startswith(
+            b"http://example.com/__images__/comics"
+        )
 
 
 def before_entities(moved):
@@ -97,7 +99,7 @@ def shown_by(app) -> bytes:
     environ = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "/",
-        "HTTP_HOST": "testhost",
+        "HTTP_HOST": "example.com",
         "wsgi.url_scheme": "http",
     }
     return b"".join(app(environ, lambda status, headers: None))

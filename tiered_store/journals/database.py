@@ -204,7 +204,10 @@ class Database:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         execute = connection.execute
         execute(f"PRAGMA synchronous = {'FULL' if self._flush else 'NORMAL'}")
-        if self._schema(connection) == _SCHEMA:
+        execute("BEGIN")  # so that no other process makes it between two questions
+        schema = self._schema(connection)
+        execute("COMMIT")
+        if schema == _SCHEMA:
             return
         # which does not wait for others by itself, as it does for transactions
         poll(lambda: _is_wal(connection), time.monotonic() + self._busy)
