@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import re
+import socket
 import subprocess
 import sys
+import threading
 import time
 import tracemalloc
 import urllib.error
@@ -1222,3 +1224,33 @@ class TestSeaweedConformance(StoreConformance):
         corner = f"corner-{len(request.node.name)}-{time.monotonic_ns()}"
         with seaweed_server.store(shared_buckets["seaweed"], prefix=corner) as store:
             yield store
+
+
+def test_a_put_over_a_thin_line_ends_by_the_deadline() -> None:
+    """Though every piece of it leaves in time; it does not go on behind, either."""
+    size, came = 7_500_000, 0
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+
+    def swallow() -> None:
+        nonlocal came
+        connection, _ = listening.accept()
+        with connection:
+            while piece := connection.recv(32_768):
+                came += len(piece)
+                threading.Event().wait(0.02)
+
+    server = threading.Thread(target=swallow, daemon=True)
+    server.start()
+    endpoint = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    store = S3Store(
+        "b", access_key="a", secret_key="b", endpoint_url=endpoint, connect_timeout=10
+    )
+    store._client._client()  # which is made before the time runs
+
+    with listening, store:
+        with deadline(1.5), pytest.raises(DeadlineError):
+            store.put(KEY, Body.of(bytes(size)))
+        server.join(30)
+
+    assert came < size

@@ -10,6 +10,7 @@ import io
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar, get_args
 
+from tiered_store import deadlines
 from tiered_store.backends.s3.address import bucket_url, is_bucket, is_http
 from tiered_store.backends.s3.client import Checksums, Client, Connection
 from tiered_store.backends.s3.download import stat_of
@@ -321,5 +322,34 @@ def _code(error: DeniedError) -> str:
 def _rereadable(body: Body) -> io.BufferedIOBase:
     """Return a file of *body*, which the SDK may read thrice: to sum, sign and send."""
     if isinstance(body, BytesBody | FileBody):
-        return body.open()
-    return io.BytesIO(body.read())
+        file: io.BufferedIOBase = body.open()
+    else:
+        file = io.BytesIO(body.read())
+    return file if deadlines.remaining() is None else io.BufferedReader(_Timely(file))
+
+
+class _Timely(io.RawIOBase):
+    """A *file* that is read, and so sent, for no longer than the caller's time."""
+
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        self._file = file
+
+    def readinto(self, buffer: Any) -> int:
+        deadlines.check()
+        return self._file.readinto(buffer)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
