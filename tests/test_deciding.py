@@ -245,10 +245,14 @@ def test_a_journal_of_outages_does_not_know_every_copy(folder: Path, capsys) -> 
 
 
 def test_without_a_journal_the_risk_is_unknown(folder: Path, capsys) -> None:
-    """Which is not the same as none."""
+    """Which is not the same as none, and needs a word."""
     assert main(["drain", "us", "-s", "loose", "--dry-run"]) == 0
 
     assert "at risk: unknown, for there is no journal" in capsys.readouterr().out
+    assert main(["drain", "us", "-s", "loose"]) == 1
+    assert record(folder) == {}
+    assert main(["drain", "us", "-s", "loose", "--yes"]) == 0
+    assert record(folder)["us"].verb == "drain"
 
 
 @pytest.mark.parametrize(

@@ -100,12 +100,12 @@ def test_every_worker_serves_the_same_album(name, album) -> None:
         assert process.process.pid not in workers
         for content in (b"first", LARGE, b"third"):
             for _ in range(3):
-                client.put("/album/1", content=content)
+                client.put("/album/1", content=content).raise_for_status()
                 for _ in range(4):
                     assert client.get("/images/album/1/1x1.png").content == content
         part = client.get("/images/album/1/1x1.png", headers={"Range": "bytes=1-2"})
         assert (part.status_code, part.content) == (206, b"hi")
-        client.delete("/album/1")
+        client.delete("/album/1").raise_for_status()
         for _ in range(8):
             assert client.get("/images/album/1/1x1.png").status_code == 404
         process.process.terminate()

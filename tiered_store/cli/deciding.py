@@ -269,12 +269,18 @@ def _say(order: _Order, risks: Sequence[Risk]) -> None:
         if risk.error is not None:
             typer.echo(f"  at risk: unknown, for the journal cannot say: {risk.error}")
         elif risk.only_copies is None:
-            typer.echo("  at risk: unknown, for there is no journal of what each lacks")
+            typer.echo(f"  at risk: {_UNKNOWN}")
         else:
             typer.echo(f"  at risk: {_copies(order.verb, risk, risk.only_copies)}")
         rows = [f"{name} {count:,}" for name, count in risk.pending.items()]
         if rows:
             typer.echo(f"  pending: {', '.join(rows)}")
+
+
+_UNKNOWN = (
+    "unknown, for there is no journal of what each place lacks; what is put or deleted "
+    "in one place reaches the others only if somebody else brings it there"
+)
 
 
 def _copies(verb: Verb, risk: Risk, count: int) -> str:

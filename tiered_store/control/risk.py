@@ -44,8 +44,8 @@ class Risk:
 
     @property
     def is_one(self) -> bool:
-        """Whether a person should say that it is worth it."""
-        return bool(self.only_copies) or self.error is not None
+        """Whether a person should say that it is worth it; so also if nobody knows."""
+        return self.only_copies != 0 or self.error is not None
 
 
 def governed(root: Store, name: str | None = None) -> Iterator[Store]:
