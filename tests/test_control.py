@@ -175,10 +175,17 @@ def follower():
     made.watch.close()
 
 
-def test_a_watch_is_free_until_it_is_used(follower: Follower) -> None:
+def test_a_watch_is_free_until_it_is_used() -> None:
     """Constructors do no I/O and start no thread."""
+    before = set(threading.enumerate())  # other tests' may still be about to end
+    follower = Follower()
+
     assert follower.control.loads == 0
-    assert "tiered-store-control" not in {one.name for one in threading.enumerate()}
+    started = set(threading.enumerate()) - before
+    assert "tiered-store-control" not in {one.name for one in started}
+    follower.watch.current()
+    assert follower.control.loads
+    follower.watch.close()
 
 
 def test_the_first_use_knows_the_decisions(follower: Follower) -> None:
