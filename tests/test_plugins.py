@@ -180,5 +180,5 @@ def test_a_broken_one_names_itself_where_it_is_used(run: Run, tmp_path: Path) ->
 
     assert len(wrong) == 3
     assert "stores.a.type: type 'broken' of acme_storage cannot be loaded" in wrong[0]
-    assert "stores.b: never used by any store" in wrong[1]
-    assert "unknown key 'rom'; did you mean 'room'?" in wrong[2]
+    assert "unknown key 'rom'; did you mean 'room'?" in wrong[1]
+    assert "stores.b: never used by any store" in wrong[2]
