@@ -465,6 +465,32 @@ def test_check_says_what_will_hurt(
     assert found["findings"][0]["rule"] == "never-used"
 
 
+def test_check_tells_machines_where(
+    written: Callable[[str], Path], capfdbinary: Captured
+) -> None:
+    """An editor puts each problem at its place; one of the whole file has no line."""
+    config = written(
+        """
+        version: 1
+        stores:
+          images: {{type: memory, capacty: 1MiB}}
+          spare: {{type: memory}}
+        """
+    )
+    assert main(["check", str(config), "--json"]) == 2
+    problems = json.loads(capfdbinary.readouterr().out)["problems"]
+    assert {problem["file"] for problem in problems} == {str(config)}
+    whole, key = problems
+    assert (whole["line"], whole["column"], whole["path"]) == (None, None, "")
+    line = config.read_text().splitlines()[key["line"] - 1]
+    assert line[key["column"] - 1 :].startswith("capacty")
+    assert key["path"] == "stores.images.capacty"
+    assert "did you mean 'capacity'?" in key["message"]
+    assert main(["check", str(config)]) == 2
+    told = capfdbinary.readouterr().err.decode()
+    assert f":{key['line']}:{key['column']} {key['path']}: {key['message']}" in told
+
+
 STACK = """
     version: 1
     default: images

@@ -185,7 +185,7 @@ def test_what_is_no_default_hides_nothing() -> None:
         stores: {images: {type: memory}}
         """
     problems, _ = examine(written(text))
-    assert [line.partition(";")[0] for line in problems] == [
+    assert [str(problem).partition(";")[0] for problem in problems] == [
         "images.yml:2:26 defaults.stores.s3.origin: is of each node, and no default",
         "images.yml:2:37 defaults.stores.s3.regin: unknown key 'regin'",
     ]

@@ -71,14 +71,14 @@ def check(
     if json:
         print_json(
             {
-                "problems": problems,
+                "problems": [problem.plain() for problem in problems],
                 "findings": [finding.plain() for finding in findings],
                 **({"connections": [x.plain() for x in tried]} if reach else {}),
             },
             indent=2,
         )
     else:
-        for line in (*problems, *(f"{x.severity}: {x}" for x in findings)):
+        for line in (*map(str, problems), *(f"{x.severity}: {x}" for x in findings)):
             complain(line)
         if not problems:
             typer.echo(f"{config}: {_summary(findings)}")

@@ -16,6 +16,7 @@ shared) or a mapping (then it is private).
 
 from tiered_store.config.lint import Finding
 from tiered_store.config.loading import build, check, examine, expand_presets, load
+from tiered_store.config.problems import Problem
 from tiered_store.config.registry import Registry
 from tiered_store.config.written import to_yaml
 
@@ -28,5 +29,6 @@ __all__ = [
     "expand_presets",
     "to_yaml",
     "Finding",
+    "Problem",
     "Registry",
 ]

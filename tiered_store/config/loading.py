@@ -18,7 +18,7 @@ from tiered_store.config.lint.stack import Stack
 from tiered_store.config.node import Node
 from tiered_store.config.outline import Outline
 from tiered_store.config.preset import without_presets
-from tiered_store.config.problems import Problems, unknown
+from tiered_store.config.problems import Problem, Problems, unknown
 from tiered_store.config.registry import Registry
 from tiered_store.config.yaml_text import dumped
 from tiered_store.errors import ConfigError
@@ -68,12 +68,12 @@ def check(
     path: str | os.PathLike[str], *, registry: Registry | None = None
 ) -> list[str]:
     """Return all that is wrong with the file at *path*, stores in no use included."""
-    return examine(path, registry=registry)[0]
+    return [str(problem) for problem in examine(path, registry=registry)[0]]
 
 
 def examine(
     path: str | os.PathLike[str], *, registry: Registry | None = None
-) -> tuple[list[str], list[Finding]]:
+) -> tuple[list[Problem], list[Finding]]:
     """
     Return all that is wrong with the file at *path*, and what is allowed but will hurt.
 
@@ -84,7 +84,7 @@ def examine(
     registry = registry or _REGISTRY
     root = read(path, problems)
     if root is None:
-        return problems.lines(), []
+        return problems.listed(), []
     outline = Outline(root, problems)
     builder = _builder(outline, problems, registry)
     try:
@@ -92,7 +92,7 @@ def examine(
         _tell_conflicts(builder, problems)
         _tell_allowances(outline, problems)
         found = find(Stack(builder, outline, complete=not problems))
-        return problems.lines(), found
+        return problems.listed(), found
     finally:
         builder.close()
 

@@ -30,6 +30,15 @@ class Place:
         return f"{self.file}:{self.line}:{self.column}" if self.line else self.file
 
 
+def plain_place(place: Place | None) -> dict[str, object]:
+    """Return *place* as values that JSON knows, null for what cannot be told."""
+    return {
+        "file": place.file if place else None,
+        "line": (place.line or None) if place else None,
+        "column": (place.column or None) if place else None,
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing that is wrong: ``images.yml:17:20 stores.us: unknown key 'buckt'``."""
@@ -37,6 +46,14 @@ class Problem:
     place: Place | None
     path: str
     message: str
+
+    def plain(self) -> dict[str, object]:
+        """Return it as values that JSON knows."""
+        return {
+            **plain_place(self.place),
+            "path": self.path,
+            "message": self.message,
+        }
 
     def __str__(self) -> str:
         where = " ".join(str(part) for part in (self.place, self.path) if part)
@@ -79,10 +96,13 @@ class Problems:
             message = re.sub(pattern, "****", message)
         return message
 
+    def listed(self) -> list[Problem]:
+        """Return them in the order of the file."""
+        return sorted(self._found, key=lambda found: found.place or Place(""))
+
     def lines(self) -> list[str]:
         """Return them as lines, in the order of the file."""
-        ordered = sorted(self._found, key=lambda found: found.place or Place(""))
-        return [str(problem) for problem in ordered]
+        return [str(problem) for problem in self.listed()]
 
 
 def unknown(what: str, word: str, known: Iterable[str], *, listed: bool = False) -> str:

@@ -14,7 +14,7 @@ from typing import Literal
 
 from tiered_store.config.lint.stack import Stack
 from tiered_store.config.node import Node
-from tiered_store.config.problems import Place
+from tiered_store.config.problems import Place, plain_place
 
 
 Severity = Literal["error", "warning", "note"]
@@ -38,9 +38,7 @@ class Finding:
         return {
             "rule": self.rule,
             "severity": self.severity,
-            "file": self.place.file if self.place else None,
-            "line": self.place.line if self.place else None,
-            "column": self.place.column if self.place else None,
+            **plain_place(self.place),
             "path": self.path,
             "message": self.message,
         }
