@@ -528,9 +528,8 @@ def test_tree_draws_the_stack(
     seen = capfdbinary.readouterr().out.decode()
     assert seen.splitlines() == [
         "images: retry attempts=5 > cached",
-        "├── tiers.0: memory capacity=64MiB ttl=90s max_object=8MiB",
-        "├── tiers.1: tier ttl=1h max_object=1024GiB > breaker "
-        "> filesystem path=/cache",
+        "├── tiers.0: memory capacity=64MiB ttl=90s",
+        "├── tiers.1: tier ttl=1h > breaker > filesystem path=/cache",
         "└── origin: fallback breaker.open=250ms",
         "    ├── one: breaker > s3 bucket=pictures access_key=user secret_key=**** "
         "endpoint_url=http://****@localhost:1 timeout=5s",

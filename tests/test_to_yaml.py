@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def comes_back(
 
 @pytest.mark.parametrize("name", SNIPPETS)
 def test_every_type_comes_back(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the module's documentation shows."""
+    """What the module's documentation shows, and no option that it leaves out."""
     text = textwrap.dedent(SNIPPETS[name])
     for variable in re.findall(r"\$\{env:(\w+)", text):
         in_redis = "REDIS" in variable
@@ -79,7 +80,20 @@ def test_every_type_comes_back(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     node = yaml.safe_load(text)
     if "version" not in node:
         node = {"version": 1, "stores": {"it": node}}
-    comes_back(build(node), monkeypatch)
+    said = yaml.safe_load(comes_back(build(node), monkeypatch))
+
+    assert set(words(said["stores"])) <= {*words(node["stores"]), "images", "store"}
+
+
+def words(node: object) -> Iterator[str]:
+    """Yield every key of *node* and of what is below it."""
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield key
+            yield from words(value)
+    elif isinstance(node, list):
+        for item in node:
+            yield from words(item)
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda p: p.name)
@@ -139,7 +153,6 @@ def test_it_reads_as_a_person_writes(monkeypatch: pytest.MonkeyPatch) -> None:
               - type: memory
                 capacity: 64MiB
                 ttl: 1m
-                max_object: 8MiB
             attempts: 5
           images-child-origin-stores-mirror-replicas-us:
             type: s3
@@ -149,6 +162,31 @@ def test_it_reads_as_a_person_writes(monkeypatch: pytest.MonkeyPatch) -> None:
             region: us-east-1
         """
     )
+
+
+def test_what_a_constructor_works_out_is_not_said(tmp_path: Path) -> None:
+    """Neither in the file nor in the tree: one would think that somebody chose it."""
+    node = {
+        "type": "cached",
+        "tiers": [
+            {"type": "memory", "capacity": "64MiB"},
+            {"type": "filesystem", "path": str(tmp_path), "capacity": "1GiB"},
+        ],
+        "origin": {
+            "type": "replicated",
+            "replicas": {
+                name: {"type": "s3", "bucket": name, "region": "us-east-1"}
+                for name in ("us", "eu")
+            },
+            "journal": {"type": "sqlite", "path": str(tmp_path / "journal.sqlite")},
+        },
+    }
+    with build({"version": 1, "stores": {"images": node}}) as stack:
+        said = f"{to_yaml(stack)} {drawn(stack)}"
+
+    assert "capacity" in said
+    for name in ("max_object", "quarantine"):
+        assert name not in said
 
 
 def test_options_of_every_kind_come_back(monkeypatch: pytest.MonkeyPatch) -> None:

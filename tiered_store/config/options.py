@@ -71,6 +71,9 @@ def _parameters(thing: object) -> list[inspect.Parameter]:
 
 def value_of(thing: object, name: str) -> Any:
     """Return what *thing* was given as *name*, ``UNKNOWN`` if that cannot be told."""
+    value = getattr(thing, f"given_{name}", UNKNOWN)
+    if value is not UNKNOWN:  # the attribute is what the constructor made of it
+        return value
     value = getattr(thing, name, UNKNOWN)
     if callable(value):  # one of the verbs; such an option is kept under another name
         elsewhere = getattr(thing, f"{name}_policy", UNKNOWN)

@@ -126,7 +126,7 @@ class SQLiteJournal(Journal):
         self.durability = durability
         self.capacity = capacity
         self.quarantine = quarantine or 0.0
-        self._is_told = quarantine is not None
+        self.given_quarantine = quarantine
         self.busy = busy
         self.clock = clock
         self._database = Database(
@@ -148,7 +148,7 @@ class SQLiteJournal(Journal):
 
     def expect(self, *, lingering: bool) -> None:
         """Wait for what is lingering, unless the configuration says for how long."""
-        if not self._is_told:
+        if self.given_quarantine is None:
             self.quarantine = _QUARANTINE if lingering else 0.0
 
     def lease(self, key: Key, seconds: float) -> Lease | None:

@@ -118,6 +118,7 @@ class MemoryTier(Tier):
         self.capacity = capacity
         self.ttl = ttl
         self.jitter = jitter
+        self.given_max_object = max_object
         self.max_object = (
             min(WHOLE, capacity // 8) if max_object is None else max_object
         )

@@ -81,6 +81,7 @@ class StoreTier(Tier):
             raise ConfigError(f"jitter: must be between 0 and 1, not {jitter}")
         if capacity is not None and capacity <= 0:
             raise ConfigError(f"capacity: must be positive, not {capacity}")
+        self.given_max_object = max_object
         if max_object is None:
             max_object = _ANY if capacity is None else capacity // 8
         self._bare = as_store(store)

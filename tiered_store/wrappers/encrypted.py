@@ -72,7 +72,7 @@ class EncryptedStore(Framed):
     ) -> None:
         super().__init__(child)
         self.key = Secret(key)
-        self.old_keys = [Secret(old) for old in old_keys]
+        self.old_keys = tuple(Secret(old) for old in old_keys)
         self._cipher = _ciphers()
         self._current = _name(self.key, "key")
         self._secrets = {_name(old, "old_keys"): old for old in self.old_keys}
