@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers.redis import RedisServers
+from tests.servers.redis import ClusterSetup, RedisServers, SentinelSetup
 from tests.servers.s3 import READER, S3Server
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.cli import main
@@ -200,6 +200,42 @@ def test_a_redis_for_each_use(redis_servers: RedisServers, tmp_path: Path) -> No
         assert "noeviction" in wrong[place, "eviction"][1]
         assert "appendonly yes" in wrong[place, "persistence"][1]
     assert cache.ask("DBSIZE") == 0, "nothing of ours is left"
+
+
+@pytest.mark.servers
+def test_a_service_of_sentinels(sentinel_setup: SentinelSetup) -> None:
+    """Its master is reached and looked at, and has nothing of ours left."""
+    node = {
+        "type": "redis",
+        "mode": "sentinel",
+        "sentinels": sentinel_setup.addresses,
+        "service": sentinel_setup.service,
+        "prefix": "connecting:",
+    }
+
+    tried = found(stack(node))
+
+    for what in ("connect", "clock", "eviction", "put", "get", "delete"):
+        assert tried["images", what][0] == "ok", tried
+    assert sentinel_setup.master.ask("KEYS", "connecting:*") == []
+
+
+@pytest.mark.servers
+def test_a_cluster(cluster_setup: ClusterSetup) -> None:
+    """Though each of its nodes answers for itself."""
+    node = {
+        "type": "redis",
+        "mode": "cluster",
+        "url": cluster_setup.url,
+        "prefix": "connecting:",
+    }
+
+    tried = found(stack(node))
+
+    for what in ("connect", "clock", "eviction", "put", "get", "delete"):
+        assert tried["images", what][0] == "ok", tried
+    for one in cluster_setup.nodes:
+        assert one.ask("KEYS", "connecting:*") == []
 
 
 @pytest.mark.servers
