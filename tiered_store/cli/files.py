@@ -32,7 +32,7 @@ def source(name: str) -> Iterator[BinaryIO]:
         CommandError: It cannot be opened.
     """
     if name == "-":
-        yield sys.stdin.buffer
+        yield _standard_input()
         return
     try:
         file = open(name, "rb")  # noqa: SIM115 - what fails within is not ours
@@ -41,6 +41,21 @@ def source(name: str) -> Iterator[BinaryIO]:
         raise CommandError(f"cannot read {name!r}: {why}", WRONG) from None
     with file:
         yield file
+
+
+def _standard_input() -> BinaryIO:
+    """
+    Return standard input, of a pipe or a terminal without its buffer.
+
+    Its buffer reads on until it is full, and an interrupt that comes while it does is
+    not heard before it is: for ever, if whoever writes pauses.
+    """
+    buffered = sys.stdin.buffer
+    raw = getattr(buffered, "raw", None)
+    if raw is None or stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+        return buffered
+    found: BinaryIO = raw
+    return found
 
 
 @contextmanager
