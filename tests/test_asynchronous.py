@@ -148,7 +148,7 @@ async def test_a_cancelled_get_frees_its_body(store, faulty) -> None:
             group.cancel_scope.cancel()
         held.release()
     # the thread opens it, and closes it again
-    await until(lambda: faulty.calls["get"] == 1 and faulty.open_readers == 0)
+    await until(lambda: faulty.opened_readers == 1 and faulty.open_readers == 0)
     async with await store.get_file(*KEY) as file:
         assert faulty.open_readers == 1
         assert await file.read(3) == LARGE[:3]

@@ -245,7 +245,7 @@ def test_open_readers_are_counted(store: FaultStore) -> None:
     torn.close()
     whole.close()
     whole.close()
-    assert store.open_readers == 0
+    assert (store.opened_readers, store.open_readers) == (2, 0)
 
 
 def test_same_seed_same_faults_in_any_order() -> None:

@@ -59,7 +59,8 @@ class FaultStore(Script, Wrapper):
 
     Attributes:
         calls: How many calls of each verb came in, those that failed included.
-        open_readers: How many readers of bodies from here are not closed yet.
+        opened_readers: How many readers of bodies from here were opened.
+        open_readers: How many of them are not closed yet.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class FaultStore(Script, Wrapper):
             known = ", ".join(get_args(FaultKind))
             raise ConfigError(f"errors must be some of {known}, not {errors!r}")
         self.calls: Counter[Verb] = Counter()
+        self.opened_readers = 0
         self.open_readers = 0
         self._turns: Counter[tuple[Verb, Key | None]] = Counter()
         lifecycle.survive_fork(self)
@@ -175,4 +177,5 @@ class FaultStore(Script, Wrapper):
 
     def _count_reader(self, change: int) -> None:
         with self._lock:
+            self.opened_readers += max(change, 0)
             self.open_readers += change
