@@ -24,6 +24,7 @@ from tiered_store.body import Body
 from tiered_store.deadlines import deadline
 from tiered_store.errors import NotFoundError, StoreError
 from tiered_store.events import CacheFilled, CachePoisoned, TierBypassed
+from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.key import Key
 from tiered_store.layout import object_name
 from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
@@ -450,6 +451,39 @@ def test_a_writer_that_is_cut_off(own: RedisServer) -> None:
     until(lambda: reader.get(A).read() == b"new")
     assert writer.get(A).read() == b"new"
     writer._keeper.close()
+    reader.close()
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("strong", [False, True])
+def test_a_writer_that_is_cut_off_tells_its_host(
+    own: RedisServer, tmp_path: Path, strong: bool
+) -> None:
+    """Others there believe no copy in Redis, nor one that Redis vouches for."""
+    origin, nearest = MemoryStore(), [MemoryTier(), MemoryTier()]
+    own.ask("ACL", "SETUSER", "writer", "on", ">pw", "allkeys", "allchannels", "+@all")
+    writer, reader = (
+        CachedStore(
+            origin,
+            [*([nearest.pop()] if strong else []), RedisTier(url, **SOON)],
+            journal=SQLiteJournal(str(tmp_path / "purges.db")),
+            strong=strong,
+        )
+        for url in (f"redis://writer:pw@127.0.0.1:{own.port}/0", own.url)
+    )
+    writer.put(A, Body.of(b"old"))
+    until(lambda: reader.get(A).read() == b"old" and bool(reader.tiers[0].get(A)))
+    own.ask("ACL", "SETUSER", "writer", "off")
+    own.ask("CLIENT", "KILL", "USER", "writer")
+
+    writer.put(A, Body.of(b"new"))
+    assert reader.get(A).read() == b"new"
+    writer.delete(A)
+    with pytest.raises(NotFoundError):
+        reader.get(A)
+
+    own.ask("ACL", "SETUSER", "writer", "on")
+    writer.close()
     reader.close()
 
 

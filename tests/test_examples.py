@@ -35,11 +35,17 @@ def key(number: int, size: int = 1) -> Key:
 
 
 @pytest.fixture
-def album(tmp_path, redis_servers, monkeypatch) -> Path:
-    """An empty album, and a Redis of its own."""
+def copies(redis_servers) -> RedisServer:
+    """The Redis of the album's copies."""
     server: RedisServer = redis_servers()
+    return server
+
+
+@pytest.fixture
+def album(tmp_path, copies, monkeypatch) -> Path:
+    """An empty album."""
     monkeypatch.setenv("ALBUM", str(tmp_path))
-    monkeypatch.setenv("REDIS_URL", server.url)
+    monkeypatch.setenv("REDIS_URL", copies.url)
     monkeypatch.setenv("PYTHONPATH", str(EXAMPLES))
     return tmp_path
 
@@ -111,6 +117,26 @@ def test_every_worker_serves_the_same_album(name, album) -> None:
         process.process.terminate()
         assert process.process.wait(60) in (0, -signal.SIGTERM)
     assert "Traceback" not in (album / "server.log").read_text()
+
+
+@pytest.mark.parametrize("name", SERVERS)
+def test_a_worker_that_has_lost_redis_deletes_for_every_worker(
+    name, album, copies
+) -> None:
+    """It has just failed there, so it does not ask; others do, and find the copies."""
+    with running(album, *SERVERS[name]) as (client, _):
+        workers_of(client)
+        for number in range(8):
+            client.put(f"/album/{number}", content=b"it").raise_for_status()
+            assert client.get(f"/images/album/{number}/1x1.png").content == b"it"
+        copies.process.freeze()
+        client.get("/images/album/0/1x1.png").raise_for_status()  # one of them fails
+        copies.process.thaw()
+        for number in range(8):
+            client.delete(f"/album/{number}").raise_for_status()
+            for _ in range(4):
+                gone = client.get(f"/images/album/{number}/1x1.png")
+                assert gone.status_code == 404
 
 
 @pytest.mark.parametrize("name", SERVERS)

@@ -115,8 +115,10 @@ class Together(Keeper):
         entry, stale = super().near(key)
         if entry is None or not self.parts.strong:
             return entry, stale
-        try:
-            if self.shared.current(key, entry.record.identity):
+        try:  # what the shared tier has missed, it vouches for all the same
+            if not self._poisoned(key) and self.shared.current(
+                key, entry.record.identity
+            ):
                 return entry, None
         except DeadlineError:
             raise
