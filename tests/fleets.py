@@ -6,13 +6,13 @@ Each has tiers of its own and a shared one, on a board in memory or in a real Re
 
 from __future__ import annotations
 
-import time
 import uuid
 
 from collections.abc import Callable
 from typing import Any
 
 from tests.boards import Board, BoardTier
+from tests.waiting import until
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
 from tiered_store.clock import SYSTEM, Clock
@@ -107,11 +107,3 @@ def on_redis(url: str, **options: Any) -> Fleet:
     """Return a fleet that shares a Redis server, under a prefix of its own."""
     prefix = f"{uuid.uuid4()}:"
     return Fleet(lambda: RedisTier(url=url, prefix=prefix, **options))
-
-
-def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until *true* is."""
-    ends = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < ends, "it never became true"
-        time.sleep(0.001)

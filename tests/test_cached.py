@@ -178,7 +178,7 @@ def test_a_fill_that_is_being_written_when_a_put_comes_is_dropped(threads) -> No
         filling.wait()
         stack.put(b"new")
         during = threads.submit(stack.get)
-        assert during.result(5) == b"new"
+        assert during.result(60) == b"new"
     slow.result()
 
     assert stack.get() == b"new"
@@ -224,7 +224,7 @@ def test_a_reader_after_a_write_does_not_join_a_fetch_from_before(threads) -> No
         slow = threads.submit(stack.get)
         fetched.wait()
         stack.put(b"new")
-        assert threads.submit(stack.get).result(5) == b"new"
+        assert threads.submit(stack.get).result(60) == b"new"
     assert slow.result() in (b"old", b"new")
 
 
@@ -241,7 +241,7 @@ def test_a_reader_after_a_write_does_not_join_a_fetch_from_within_it(threads) ->
             writing.release()
             writer.result()
 
-            assert threads.submit(stack.get).result(5) == b"new"
+            assert threads.submit(stack.get).result(60) == b"new"
     assert slow.result() == b"old"
     assert stack.get() == b"new"
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from tests.boards import Board
-from tests.fleets import KEY, on_board, until
+from tests.fleets import KEY, on_board
 from tests.servers.redis import RedisServer
+from tests.waiting import until
 from tiered_store.body import Body
 
 
@@ -24,7 +25,8 @@ PREAMBLE = """
 import concurrent.futures.thread  # else it may be imported in the midst of a fork,
 # of whose end it would hear without having heard of the beginning
 import os, random, sys, threading, time
-from tests.fleets import KEY, until
+from tests.fleets import KEY
+from tests.waiting import until
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.body import Body
 from tiered_store.tiers.memory import MemoryTier

@@ -15,8 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.fleets import KEY, until
+from tests.fleets import KEY
 from tests.servers.redis import RedisServer
+from tests.waiting import until
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.body import Body, StreamBody
 from tiered_store.errors import (

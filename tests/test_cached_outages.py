@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.fleets import Fleet, until
+from tests.fleets import Fleet
 from tests.servers.process import free_port
 from tests.servers.redis import RedisServer, RedisServers, SentinelSetup
+from tests.waiting import until
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body

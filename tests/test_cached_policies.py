@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.boards import Board, BoardTier
-from tests.fleets import until
+from tests.waiting import until
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body

@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tests.boards import Board, BoardTier
-from tests.fleets import KEY, Fleet, Member, on_board, on_redis, until
+from tests.fleets import KEY, Fleet, Member, on_board, on_redis
+from tests.waiting import until
 from tiered_store.body import Body
 from tiered_store.errors import UnavailableError
 from tiered_store.events import FillRejected
@@ -285,7 +286,7 @@ def test_a_reader_after_a_write_does_not_join_a_fetch_from_before(
         slow = threads.submit(reader.get)
         fetched.wait()
         writer.put(b"new")
-        until(lambda: threads.submit(reader.get).result(5) == b"new")
+        until(lambda: threads.submit(reader.get).result(60) == b"new")
         assert writer.get() == b"new"
     slow.result()
 
@@ -375,7 +376,7 @@ def test_one_cold_key_is_fetched_once_by_all(fleet, threads) -> None:
         readers = [threads.submit(member.get) for member in members for _ in range(8)]
         fetched.wait()
         until(lambda: all(member.memory.get(KEY) is None for member in members))
-    assert {reader.result(10) for reader in readers} == {b"new"}
+    assert {reader.result(60) for reader in readers} == {b"new"}
 
     assert fleet.reads == before + 1
 
@@ -391,8 +392,8 @@ def test_a_leader_that_failed_is_replaced(fleet, threads) -> None:
         others = [threads.submit(member.get) for member in members[1:]]
         until(lambda: all(waits(member) for member in members[1:]))
     with pytest.raises(UnavailableError):
-        leader.result(10)
-    assert {other.result(10) for other in others} == {b"new"}
+        leader.result(60)
+    assert {other.result(60) for other in others} == {b"new"}
 
 
 def test_a_leader_that_died_is_replaced_when_its_lease_ends(fleet) -> None:
@@ -416,7 +417,7 @@ def test_a_leaders_absence_is_shared(fleet, threads) -> None:
         fetched.wait()
         others = [threads.submit(member.get) for member in members[1:]]
         until(lambda: all(waits(member) for member in members[1:]))
-    assert [reader.result(10) for reader in (leader, *others)] == [None] * 4
+    assert [reader.result(60) for reader in (leader, *others)] == [None] * 4
 
     assert fleet.reads == before + 1
 

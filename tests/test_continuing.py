@@ -249,7 +249,7 @@ def test_what_comes_late_from_the_first_store_is_not_handed_out(kind) -> None:
             if offset == 0:
                 return FaultyBody(BytesBody(CONTENT), at=HALF, strike=_die).open()
             waited.set()
-            assert arrived.wait(10)
+            assert arrived.wait(60)
             return BytesBody(CONTENT).open(offset)
 
     eu = MemoryStore()
@@ -257,11 +257,11 @@ def test_what_comes_late_from_the_first_store_is_not_handed_out(kind) -> None:
     body = kind({"us": Dying(), "eu": eu}).get(KEY)
     with ThreadPoolExecutor() as pool, body.open(HALF) as late, body.open() as first:
         slow = pool.submit(late.read, 10)
-        assert waited.wait(10)
+        assert waited.wait(60)
         assert first.read() == other
         arrived.set()
 
-        assert slow.result(10) == bytes(10)
+        assert slow.result(60) == bytes(10)
 
 
 def test_a_reader_who_jumps_about_is_followed(kind) -> None:

@@ -369,7 +369,7 @@ def test_a_store_that_is_forgotten_is_not_followed() -> None:
     thread = follower.watch._thread
     del follower.watch
 
-    thread.join(10)
+    thread.join(60)
 
     assert not thread.is_alive()
 

@@ -191,7 +191,7 @@ def nothing_stays() -> Iterator[None]:
     before = descriptors()
     yield
     for thread in fetching():
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive(), "a download goes on that nobody wants"
     if descriptors() > before:  # an error that was caught refers to its reader
         gc.collect()
@@ -224,7 +224,7 @@ def test_many_read_what_is_fetched_once(far: Callable[..., Origin]) -> None:
         reads = [threads.submit(download.body.read) for _ in range(50)]
         assert {digest(read.result(30)) for read in reads} == {WHOLE}
     assert origin.asked == [0]
-    assert download.wait(10)
+    assert download.wait(60)
     assert origin.open_readers == 0
 
 
@@ -233,7 +233,7 @@ def test_it_begins_once_whoever_comes_first(far: Callable[..., Origin]) -> None:
     together = threading.Barrier(4)
 
     def read(body: Body) -> bytes:
-        together.wait(10)
+        together.wait(60)
         return body.read()
 
     with ThreadPoolExecutor(4) as threads:
@@ -241,7 +241,7 @@ def test_it_begins_once_whoever_comes_first(far: Callable[..., Origin]) -> None:
             origin = far(b"abc")
             download = Download(origin)
             reads = [threads.submit(read, download.body) for _ in range(4)]
-            assert [read.result(10) for read in reads] == [b"abc"] * 4
+            assert [read.result(60) for read in reads] == [b"abc"] * 4
             assert origin.asked == [0]
 
 
@@ -293,7 +293,7 @@ def test_a_slow_reader_stalls_nobody(far: Callable[..., Origin]) -> None:
     with download.body.open() as slow:
         assert slow.read(10) == CONTENT[:10]
         assert digest(download.body.read()) == WHOLE
-        assert download.wait(10)
+        assert download.wait(60)
         assert origin.open_readers == 0
         assert digest(slow.read()) == digest(CONTENT[10:])
     assert origin.asked == [0]
@@ -310,7 +310,7 @@ def test_a_late_reader_begins_at_the_beginning(far: Callable[..., Origin]) -> No
             assert digest(third.read(CHUNK)) == digest(CONTENT[CHUNK:HALF])
 
     origin.let(origin.size)
-    assert download.wait(10)
+    assert download.wait(60)
     assert digest(download.body.read()) == digest(download.body.read()) == WHOLE
     assert b"".join(download.body.chunks(999_999)) == CONTENT
     assert origin.asked == [0]
@@ -346,7 +346,7 @@ def test_an_empty_one_is_complete_at_once(far: Callable[..., Origin]) -> None:
     """There is nothing to wait for."""
     download = Download(far(b""))
 
-    assert download.wait(10)
+    assert download.wait(60)
     assert download.body.read() == b""
 
 
@@ -390,7 +390,7 @@ def test_what_is_there_is_read_without_any_time_left(
 ) -> None:
     """A deadline bounds waiting, and there is none to do."""
     download = Download(far())
-    assert download.wait(10)
+    assert download.wait(60)
 
     with deadline(0), download.body.open() as file:
         assert file.read(100) == CONTENT[:100]
@@ -495,7 +495,7 @@ def test_who_seeks_a_little_ahead_waits(far: Callable[..., Origin]) -> None:
         origin.stands_at(500)
         waiting(download, 1)
         origin.let(origin.size)
-        assert read.result(10) == CONTENT[1100:1110]
+        assert read.result(60) == CONTENT[1100:1110]
     assert origin.asked == [0]
 
 
@@ -514,7 +514,7 @@ def test_who_is_ahead_goes_on_there_until_the_download_has_caught_up(
             )
         assert sorted(origin.asked) == [0, HALF]
         origin.let(origin.size)
-        assert download.wait(10)
+        assert download.wait(60)
         start = file.tell()
         assert digest(file.read()) == digest(CONTENT[start:])
         assert origin.open_readers == 0
@@ -548,7 +548,7 @@ def test_who_is_ahead_and_comes_near_waits_again(far: Callable[..., Origin]) -> 
         read = threads.submit(file.read, 10)
         waiting(download, 1)
         origin.let(origin.size)
-        assert read.result(10) == CONTENT[600:610]
+        assert read.result(60) == CONTENT[600:610]
     assert sorted(origin.asked) == [0, HALF]
 
 
@@ -576,7 +576,7 @@ def test_half_way_readers_go_on_alone_where_they_are(
         assert digest(near.read(CHUNK)) == digest(CONTENT[:CHUNK])
         assert lagging.read(10) == CONTENT[:10]
         origin.let(origin.size)
-        assert not download.wait(10)
+        assert not download.wait(60)
         assert not download.completed
         assert type(download.failure) is UnavailableError
 
@@ -598,7 +598,7 @@ def test_who_waits_is_told_of_the_failure(far: Callable[..., Origin]) -> None:
         reads = [threads.submit(download.body.read) for _ in range(8)]
         waiting(download, 8)
         origin.let(origin.size)
-        assert {digest(read.result(10)) for read in reads} == {WHOLE}
+        assert {digest(read.result(60)) for read in reads} == {WHOLE}
 
 
 def test_bytes_that_end_early_are_never_the_whole(far: Callable[..., Origin]) -> None:
@@ -610,7 +610,7 @@ def test_bytes_that_end_early_are_never_the_whole(far: Callable[..., Origin]) ->
 
     with pytest.raises(UnavailableError, match=f"ended after {HALF} of {len(CONTENT)}"):
         download.body.read()
-    assert not download.wait(10)
+    assert not download.wait(60)
     assert "ended after" in str(download.failure)
 
 
@@ -651,7 +651,7 @@ def test_a_failure_is_not_inherited_by_who_comes_later(
     """They ask for themselves, from the beginning: it may be back."""
     origin = far(fails_at=HALF, error=refusal)
     download = Download(origin)
-    assert not download.wait(10)
+    assert not download.wait(60)
 
     assert digest(download.body.read()) == WHOLE
     assert origin.asked == [0, 0]
@@ -662,7 +662,7 @@ def test_a_reader_whose_own_attempt_fails_says_so(far: Callable[..., Origin]) ->
     origin = far(fails_at=HALF, error=outage)
     download = Download(origin)
     with download.body.open() as file:
-        assert not download.wait(10)
+        assert not download.wait(60)
 
         def fail() -> None:
             raise UnavailableError("still down")
@@ -685,7 +685,7 @@ def test_who_reads_elsewhere_already_goes_on(far: Callable[..., Origin]) -> None
     with download.body.open(HALF) as file:
         assert file.read(10) == CONTENT[HALF : HALF + 10]
         origin.let(origin.size)
-        assert not download.wait(10)
+        assert not download.wait(60)
 
         assert digest(file.read()) == digest(CONTENT[HALF + 10 :])
 
@@ -716,7 +716,7 @@ class _Dying(io.RawIOBase):
     def readinto(self, buffer: Any) -> int:
         if self.position >= HALF:
             self.server.half_way.set()
-            self.server.replaced.wait(10)
+            self.server.replaced.wait(60)
             raise UnavailableError("connection reset")
         piece = CONTENT[self.position : HALF][: len(buffer)]
         buffer[: len(piece)] = piece
@@ -731,7 +731,7 @@ def test_two_versions_are_never_spliced() -> None:
     download = Download(body)
     with download.body.open() as file:
         assert digest(file.read(HALF)) == digest(CONTENT[:HALF])
-        assert server.half_way.wait(10)
+        assert server.half_way.wait(60)
         server.current = "v2"
         server.replaced.set()
 
@@ -757,7 +757,7 @@ def test_an_outage_that_a_stream_survives_is_not_noticed() -> None:
     download = Download(StreamBody(ask, len(CONTENT)))
 
     assert digest(download.body.read()) == WHOLE
-    assert download.wait(10)
+    assert download.wait(60)
     assert asked[0] == 0
     assert len(asked) == 2
     assert origin.open_readers == 0
@@ -784,10 +784,10 @@ def test_a_bug_is_met_by_who_reads(
         assert file.read(10) == CONTENT[:10]
         with pytest.raises(type(error), match="bug"):
             file.read()
-    assert not download.wait(10)
+    assert not download.wait(60)
     assert download.failure is None
     for thread in fetching():
-        thread.join(10)
+        thread.join(60)
     assert seen == [type(error)]
 
 
@@ -807,9 +807,9 @@ def test_an_error_keeps_nothing_alive() -> None:
         origin = Failing()
         before = sys.getrefcount(origin)
         download = Download(origin)
-        assert not download.wait(10)
+        assert not download.wait(60)
         for thread in fetching():
-            thread.join(10)
+            thread.join(60)
         assert isinstance(download.failure, UnavailableError)
         assert str(download.failure.__cause__) == "the cause"
         del download
@@ -844,7 +844,7 @@ def test_a_full_disk_half_way_is_not_the_readers_trouble(
         limited(resource.RLIMIT_FSIZE, HALF + 5),
     ):
         origin.let(origin.size)
-        assert not download.wait(10)
+        assert not download.wait(60)
         assert isinstance(download.failure, FullError)
         assert download.failure.local
         assert digest(one.read()) == WHOLE
@@ -877,7 +877,7 @@ def test_what_cannot_fit_is_not_begun() -> None:
         assert file.read(3) == b"abc"
     assert origin.asked == [7]
     assert fetching() == []
-    assert not download.wait(10)
+    assert not download.wait(60)
     assert isinstance(download.failure, FullError)
     assert "No space left" in str(download.failure)
 
@@ -909,7 +909,7 @@ def test_the_file_has_no_name(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     download = Download(far())
 
-    assert download.wait(10)
+    assert download.wait(60)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -931,7 +931,7 @@ def test_a_disk_that_loses_bytes_is_not_the_readers_trouble(
     origin = far()
     download = Download(origin)
     with download.body.open() as file:
-        assert download.wait(10)
+        assert download.wait(60)
         (spool,) = filter(_is_spool, map(int, os.listdir("/proc/self/fd")))
         damage(spool)
 
@@ -960,7 +960,7 @@ def test_without_a_thread_everybody_reads_alone(far: Callable[..., Origin]) -> N
     with file:
         assert digest(file.read()) == WHOLE
     assert descriptors() == opened
-    assert not download.wait(10)
+    assert not download.wait(60)
     assert download.failure is not None
     assert download.failure.local
     assert origin.asked == [0]
@@ -977,7 +977,7 @@ def test_it_goes_on_when_nobody_reads(far: Callable[..., Origin]) -> None:
         file.read(10)
     origin.let(origin.size)
 
-    assert download.wait(10)
+    assert download.wait(60)
     assert digest(download.body.read()) == WHOLE
     assert origin.asked == [0]
 
@@ -993,14 +993,14 @@ def test_abandoned_it_stops_and_readers_go_on(far: Callable[..., Origin]) -> Non
             read = threads.submit(near.read)
             waiting(download, 1)
             download.abandon()
-            assert digest(read.result(10)) == REST
-        assert not download.wait(10)
+            assert digest(read.result(60)) == REST
+        assert not download.wait(60)
         assert digest(lagging.read()) == WHOLE
         assert digest(download.body.read()) == WHOLE
         assert origin.asked == [0, HALF, HALF, 0]
         origin.let(HALF + 1)
         for thread in fetching():
-            thread.join(10)
+            thread.join(60)
         assert origin.open_readers == 2  # theirs
     assert descriptors() == before
     assert not download.completed
@@ -1015,7 +1015,7 @@ def test_abandoned_before_it_began_it_never_does(far: Callable[..., Origin]) -> 
 
     assert fetching() == []
     assert digest(download.body.read()) == WHOLE
-    assert not download.wait(10)
+    assert not download.wait(60)
     assert fetching() == []
 
 
@@ -1023,7 +1023,7 @@ def test_abandoned_after_its_end_it_stays(far: Callable[..., Origin]) -> None:
     """There is nothing left to stop."""
     origin = far()
     download = Download(origin)
-    assert download.wait(10)
+    assert download.wait(60)
     download.abandon()
 
     assert download.completed
@@ -1051,7 +1051,7 @@ def test_the_last_reference_ends_it(far: Callable[..., Origin], holder: str) -> 
     del kept
     origin.let(300)
     for thread in fetching():
-        thread.join(10)
+        thread.join(60)
     assert descriptors() == before
     assert origin.open_readers == 0
 
@@ -1066,7 +1066,7 @@ def test_a_closed_reader_does_not_want_it(far: Callable[..., Origin]) -> None:
     del download
     origin.let(200)
     for thread in fetching():
-        thread.join(10)
+        thread.join(60)
 
     assert descriptors() == before
     assert file.closed
@@ -1078,9 +1078,9 @@ def test_a_finished_one_holds_a_descriptor_and_no_thread(
     """Until its body and readers are gone."""
     before = descriptors()
     download = Download(far())
-    assert download.wait(10)
+    assert download.wait(60)
     for thread in fetching():
-        thread.join(10)
+        thread.join(60)
     assert descriptors() == before + 1
     file = download.body.open()
     del download
@@ -1183,7 +1183,7 @@ def test_a_child_reads_on_without_the_thread(far: Callable[..., Origin]) -> None
         assert origin.asked == [0]
         assert digest(file.read()) == REST
         assert origin.asked == [0, HALF]
-        assert not held["download"].wait(10)
+        assert not held["download"].wait(60)
         assert digest(held["download"].body.read()) == WHOLE
         file.close()
         del file
@@ -1201,11 +1201,11 @@ def test_a_child_begins_what_its_parent_has_not(far: Callable[..., Origin]) -> N
     """And it reads what its parent has finished, from the same file."""
     origin, finished = far(), Download(far())
     download = Download(origin)
-    assert finished.wait(10)
+    assert finished.wait(60)
 
     def work() -> None:
         assert digest(download.body.read()) == WHOLE
-        assert download.wait(10)
+        assert download.wait(60)
         assert origin.asked == [0]
         assert finished.completed
         assert digest(finished.body.read()) == WHOLE
@@ -1224,17 +1224,17 @@ def test_a_child_waits_for_no_lock_of_its_parent(far: Callable[..., Origin]) -> 
     def hold() -> None:
         with download._arrival._changed:
             taken.set()
-            let_go.wait(10)
+            let_go.wait(60)
 
     with download.body.open() as file:
         assert file.read(100) == CONTENT[:100]
         holder = threading.Thread(target=hold)
         holder.start()
-        assert taken.wait(10)
+        assert taken.wait(60)
 
         def work() -> None:
             assert digest(file.read()) == digest(CONTENT[100:])
-            assert not download.wait(10)
+            assert not download.wait(60)
             download.abandon()
 
         in_a_child(work)

@@ -17,7 +17,8 @@ import pytest
 
 from tests.boards import Board, BoardTier
 from tests.servers.redis import RedisServer, RedisServers
-from tests.tiers import entry, until
+from tests.tiers import entry
+from tests.waiting import until
 from tiered_store import explain
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore

@@ -186,13 +186,13 @@ def test_pause_holds_a_call_where_it_is_asked_to(store: FaultStore) -> None:
             putting = pool.submit(store.put, KEY, BODY)
             before.wait()
             assert outcome(lambda: store.get(KEY)) == "NotFoundError"
-        putting.result(10)
+        putting.result(60)
         with store.pause("delete", after_apply=True) as behind:
             deleting = pool.submit(store.delete, KEY)
             behind.wait()
             assert outcome(lambda: store.get(KEY)) == "NotFoundError"
             assert not deleting.done()
-        deleting.result(10)
+        deleting.result(60)
 
 
 def test_pause_can_end_in_an_error(store: FaultStore) -> None:
@@ -203,7 +203,7 @@ def test_pause_can_end_in_an_error(store: FaultStore) -> None:
         hung.wait()
         hung.release(lambda: UnavailableError("closed at last"))
         with pytest.raises(UnavailableError, match="closed at last"):
-            reading.result(10)
+            reading.result(60)
 
 
 def test_pause_nobody_reaches_is_an_assertion(store: FaultStore) -> None:
@@ -222,7 +222,7 @@ def test_stalled_body_goes_on_when_released(store: FaultStore) -> None:
         stall.wait()
         assert not reading.done()
         stall.release()
-        assert reading.result(10) == b"56789"
+        assert reading.result(60) == b"56789"
 
 
 def test_closing_or_healing_releases_what_hangs(store: FaultStore) -> None:
@@ -233,7 +233,7 @@ def test_closing_or_healing_releases_what_hangs(store: FaultStore) -> None:
             putting = pool.submit(store.put, KEY, BODY)
             hung.wait()
             end()
-            putting.exception(10)  # or TimeoutError
+            putting.exception(60)  # or TimeoutError
 
 
 def test_open_readers_are_counted(store: FaultStore) -> None:

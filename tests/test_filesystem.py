@@ -347,7 +347,7 @@ def test_killed_in_the_middle_of_a_put(
         assert process.stdout is not None
         assert process.stdout.readline() == "half\n"
         process.send_signal(signal.SIGKILL)
-        process.wait(10)
+        process.wait(60)
 
     [left_over] = files_of(root) - {NAME}
     assert Path(left_over).name.startswith(".")

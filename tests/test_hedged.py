@@ -115,7 +115,7 @@ def test_the_first_may_yet_win(kind) -> None:
     opener.start()
 
     assert regions.store.get(KEY).read() == b"x"
-    opener.join(10)
+    opener.join(60)
     second.release()
 
 
@@ -134,7 +134,7 @@ def test_the_loser_is_closed(kind) -> None:
 
     class Slow(MemoryStore):
         def _get(self, key: Key) -> Body:
-            assert release.wait(10)
+            assert release.wait(60)
             return Held()
 
     release = threading.Event()
@@ -145,7 +145,7 @@ def test_the_loser_is_closed(kind) -> None:
     assert store.get(KEY).read() == b"x"
     release.set()
 
-    assert closed.wait(10)
+    assert closed.wait(60)
 
 
 def test_an_error_of_the_hedge_does_not_count_against_a_hit(kind) -> None:

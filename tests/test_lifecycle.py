@@ -219,7 +219,7 @@ def held_elsewhere(locks: list[Any]) -> Iterator[None]:
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert taken.wait(10)
+    assert taken.wait(60)
     try:
         yield
     finally:

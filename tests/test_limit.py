@@ -54,7 +54,7 @@ def test_no_more_than_the_maximum_get_through(
             with pytest.raises(UnavailableError, match="all 2 permits"):
                 refused(KEY)
         one.release()
-        assert isinstance(calls[0].exception(10), NotFoundError)
+        assert isinstance(calls[0].exception(60), NotFoundError)
         store.delete(KEY)
 
 
@@ -67,7 +67,7 @@ def test_a_turn_comes_when_a_permit_is_free(
         holding = pool.submit(outcome, store)
         hung.wait()
         waiting = pool.submit(outcome, store)
-    assert holding.result(10) == waiting.result(10) == "absent"
+    assert holding.result(60) == waiting.result(60) == "absent"
 
 
 def outcome(store: LimitStore) -> str:
@@ -149,7 +149,7 @@ class _Detour(Wrapper):
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
         workers = Workers("detour", 1)
-        assert workers.start(lambda: outcome(self.entrance)).result(10) == "absent"
+        assert workers.start(lambda: outcome(self.entrance)).result(60) == "absent"
         assert outcome(self.entrance) == "absent"
         workers.close()
         super()._put(key, body, reproducible)

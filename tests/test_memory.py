@@ -203,12 +203,12 @@ def test_a_child_process_has_its_own_copy() -> None:
         with store._lock:
             store._size += 4  # as in the middle of a put
             held.set()
-            stop.wait(10)
+            stop.wait(60)
             store._size -= 4
 
     holder = threading.Thread(target=hold)
     holder.start()
-    assert held.wait(10)
+    assert held.wait(60)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads
         child = os.fork()

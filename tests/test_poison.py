@@ -19,9 +19,10 @@ from typing import Any
 import pytest
 
 from tests.boards import Board
-from tests.fleets import KEY, on_board, until
+from tests.fleets import KEY, on_board
 from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
+from tests.waiting import until
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
@@ -422,7 +423,7 @@ def test_nobody_waits_until_everything_is_dropped(make: Make, place: Place) -> N
     place.up = True
 
     with ThreadPoolExecutor(1) as threads:
-        assert not threads.submit(poison.cure, KEY).result(10)
+        assert not threads.submit(poison.cure, KEY).result(60)
 
     place.hold.set()
     until(lambda: not poison.taints(KEY))
@@ -769,6 +770,7 @@ def killed_within_its_write(folder: Path, tier: str) -> subprocess.Popen[str]:
 PREAMBLE = """
 import os, signal, sys
 from tests.fleets import KEY
+from tests.waiting import until
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body

@@ -30,6 +30,7 @@ from tests.servers.redis import (
     RedisServers,
     SentinelSetup,
 )
+from tests.waiting import until
 from tiered_store import envelope
 from tiered_store.backends.redis import RedisStore
 from tiered_store.body import Body
@@ -215,7 +216,7 @@ def test_an_expired_object_is_absent(own: RedisServer) -> None:
     """Not corrupt, not empty: gone."""
     with RedisStore(own.url, ttl=0.001) as store:
         store.put(KEY, BODY, reproducible=True)
-        _until(lambda: own.ask("EXISTS", NAME) == 0)
+        until(lambda: own.ask("EXISTS", NAME) == 0)
 
         _raised(NotFoundError, store.get, KEY)
         _raised(NotFoundError, store.stat, KEY)
@@ -499,7 +500,7 @@ def test_a_server_that_loads_is_out_for_a_while(
             store.put(key, Body.of(os.urandom(20_000)))
         own.ask("CONFIG", "SET", "key-load-delay", "10000")  # microseconds
         reload = threads.submit(own.ask, "DEBUG", "RELOAD", socket_timeout=60)
-        _until(lambda: b"loading:1" in _text(own, "INFO", "persistence"))
+        until(lambda: b"loading:1" in _text(own, "INFO", "persistence"))
 
         _unavailable(store, ambiguous=False)
 
@@ -517,7 +518,7 @@ def test_a_server_busy_with_a_script_is_out_for_a_while(
         spin = threads.submit(
             own.ask, "EVAL", "while true do end", "0", socket_timeout=60
         )
-        _until(lambda: _busy(store))
+        until(lambda: _busy(store))
         _unavailable(store, ambiguous=False)
 
         own.ask("SCRIPT", "KILL")
@@ -544,7 +545,7 @@ def test_a_server_that_cannot_save_reads_on(
     (own.process.folder / "dump.rdb").mkdir()  # in the way of the snapshot
     own.ask("CONFIG", "SET", "save", "3600 1")
     own.ask("BGSAVE")
-    _until(lambda: b"last_bgsave_status:err" in _text(own, "INFO", "persistence"))
+    until(lambda: b"last_bgsave_status:err" in _text(own, "INFO", "persistence"))
 
     error = _raised(UnavailableError, store.put, KEY, BODY)
 
@@ -665,7 +666,7 @@ def test_more_calls_than_connections_is_this_process_own_trouble(
         own.process.freeze()
         with ThreadPoolExecutor(1) as threads:
             first = threads.submit(store.get, KEY)
-            _until(lambda: _in_use(store) == 1)
+            until(lambda: _in_use(store) == 1)
 
             error = _raised(UnavailableError, store.get, KEY)
 
@@ -775,7 +776,7 @@ def test_writes_go_on_after_a_failover(own_sentinel_setup: SentinelSetup) -> Non
     setup = own_sentinel_setup
     with _sentinel_store(setup, timeout=1) as store:
         store.put(KEY, Body.of(b"before"))
-        _until(lambda: setup.replica.ask("EXISTS", NAME) == 1)
+        until(lambda: setup.replica.ask("EXISTS", NAME) == 1)
         setup.master.process.kill()
 
         failures = _failures_until_it_works(lambda: store.put(KEYS[0], BODY))
@@ -794,7 +795,7 @@ def test_a_demoted_master_is_left_by_asking_the_sentinels(
     setup = own_sentinel_setup
     with _sentinel_store(setup, timeout=2) as store:
         store.put(KEY, BODY)
-        _until(lambda: setup.replica.ask("EXISTS", NAME) == 1)
+        until(lambda: setup.replica.ask("EXISTS", NAME) == 1)
         setup.replica.ask("REPLICAOF", "NO", "ONE")
         setup.master.ask("REPLICAOF", "127.0.0.1", str(setup.replica.port))
         for sentinel in setup.sentinels:  # what they would know after a failover
@@ -852,7 +853,7 @@ def test_a_cluster_serves_what_its_other_nodes_have(
 
         assert set(outcomes.values()) == {"ok", "UnavailableError"}
         for key in KEYS:
-            _until(lambda key=key: _outcome(lambda: store.get(key)) == "ok")
+            until(lambda key=key: _outcome(lambda: store.get(key)) == "ok")
         for key in KEYS:
             store.delete(key)
 
@@ -865,7 +866,7 @@ def test_a_cluster_serves_the_slots_that_are_covered(
         *("--cluster-enabled", "yes"), *("--cluster-require-full-coverage", "no")
     )
     node.ask("CLUSTER", "ADDSLOTSRANGE", 0, 13_999)
-    _until(lambda: b"cluster_state:ok" in _text(node, "CLUSTER", "INFO"))
+    until(lambda: b"cluster_state:ok" in _text(node, "CLUSTER", "INFO"))
     with RedisStore(node.url, mode="cluster") as store:
         outcomes = {key: _outcome(lambda key=key: store.put(key, BODY)) for key in KEYS}
         client = store._link._client
@@ -873,7 +874,7 @@ def test_a_cluster_serves_the_slots_that_are_covered(
 
         assert set(outcomes.values()) == {"ok", "UnavailableError"}
         for key in KEYS:
-            _until(lambda key=key: _outcome(lambda: store.put(key, BODY)) == "ok")
+            until(lambda key=key: _outcome(lambda: store.put(key, BODY)) == "ok")
         assert store._link._client is client  # others may be using it
 
 
@@ -924,7 +925,7 @@ def test_many_threads_wait_together_and_not_in_a_row() -> None:
         first = threads.submit(refresh, "first")
         asked.wait(60)
         others = [threads.submit(refresh, "other") for _ in range(5)]
-        _until(lambda: sum(other.running() for other in others) == 5)
+        until(lambda: sum(other.running() for other in others) == 5)
         answer.set()
         for call in (first, *others):
             call.result()
@@ -1063,7 +1064,7 @@ def test_closing_leaves_no_connection(own: RedisServer) -> None:
 
     store.close()
 
-    _until(lambda: _connections(own) == 1)
+    until(lambda: _connections(own) == 1)
     del client
 
 
@@ -1079,7 +1080,7 @@ def test_closing_leaves_no_connection_to_a_sentinel_either(
 
     store.close()
 
-    _until(lambda: sum(_connections(sentinel) for sentinel in asked) < before)
+    until(lambda: sum(_connections(sentinel) for sentinel in asked) < before)
     del client
 
 
@@ -1136,13 +1137,6 @@ def test_the_sdk_is_imported_with_the_first_connection() -> None:
 # -- what the tests above share ------------------------------------------------
 
 
-def _until(holds: Any, seconds: float = 30.0) -> None:
-    ends = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < ends, "it did not come about"
-        time.sleep(0.01)
-
-
 def _failure(call: Any) -> StoreError | None:
     try:
         call()
@@ -1165,7 +1159,7 @@ def _failures_until_it_works(call: Any, seconds: float = 30.0) -> list[StoreErro
             failures.append(error)
         return error is None
 
-    _until(works, seconds)
+    until(works, seconds)
     return failures
 
 

@@ -23,7 +23,8 @@ from tests.servers.redis import (
     RedisServers,
     SentinelSetup,
 )
-from tests.tiers import Listener, content, entry, until
+from tests.tiers import Listener, content, entry
+from tests.waiting import until
 from tiered_store.clients.feed import Feed
 from tiered_store.deadlines import deadline
 from tiered_store.errors import UnavailableError
@@ -313,7 +314,8 @@ def test_a_fork_hears_for_itself(own: RedisServer) -> None:
     """The parent misses nothing; the child believes nothing before it hears."""
     script = f"""
 import os, sys, time
-from tests.tiers import Listener, entry, until
+from tests.tiers import Listener, entry
+from tests.waiting import until
 from tiered_store.key import Key
 from tiered_store.tiers.redis import RedisTier
 

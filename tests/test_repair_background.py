@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.tiers import until
+from tests.waiting import until
 from tiered_store import build
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore

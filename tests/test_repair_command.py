@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.tiers import until
+from tests.waiting import until
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.body import Body
 from tiered_store.cli import main

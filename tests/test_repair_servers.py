@@ -18,7 +18,7 @@ from tests.servers.postgres import PostgresServer
 from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
 from tests.servers.s3 import S3Server
-from tests.tiers import until
+from tests.waiting import until
 from tiered_store import load
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.body import Body

@@ -1056,7 +1056,7 @@ class Late(Wrapper):
         self.read: list[bytes] = []
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
-        self.told.wait(10)
+        self.told.wait(60)
         self.read.append(body.read())
 
 

@@ -206,7 +206,7 @@ def test_an_object_that_moves_is_never_absent(
             reader = pool.submit(store.get, PHOTO)
             asking.wait()
             store.put(PHOTO, SMALL)
-        assert reader.result(10).read() == b"small"
+        assert reader.result(60).read() == b"small"
 
 
 def test_two_writers_do_not_take_each_others_object_away(
@@ -220,9 +220,9 @@ def test_two_writers_do_not_take_each_others_object_away(
         small_deletes.wait()
         large_deletes.wait()
         small_deletes.release()
-        small.result(10)
+        small.result(60)
         large_deletes.release()
-        large.result(10)
+        large.result(60)
     assert (holds(near), holds(far)) == (False, True)
     assert store.get(PHOTO).read() == LARGE.read()
 

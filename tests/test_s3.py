@@ -24,6 +24,7 @@ import trustme
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import READER, S3Server
 from tests.servers.stub import Answer, StubServer
+from tests.waiting import until
 from tiered_store.backends.s3 import S3Store
 from tiered_store.body import Body
 from tiered_store.deadlines import deadline
@@ -99,16 +100,6 @@ def refused(url: str) -> bool:
         error.close()
         return error.code == 403
     return False
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    """Say whether *condition* holds within ten seconds."""
-    ends = time.monotonic() + 10
-    while not condition():
-        if time.monotonic() > ends:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def uploads(server: S3Server, bucket: str) -> list[Any]:
@@ -357,7 +348,7 @@ def test_a_signed_url_ends(seaweed_server: S3Server, closing: Closing) -> None:
     url = store.get_url(*KEY)
 
     assert fetch(url) == b"picture"
-    assert eventually(lambda: refused(url))
+    until(lambda: refused(url))
 
 
 def test_a_url_is_made_without_asking_anybody() -> None:
@@ -618,7 +609,7 @@ def test_a_part_that_fails_takes_the_others_with_it(
 
     assert raised.value.retryable
     assert store.get(KEY).read() == b"old"
-    assert eventually(lambda: uploads(seaweed_server, bucket) == [])
+    until(lambda: uploads(seaweed_server, bucket) == [])
 
 
 @pytest.mark.parametrize(
@@ -1052,13 +1043,13 @@ def test_a_body_that_was_abandoned_closes_its_connection(
     for _ in range(20):
         far.get(KEY)
         far.get_file(*KEY)
-    assert eventually(lambda: proxy.open <= 1)
+    until(lambda: proxy.open <= 1)
 
     files = [far.get_file(*KEY) for _ in range(20)]
     for number, file in enumerate(files):
         file.read(10 * number)
         file.close()
-    assert eventually(lambda: proxy.open <= 1)
+    until(lambda: proxy.open <= 1)
 
 
 def test_closing_a_download_closes_its_connection(far: S3Store, proxy: Proxy) -> None:
@@ -1072,7 +1063,7 @@ def test_closing_a_download_closes_its_connection(far: S3Store, proxy: Proxy) ->
         download.read(10)
         download.close()
 
-    assert eventually(lambda: proxy.open <= 1)
+    until(lambda: proxy.open <= 1)
 
 
 def test_a_closed_store_is_not_asked_by_its_bodies(far: S3Store) -> None:
@@ -1094,7 +1085,7 @@ def test_closing_a_store_closes_its_connections(far: S3Store, proxy: Proxy) -> N
 
     far.close()
 
-    assert eventually(lambda: proxy.open == 0)
+    until(lambda: proxy.open == 0)
 
 
 def test_a_fork_shares_no_connection(seaweed_server: S3Server, proxy: Proxy) -> None:

@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from tests.fleets import until
 from tests.test_lifecycle import in_a_child
+from tests.waiting import until
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body, BytesBody
 from tiered_store.errors import ConfigError, UnavailableError
@@ -653,7 +653,7 @@ def hammer(threads: ThreadPoolExecutor, *works: Callable[[], None]) -> None:
     together = threading.Barrier(len(works))
 
     def start(work: Callable[[], None]) -> None:
-        together.wait(10)
+        together.wait(60)
         work()
 
     before = sys.getswitchinterval()
@@ -754,10 +754,10 @@ def test_a_child_forked_in_the_midst_of_a_change_begins_anew(threads) -> None:
         with tier._lock:
             tier._queues.evict()  # and its copy is still there
             inside.set()
-            forked.wait(20)
+            forked.wait(60)
 
     changing = threads.submit(change)
-    inside.wait(20)
+    inside.wait(60)
 
     def work() -> None:
         check(tier)

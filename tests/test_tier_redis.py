@@ -18,7 +18,8 @@ from tests.servers.redis import (
     RedisServers,
     SentinelSetup,
 )
-from tests.tiers import absence, content, entry, interleavings, until
+from tests.tiers import absence, content, entry, interleavings
+from tests.waiting import until
 from tiered_store.errors import (
     ConfigError,
 )

@@ -20,7 +20,8 @@ import yaml
 import tiered_store.tiers.redis
 
 from tests.servers.redis import RedisServer, RedisServers, SentinelSetup
-from tests.tiers import content, entry, until
+from tests.tiers import content, entry
+from tests.waiting import until
 from tiered_store.clients.lines import Lines
 from tiered_store.config import build
 from tiered_store.deadlines import deadline
@@ -974,6 +975,7 @@ def test_a_fork_makes_connections_of_its_own(own: RedisServer) -> None:
     script = f"""
 import os, sys, time
 from tests.tiers import content, entry
+from tests.waiting import until
 from tiered_store.key import Key
 from tiered_store.tiers.redis import RedisTier
 from tiered_store.tiers.redis.scripts import MARK

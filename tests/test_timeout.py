@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import until
 from tiered_store import deadlines
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
@@ -37,15 +38,6 @@ SOON, LATE = 0.05, 30.0
 def child() -> Iterator[FaultStore]:
     with FaultStore(MemoryStore(base_url="https://x/")) as store:
         yield store
-
-
-def eventually(true: Callable[[], bool]) -> None:
-    tick = threading.Event()
-    for _ in range(1000):
-        if true():
-            return
-        tick.wait(0.01)
-    raise AssertionError("it never came true")
 
 
 def calls_of(store: TimeoutStore) -> dict[str, Callable[[], object]]:
@@ -144,7 +136,7 @@ def test_too_many_lost_calls_fail_at_once(child: FaultStore) -> None:
 
     child.heal()
     hung.release()
-    eventually(lambda: not store._patience.lost)
+    until(lambda: not store._patience.lost)
     store.put(KEY, BODY)
 
 
@@ -163,7 +155,7 @@ def test_a_stalled_body_is_unavailable(child: FaultStore) -> None:
     assert child.open_readers == 1  # the thread that still stands there has it
 
     stall.release()
-    eventually(lambda: child.open_readers == 0)
+    until(lambda: child.open_readers == 0)
 
 
 def test_a_body_that_fails_in_time_says_why(child: FaultStore) -> None:
@@ -215,7 +207,7 @@ def test_a_put_left_behind_gets_no_more_bytes(tmp_path: Path) -> None:
     path.write_bytes(b"WHAT IS IN THE FILE N")
 
     child.go.set()
-    eventually(lambda: not store._patience.lost)
+    until(lambda: not store._patience.lost)
     with pytest.raises(NotFoundError):
         child.get(KEY)
 

@@ -7,7 +7,6 @@ import io
 import socket
 import subprocess
 import sys
-import threading
 import urllib.error
 import urllib.request
 
@@ -20,6 +19,7 @@ import anyio
 import httpx
 import pytest
 
+from tests.waiting import until
 from tests.webs import asgi_server, served, wsgi_server
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
@@ -180,17 +180,7 @@ def test_a_body_that_dies_breaks_the_connection(url, disk) -> None:
 
     with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
         httpx.get(url + object_name(LARGE))
-    assert until(lambda: disk.open_readers == 0)
-
-
-def until(true) -> bool:
-    """Wait for what a server does by itself, for a long time."""
-    tick = threading.Event()
-    for _ in range(1500):
-        if true():
-            return True
-        tick.wait(0.02)
-    return False
+    until(lambda: disk.open_readers == 0)
 
 
 class Endless(MemoryStore):
@@ -234,7 +224,7 @@ def test_a_client_that_goes_away_frees_the_body(face) -> None:
         response.close()
         connection.close()
 
-        assert until(lambda: store.readers[0].closed)
+        until(lambda: store.readers[0].closed)
 
 
 def test_who_waits_for_a_turn_is_told_in_time(disk) -> None:
@@ -270,9 +260,9 @@ def test_who_goes_away_takes_no_turn(disk) -> None:
         gone = socket.create_connection((str(parts.hostname), parts.port or 0))
         gone.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
         turns = face._bound()
-        assert until(lambda: turns.statistics().tasks_waiting == 1)
+        until(lambda: turns.statistics().tasks_waiting == 1)
         gone.close()
-        assert until(lambda: turns.statistics().tasks_waiting == 0)
+        until(lambda: turns.statistics().tasks_waiting == 0)
         assert turns.borrowed_tokens == 1
         held.release()
         assert first.result().status_code == 200

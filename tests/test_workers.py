@@ -29,7 +29,7 @@ def pool() -> Iterator[Workers]:
     yield workers
     workers.close()
     for thread in threads_of("pool"):
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
 
 
@@ -51,7 +51,7 @@ class Held:
 
     def __call__(self) -> str:
         self.begun.set()
-        assert self.let_go.wait(10)
+        assert self.let_go.wait(60)
         return here()
 
 
@@ -59,7 +59,7 @@ def holding(workers: Workers) -> tuple[Held, Future[str]]:
     """Return work that *workers* is busy with, and its future."""
     held = Held()
     future = workers.start(held)
-    assert held.begun.wait(10)
+    assert held.begun.wait(60)
     return held, future
 
 
@@ -84,7 +84,7 @@ def test_nothing_is_started_before_it_is_needed() -> None:
 
 def test_work_is_done_elsewhere_and_answers(pool: Workers) -> None:
     """In a daemon, which cannot keep the process from ending."""
-    assert pool.start(here).result(10) == "pool-1"
+    assert pool.start(here).result(60) == "pool-1"
     assert all(thread.daemon for thread in threads_of("pool"))
 
 
@@ -102,9 +102,9 @@ def test_what_the_work_raises_is_in_the_future(
         raise error
 
     with pytest.raises(type(error)) as caught:
-        workers.start(fail).result(10)
+        workers.start(fail).result(60)
     assert caught.value is error
-    assert workers.start(lambda: 1).result(10) == 1
+    assert workers.start(lambda: 1).result(60) == 1
     workers.close()
 
 
@@ -118,7 +118,7 @@ def test_saturated_it_lets_the_caller_work(pool: Workers) -> None:
 
     for held in (first, second):
         held.let_go.set()
-    assert {one.result(10), two.result(10)} == {"pool-1", "pool-2"}
+    assert {one.result(60), two.result(60)} == {"pool-1", "pool-2"}
 
 
 def test_nested_work_of_one_pool_does_not_deadlock() -> None:
@@ -128,7 +128,7 @@ def test_nested_work_of_one_pool_does_not_deadlock() -> None:
     def level(depth: int) -> int:
         if depth == 0:
             return 0
-        return 1 + workers.start(lambda: level(depth - 1)).result(10)
+        return 1 + workers.start(lambda: level(depth - 1)).result(60)
 
     assert level(20) == 20
     workers.close()
@@ -137,7 +137,7 @@ def test_nested_work_of_one_pool_does_not_deadlock() -> None:
 def test_an_idle_thread_is_used_again(pool: Workers) -> None:
     """Not one more for each work."""
     for _ in range(20):
-        pool.start(here).result(10)
+        pool.start(here).result(60)
         eventually_idle(pool, 1)
 
     assert len(threads_of("pool")) == 1
@@ -155,7 +155,7 @@ def test_never_more_threads_than_the_limit() -> None:
             future = workers.start(here)
             with lock:
                 most = max(most, len(threads_of("many")))
-            future.result(10)
+            future.result(60)
 
     callers = [threading.Thread(target=bring) for _ in range(8)]
     for caller in callers:
@@ -179,7 +179,7 @@ def test_the_context_is_the_callers_and_is_not_changed(pool: Workers) -> None:
     variable.set("caller")
     inline = Workers("inline", 0)
     for workers in (pool, pool, inline):
-        assert workers.start(look_and_leave).result(10) == "caller"
+        assert workers.start(look_and_leave).result(60) == "caller"
     assert variable.get() == "caller"
 
 
@@ -195,7 +195,7 @@ def test_a_thread_that_waits_holds_nothing(pool: Workers) -> None:
     def work(held: Body = body) -> None:
         assert held
 
-    pool.start(work).result(10)
+    pool.start(work).result(60)
     del body, work
     eventually_idle(pool, 1)
     gc.collect()
@@ -208,7 +208,7 @@ def test_what_has_begun_cannot_be_cancelled(pool: Workers) -> None:
 
     assert not future.cancel()
     held.let_go.set()
-    assert future.result(10)
+    assert future.result(60)
     eventually_idle(pool, 1)
 
 
@@ -233,7 +233,7 @@ def test_what_was_cancelled_in_time_is_not_done(limit: int) -> None:
 
     for _ in range(3):
         with pytest.raises(CancelledError):
-            workers.start(lambda: done.append(1)).result(10)
+            workers.start(lambda: done.append(1)).result(60)
         eventually_idle(workers, limit)
     assert done == []
     workers.close()
@@ -242,16 +242,16 @@ def test_what_was_cancelled_in_time_is_not_done(limit: int) -> None:
 def test_closed_it_does_what_comes_inline(pool: Workers) -> None:
     """What runs finishes, idle threads go, and nothing is lost."""
     held, future = holding(pool)
-    pool.start(here).result(10)
+    pool.start(here).result(60)
     eventually_idle(pool, 1)
 
     pool.close()
 
     assert pool.start(here).result(0) == here()
     held.let_go.set()
-    assert future.result(10).startswith("pool")
+    assert future.result(60).startswith("pool")
     for thread in threads_of("pool"):
-        thread.join(10)
+        thread.join(60)
     assert threads_of("pool") == []
     pool.close()
 
@@ -273,17 +273,17 @@ def test_what_is_brought_while_it_closes_is_done() -> None:
     """An idle thread that was claimed must not be told to go before it is told what."""
     workers, closed = Workers("closing", 1), threading.Event()
     hesitant = workers._work = Hesitant(closed)
-    workers.start(here).result(10)
+    workers.start(here).result(60)
     eventually_idle(workers, 1)
 
     def close() -> None:
-        assert hesitant.about_to_put.wait(10)
+        assert hesitant.about_to_put.wait(60)
         workers.close()
         closed.set()
 
     closing = threading.Thread(target=close)
     closing.start()
-    assert workers.start(here).result(10) == "closing-1"
+    assert workers.start(here).result(60) == "closing-1"
     closing.join()
 
 
@@ -295,8 +295,8 @@ def test_idle_threads_go_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
         held, future = holding(workers)
         [thread] = threads_of("idle")
         held.let_go.set()
-        assert future.result(10) == "idle-1"
-        thread.join(10)
+        assert future.result(60) == "idle-1"
+        thread.join(60)
         assert (workers._threads, workers._idle) == (0, 0)
 
 
@@ -310,14 +310,14 @@ def test_without_another_thread_the_caller_works() -> None:
     finally:
         threading.stack_size(before)
 
-    assert workers.start(here).result(10) == "none-1"
+    assert workers.start(here).result(60) == "none-1"
     workers.close()
 
 
 def test_a_child_process_starts_anew(pool: Workers) -> None:
     """It has none of its parent's threads, and perhaps a lock that nobody will free."""
     held, _ = holding(pool)
-    pool.start(here).result(10)
+    pool.start(here).result(60)
     eventually_idle(pool, 1)
     with pool._lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads
@@ -325,7 +325,7 @@ def test_a_child_process_starts_anew(pool: Workers) -> None:
     if child == 0:
         status = 1
         try:
-            done = [pool.start(here).result(10) for _ in range(3)]
+            done = [pool.start(here).result(60) for _ in range(3)]
             status = 0 if all(name.startswith("pool") for name in done) else 2
         finally:
             os._exit(status)
@@ -360,7 +360,7 @@ def test_work_at_the_very_end_is_done_inline_or_in_a_thread() -> None:
         "import atexit\n"
         "from tiered_store.workers import Workers\n"
         "workers = Workers('late', 1)\n"
-        "atexit.register(lambda: print(workers.start(lambda: 'done').result(10)))\n"
+        "atexit.register(lambda: print(workers.start(lambda: 'done').result(60)))\n"
     )
     ran = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=30

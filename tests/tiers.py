@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import threading
-import time
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from tiered_store.body import Body
 from tiered_store.key import Key
@@ -48,15 +47,6 @@ class Listener:
     def _note(self, what: Key | str) -> None:
         self.heard.append(what)
         self.threads.add(threading.get_ident())
-
-
-def until(ready: Callable[[], object], seconds: float = 30.0) -> None:
-    """Wait for something that comes, however slow the machine is."""
-    ends = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > ends:
-            raise AssertionError("it did not come")
-        time.sleep(0.005)
 
 
 def interleavings(*actors: tuple[str, ...]) -> Iterator[tuple[str, ...]]:

@@ -1,0 +1,15 @@
+"""Waiting for what comes, however slow the machine is."""
+
+from __future__ import annotations
+
+import time
+
+from collections.abc import Callable
+
+
+def until(true: Callable[[], object], seconds: float = 60.0) -> None:
+    """Return once *true* is; fail when it is not within *seconds*, by far too many."""
+    ends = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < ends, f"not within {seconds:.0f} s"
+        time.sleep(0.005)
