@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tests.boards import Board, BoardTier
-from tests.waiting import until
+from tests.waiting import PATIENT, until
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
 from tiered_store.clock import SYSTEM, Clock
@@ -106,4 +106,4 @@ def on_board(board: Board, **options: Any) -> Fleet:
 def on_redis(url: str, **options: Any) -> Fleet:
     """Return a fleet that shares a Redis server, under a prefix of its own."""
     prefix = f"{uuid.uuid4()}:"
-    return Fleet(lambda: RedisTier(url=url, prefix=prefix, **options))
+    return Fleet(lambda: RedisTier(url=url, prefix=prefix, **{**PATIENT, **options}))

@@ -26,7 +26,7 @@ import concurrent.futures.thread  # else it may be imported in the midst of a fo
 # of whose end it would hear without having heard of the beginning
 import os, random, sys, threading, time
 from tests.fleets import KEY
-from tests.waiting import until
+from tests.waiting import PATIENT, until
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.body import Body
 from tiered_store.tiers.memory import MemoryTier
@@ -54,7 +54,7 @@ class Counting(FileSystemStore):
 
 
 origin = Counting(FOLDER + "/origin", create=True)
-shared = RedisTier(URL, prefix=FOLDER + ":", ttl=60)
+shared = RedisTier(URL, prefix=FOLDER + ":", ttl=60, **PATIENT)
 tiers = [MemoryTier(ttl=60), shared]
 store = CachedStore(origin, tiers)
 NONE = KEY._replace(object_id=99)

@@ -17,7 +17,7 @@ import pytest
 
 from tests.fleets import KEY
 from tests.servers.redis import RedisServer
-from tests.waiting import until
+from tests.waiting import PATIENT, until
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.body import Body, StreamBody
 from tiered_store.errors import (
@@ -187,7 +187,7 @@ def make(request: pytest.FixtureRequest, hosts: Any, tmp_path: Path) -> Make:
         tiers: list[Any] = [directory(tmp_path / name)]
         if request.param == "shared":
             url = request.getfixturevalue("redis_server").url
-            tiers.append(RedisTier(url, prefix=f"{tmp_path.name}:"))
+            tiers.append(RedisTier(url, prefix=f"{tmp_path.name}:", **PATIENT))
         return hosts(*tiers)  # type: ignore[no-any-return]
 
     return make
@@ -196,7 +196,9 @@ def make(request: pytest.FixtureRequest, hosts: Any, tmp_path: Path) -> Make:
 @pytest.fixture
 def shared(redis_server: RedisServer, tmp_path: Path) -> Callable[[], RedisTier]:
     def make() -> RedisTier:
-        return RedisTier(redis_server.url, prefix=f"{tmp_path.name}:", max_object=MIB)
+        return RedisTier(
+            redis_server.url, prefix=f"{tmp_path.name}:", max_object=MIB, **PATIENT
+        )
 
     return make
 

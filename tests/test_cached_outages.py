@@ -18,7 +18,7 @@ import pytest
 from tests.fleets import Fleet
 from tests.servers.process import free_port
 from tests.servers.redis import RedisServer, RedisServers, SentinelSetup
-from tests.waiting import until
+from tests.waiting import PATIENT, until
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
@@ -599,7 +599,7 @@ def test_a_lease_that_nobody_holds_is_not_waited_for_without_end(
     own: RedisServer,
 ) -> None:
     """It has no end, as after a repair by hand; a copy is fetched all the same."""
-    origin, shared = MemoryStore(), RedisTier(own.url)
+    origin, shared = MemoryStore(), RedisTier(own.url, **PATIENT)
     store = CachedStore(origin, [shared], fill_lease=0.1)
     origin.put(A, Body.of(b"content"))
     own.ask("SET", shared._keys(object_name(A), "")[1], "F 1a2b")
@@ -691,7 +691,7 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
                 return []
             url = request.getfixturevalue("redis_server").url
             # it knows whose copy is current, and has room for no bytes
-            return [RedisTier(url, prefix=f"{tmp_path.name}:", max_object=1)]
+            return [RedisTier(url, prefix=f"{tmp_path.name}:", max_object=1, **PATIENT)]
 
         cache.mkdir(exist_ok=True)
         made.append(Machine(cache, shared))

@@ -746,7 +746,7 @@ stores:
     type: cached
     tiers:
       - {{type: memory, ttl: 60s}}
-      - {{type: redis, url: "{url}", ttl: 1d}}
+      - {{type: redis, url: "{url}", ttl: 1d, timeout: 20s, connect_timeout: 20s}}
     origin: {{type: filesystem, path: FOLDER/images, base_url: "http://cdn/"}}
 """
 

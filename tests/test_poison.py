@@ -22,7 +22,7 @@ from tests.boards import Board
 from tests.fleets import KEY, on_board
 from tests.servers.proxy import Proxy
 from tests.servers.redis import RedisServer
-from tests.waiting import until
+from tests.waiting import PATIENT, until
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
@@ -678,7 +678,7 @@ def test_a_process_killed_while_the_server_was_away(
     prefix = f"{tmp_path.name}:"
     before = killed_within_its_write(
         tmp_path,
-        f"RedisTier('redis://127.0.0.1:{proxy.port}/0', prefix={prefix!r})",
+        f"RedisTier('redis://127.0.0.1:{proxy.port}/0', prefix={prefix!r}, **PATIENT)",
     )
     proxy.close()
     before.communicate("go on\n", timeout=60)
@@ -688,7 +688,7 @@ def test_a_process_killed_while_the_server_was_away(
     journal = SQLiteJournal(str(tmp_path / "journal.db"))
     store = CachedStore(
         origin,
-        [MemoryTier(), RedisTier(redis_server.url, prefix=prefix)],
+        [MemoryTier(), RedisTier(redis_server.url, prefix=prefix, **PATIENT)],
         journal=journal,
         write_lease=0.3,
     )
@@ -708,7 +708,7 @@ def test_who_shares_a_journal_does_not_believe_what_another_could_not_drop(
     cut_off, well = (
         CachedStore(
             origin,
-            [RedisTier(url, prefix=prefix)],
+            [RedisTier(url, prefix=prefix, **PATIENT)],
             journal=SQLiteJournal(path),
             write_lease=0.5,
         )
@@ -770,7 +770,7 @@ def killed_within_its_write(folder: Path, tier: str) -> subprocess.Popen[str]:
 PREAMBLE = """
 import os, signal, sys
 from tests.fleets import KEY
-from tests.waiting import until
+from tests.waiting import PATIENT
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body

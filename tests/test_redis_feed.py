@@ -47,7 +47,7 @@ def tiers(redis_server: RedisServer) -> Iterator[Tiers]:
     made: list[RedisTier] = []
 
     def make(url: str | None = redis_server.url, **options: Any) -> RedisTier:
-        patient = {"timeout": 5.0, "heartbeat": 0.1, "breaker": None}
+        patient = {"timeout": 20.0, "heartbeat": 0.1, "breaker": None}
         made.append(RedisTier(url, **{**with_prefix, **patient, **options}))
         return made[-1]
 

@@ -21,7 +21,7 @@ import tiered_store.tiers.redis
 
 from tests.servers.redis import RedisServer, RedisServers, SentinelSetup
 from tests.tiers import content, entry
-from tests.waiting import until
+from tests.waiting import PATIENT, until
 from tiered_store.clients.lines import Lines
 from tiered_store.config import build
 from tiered_store.deadlines import deadline
@@ -64,7 +64,7 @@ def tiers(own: RedisServer) -> Iterator[Tiers]:
     made: list[RedisTier] = []
 
     def make(url: str | None = own.url, **options: Any) -> RedisTier:
-        patient = {"timeout": 5.0, "connect_timeout": 5.0, "heartbeat": 0.1}
+        patient = {**PATIENT, "heartbeat": 0.1}
         made.append(RedisTier(url, **{**patient, **options}))
         return made[-1]
 
@@ -975,7 +975,7 @@ def test_a_fork_makes_connections_of_its_own(own: RedisServer) -> None:
     script = f"""
 import os, sys, time
 from tests.tiers import content, entry
-from tests.waiting import until
+from tests.waiting import PATIENT, until
 from tiered_store.key import Key
 from tiered_store.tiers.redis import RedisTier
 from tiered_store.tiers.redis.scripts import MARK
@@ -1014,7 +1014,7 @@ sys.exit(os.waitstatus_to_exitcode(status))
 
 def test_closing_leaves_nothing(own: RedisServer) -> None:
     """No connection, no thread; using it afterwards is a bug."""
-    tier = RedisTier(own.url, prefix=f"{uuid.uuid4().hex}:")
+    tier = RedisTier(own.url, prefix=f"{uuid.uuid4().hex}:", **PATIENT)
     barrier = threading.Barrier(4)
 
     def together(_: int) -> None:
@@ -1047,7 +1047,7 @@ def test_closing_leaves_nothing_in_a_cluster(redis_servers: RedisServers) -> Non
         )
 
     before = connections()
-    tier = RedisTier(nodes[0].url, mode="cluster")
+    tier = RedisTier(nodes[0].url, mode="cluster", **PATIENT)
     for number in range(30):
         tier.look(KEY._replace(object_id=number))
     until(lambda: tier.online)
