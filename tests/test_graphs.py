@@ -38,7 +38,7 @@ def test_graphviz(config: str, capsys: pytest.CaptureFixture[str]) -> None:
         r"""        digraph stack {
           node [shape=box, fontname="sans-serif"];
           n0 [label="images\nfallback"];
-          n1 [label="images.mirror\nbreaker\nreplicated quorum=2"];
+          n1 [label="images.mirror\nbreaker\nreplicated"];
           n2 [label="images.mirror.us\nbreaker\ntimeout seconds=5s\nfilesystem path=/srv/\"us\"<1>"];
           n3 [label="images.mirror.eu\nbreaker\nfilesystem path=/srv/eu"];
           n1 -> n2 [label="us"];

@@ -29,7 +29,10 @@ from tiered_store import (
 )
 from tiered_store.cli.drawing import draw
 from tiered_store.config import Registry, build, examine, load
+from tiered_store.config.options import value_of
 from tiered_store.config.preset import presets
+from tiered_store.config.registry import Family
+from tiered_store.config.schema import schema_of
 from tiered_store.config.written import Written
 from tiered_store.errors import ConfigError
 from tiered_store.store import Store
@@ -147,7 +150,6 @@ def test_it_reads_as_a_person_writes(monkeypatch: pytest.MonkeyPatch) -> None:
                           type: memory
                           capacity: 1MiB
                         seconds: 5s
-                    quorum: 2
                   us: images-child-origin-stores-mirror-replicas-us
               tiers:
               - type: memory
@@ -185,8 +187,44 @@ def test_what_a_constructor_works_out_is_not_said(tmp_path: Path) -> None:
         said = f"{to_yaml(stack)} {drawn(stack)}"
 
     assert "capacity" in said
-    for name in ("max_object", "quarantine"):
+    for name in ("max_object", "quarantine", "quorum"):
         assert name not in said
+
+
+NEEDED = {
+    "path": "x",
+    "bucket": "b",
+    "key": "A" * 43 + "=",
+    "prefix": "x",
+    "base_url": "http://localhost/",
+    "seconds": 3,
+    "maximum": 3,
+    "replicas": {"a": MemoryStore(), "b": MemoryStore()},
+    "stores": {"a": MemoryStore()},
+    "shards": {"a": MemoryStore()},
+    "routes": {"a": MemoryStore()},
+    "default": "a",
+    "rules": [],
+    "tiers": [MemoryTier()],
+}
+
+
+@pytest.mark.parametrize(
+    ("family", "word"),
+    [(family, word) for family in Registry().families for word in family.words()],
+    ids=lambda each: each if isinstance(each, str) else each.noun,
+)
+def test_what_nobody_gave_is_nowhere_said(family: Family, word: str) -> None:
+    """Of no type: what an option is worked out to be is no choice of its author."""
+    schema = schema_of(family.find(word), Registry())
+    names = [name for name, option in schema.options.items() if option.required]
+    given = {name: NEEDED.get(name, MemoryStore()) for name in names}
+    if word in ("redis", "sql"):
+        given["url"] = "redis://localhost" if word == "redis" else "sqlite:///x"
+    thing = schema.constructor(**given)
+
+    for name, option in schema.options.items():
+        assert name in given or value_of(thing, name) == option.default, name
 
 
 def test_options_of_every_kind_come_back(monkeypatch: pytest.MonkeyPatch) -> None:

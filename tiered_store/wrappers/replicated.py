@@ -146,6 +146,7 @@ class ReplicatedStore(Mirror):
         self.replicas = {
             name: guard(as_store(replicas[name]), breaker) for name in replicas
         }
+        self.given_quorum = quorum  # as drawn and written
         self.quorum = self._placement.quorum
         self.ack = ack
         self.journal = journal

@@ -50,16 +50,16 @@ class ShardedStore(Store):
         *,
         weights: Mapping[str, float] | None = None,
     ) -> None:
-        weights = weights or {}
         if not shards:
             raise ConfigError("shards: needs at least one")
-        for name, weight in weights.items():
+        for name, weight in (weights or {}).items():
             if name not in shards:
                 raise ConfigError(f"weights: no shard {name!r}")
             if not 0 < weight < math.inf:
                 raise ConfigError(f"weights: {name!r} must be positive, not {weight}")
         self.shards = {name: as_store(store) for name, store in shards.items()}
-        self.weights = dict(weights)
+        self.given_weights = weights  # as drawn and written
+        self.weights = dict(weights or {})
 
     def children(self) -> Mapping[str, Store]:
         return self.shards
