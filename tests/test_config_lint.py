@@ -271,6 +271,36 @@ def test_what_may_be_used_is_not_told_as_unused(images: str) -> None:
     assert unused(f"{{version: 1, default: imags, stores: {stores}}}") == []
 
 
+def test_a_default_that_is_misspelled_hides_nothing() -> None:
+    """Nor one that is missing, of what can be no default."""
+    text = """\
+        version: 1
+        default: DEFAULT
+        stores:
+          images: {type: readonly, child: a}
+          a: {type: memory}
+          b: {type: memory}
+        journals:
+          drift: {type: notes, path: x}
+        """
+    assert unused(text.replace("DEFAULT", "imges")) == ["stores.b", "journals.drift"]
+    assert unused(text.replace("DEFAULT", "xyz")) == ["journals.drift"]
+    assert unused(text.replace("default: DEFAULT", "")) == ["journals.drift"]
+
+
+def test_a_secret_among_defaults_is_told_once() -> None:
+    """However many nodes have it, none included."""
+    for stores in ("a: {type: memory}", "a: {type: s3, bucket: b, retry: 3}"):
+        (line,) = warnings(
+            f"""\
+            version: 1
+            defaults: {{stores: {{s3: {{access_key: A, secret_key: hunter2}}}}}}
+            stores: {{{stores}}}
+            """
+        )
+        assert line.startswith("images.yml:2:41 defaults.stores.s3.secret_key")
+
+
 def test_half_a_stack_is_not_said_to_hurt() -> None:
     """It does so in ways that nobody meant, and allows what is not there."""
     problems, found = examine(

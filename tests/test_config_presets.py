@@ -126,6 +126,12 @@ def test_other_keys_are_laid_over_it() -> None:
             "{preset: development, path: x, negativ_ttl: 3s}",
             ["unknown key 'negativ_ttl'; did you mean 'negative_ttl'?"],
         ),
+        (
+            "{preset: development, path: x, type: memory}",
+            ["stores.x.preset: stands beside 'type', and a node has one of them; "
+             "remove the other",
+             "stores.x.path: unknown key 'path'"],
+        ),
     ],
 )  # fmt: skip
 def test_a_preset_that_is_wrong_says_where(node: str, said: list[str]) -> None:
@@ -213,6 +219,14 @@ def test_defaults_give_what_is_required() -> None:
         ("{stores: {leaf: {ttl: soon}}}", "expected a duration such as 250ms or 5m"),
         ("{stores: {leaf: {type: s3}}}", "is of each node, and no default"),
         ("{stores: {leaf: {bucket: '${env:NONE}'}}}", "variable NONE is not set"),
+        ("{stores: {leaf: {timeout: soon}}}", "expected a duration such as 250ms"),
+        ("{stores: {leaf: {limit: 0}}}", "must be at least 1, not 0"),
+        ("{stores: {leaf: {retry: {atempts: 3}}}}", "did you mean 'attempts'?"),
+        ("{stores: {leaf: {breaker: []}}}", "expected a whole number, got a list"),
+        ("{stores: {leaf: {hedge: soon}}}", "expected a duration such as 250ms"),
+        ("{stores: {leaf: {window: {cals: 3}}}}", "did you mean 'calls'?"),
+        ("{stores: {group: {spare: y}}}", "unknown store 'y'; known are: x"),
+        ("{stores: {journaled: {journal: y}}}", "unknown journal 'y'"),
     ],
 )
 def test_defaults_that_are_wrong(defaults: str, said: str) -> None:

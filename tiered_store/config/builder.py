@@ -10,42 +10,20 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from tiered_store.body import Body
 from tiered_store.config.attributes import ATTRIBUTES
 from tiered_store.config.bounded import DEEPEST
 from tiered_store.config.decode import FAILED, Decoder
 from tiered_store.config.defaults import Defaults
 from tiered_store.config.interpolate import interpolated
-from tiered_store.config.leaf import Leaf
 from tiered_store.config.lookup import Lookup
+from tiered_store.config.missing import Missing
 from tiered_store.config.node import Node
+from tiered_store.config.preset import WORD as PRESET
 from tiered_store.config.problems import Problems, nearest, series, unknown
 from tiered_store.config.registry import Family, Registry
-from tiered_store.config.schema import Group, Schema
-from tiered_store.errors import UnsupportedError
+from tiered_store.config.schema import Schema
 from tiered_store.foreign import as_store
-from tiered_store.key import Key
 from tiered_store.store import Store
-
-
-class Missing(Store):
-    """
-    Stands where a store could not be built, so that its parents can be checked.
-
-    It is never handed out.
-    """
-
-    def _put(self, key: Key, body: Body, reproducible: bool) -> None:
-        raise UnsupportedError("it could not be built")
-
-    def _get(self, key: Key) -> Body:
-        raise UnsupportedError("it could not be built")
-
-    def _url(self, key: Key) -> str:
-        raise UnsupportedError("it could not be built")
-
-    def _delete(self, key: Key) -> None:
-        raise UnsupportedError("it could not be built")
 
 
 class Builder:
@@ -125,21 +103,28 @@ class Builder:
         return Missing() if is_missing else part
 
     def _named(self, family: Family, name: str, node: Node) -> Any:
-        known = self._definitions[family.noun]
+        if not self._is_known(family, name, node):
+            return FAILED
         which = (family.noun, name)
-        if name not in known:
-            if node.sources:
-                message = f"unknown {family.noun}, {node.shown()}"
-                names = series(known) or "none"
-                return self._decoder.fail(node, f"{message}; known are: {names}")
-            self.used.add((family.noun, nearest(name, known) or name))
-            return self._decoder.fail(node, unknown(family.noun, name, known))
-        self.used.add(which)
         if which in self._trail:
             trail = [*self._trail[self._trail.index(which) :], which]
             path = " -> ".join(name for _, name in trail)
             return self._decoder.fail(node, f"a loop: {path}")
         return self.defined(family, name)
+
+    def _is_known(self, family: Family, name: str, node: Node) -> bool:
+        """Whether *name*, to which *node* refers, is defined; if not, that is told."""
+        known = self._definitions[family.noun]
+        if name in known:
+            self.used.add((family.noun, name))
+            return True
+        if node.sources:
+            message = f"unknown {family.noun}, {node.shown()}"
+            self._decoder.fail(node, f"{message}; known are: {series(known) or 'none'}")
+            return False
+        self.used.add((family.noun, nearest(name, known) or name))
+        self._decoder.fail(node, unknown(family.noun, name, known))
+        return False
 
     def _inline(self, family: Family, node: Node, also: tuple[str, ...] = ()) -> Any:
         """Return what the mapping *node* describes, or ``FAILED``."""
@@ -162,6 +147,8 @@ class Builder:
         also = (*free, *also)
         attributes = {x: node.entries[x] for x in free if x in node.entries}
         own = node.without(frozenset({"type", *attributes}))
+        if PRESET in own.entries and PRESET not in schema.options:
+            own = self._without_preset(own)
         made = self._decoder.made(schema, own.entries, own, also=also)
         if family is self._registry.stores and made is not FAILED:
             made = self._as_store(made, node)
@@ -169,6 +156,12 @@ class Builder:
         for word, attribute in attributes.items():
             made = self._wrapped(word, attribute, made, node)
         return made
+
+    def _without_preset(self, node: Node) -> Node:
+        written = node.entries[PRESET]
+        message = "stands beside 'type', and a node has one of them; remove the other"
+        self._decoder.fail(written, message, at=written.key)
+        return node.without(frozenset({PRESET}))
 
     def _free(self, family: Family, schema: Schema) -> list[str]:
         """Return the attributes that things of *family* may have besides options."""
@@ -188,18 +181,27 @@ class Builder:
 
     def check_defaults(self) -> None:
         """Note what is wrong with defaults, whether anything has them or not."""
+        reader = Decoder(self._problems, self._registry, self._seen)
+        reader.secrets = self._decoder.secrets
         for family, word, written in self._defaults.written():
             schema = self._lookup.found(family, word, written)
             if schema is None:
                 continue
             known = (*schema.options, *self._free(family, schema))
             for key, entry in self._defaults.of(family, word).items():
-                option = schema.options.get(key)
                 if key not in known:
                     message = unknown("key", key, known, listed=True)
                     self._decoder.fail(entry, message, at=entry.key)
-                elif option is not None and isinstance(option.shape, Leaf | Group):
-                    self._decoder.value(option.shape, entry)
+                elif key in schema.options:
+                    reader.value(schema.options[key].shape, entry)
+                elif entry.value is not False:
+                    self._attribute(key, entry, Missing())
+
+    def _seen(self, family: Family, node: Node) -> Any:
+        """Look for what *node* refers to; nothing is made of a default by itself."""
+        if isinstance(node.value, str):
+            self._is_known(family, node.value, node)
+        return FAILED
 
     def _as_store(self, made: Any, node: Node) -> Any:
         try:
@@ -209,12 +211,21 @@ class Builder:
 
     def _wrapped(self, word: str, attribute: Node, made: Any, node: Node) -> Any:
         """Return *made* in the wrapper that *attribute* asks for, or ``FAILED``."""
+        if attribute.value is False:
+            return made
+        inner = Missing() if made is FAILED else made
+        wrapper = self._attribute(word, attribute, inner)
+        if made is FAILED or wrapper is FAILED:
+            return FAILED
+        wrapper.transparent = True
+        return self._kept(wrapper, attribute)
+
+    def _attribute(self, word: str, attribute: Node, inner: Store) -> Any:
+        """Return the wrapper around *inner* that *attribute* means, or ``FAILED``."""
         schema = self._lookup.found(self._registry.stores, word, attribute)
         child = schema.child() if schema is not None else None
         if schema is None or child is None or attribute.broken:
             return FAILED
-        if attribute.value is False:
-            return made
         entries = attribute.entries
         if attribute.value is not True and not isinstance(attribute.value, dict):
             first = next(name for name in schema.options if name != child)
@@ -222,12 +233,7 @@ class Builder:
         defaults = self._defaults.of(self._registry.stores, word)
         usual = {key: x for key, x in defaults.items() if key in schema.options}
         entries = {**usual, **entries}
-        inner = Missing() if made is FAILED else made
-        wrapper = self._decoder.made(schema, entries, attribute, given={child: inner})
-        if made is FAILED or wrapper is FAILED:
-            return FAILED
-        wrapper.transparent = True
-        return self._kept(wrapper, attribute)
+        return self._decoder.made(schema, entries, attribute, given={child: inner})
 
     def _tier(self, node: Node) -> Any:
         """Return the tier that *node* describes; any store may be one."""

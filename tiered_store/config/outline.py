@@ -14,7 +14,7 @@ from tiered_store.config.defaults import WORD as DEFAULTS
 from tiered_store.config.interpolate import interpolated
 from tiered_store.config.node import Node
 from tiered_store.config.preset import expanded
-from tiered_store.config.problems import Place, Problems, series, unknown
+from tiered_store.config.problems import Place, Problems, nearest, series, unknown
 
 
 VERSION = 1
@@ -32,6 +32,7 @@ class Outline:
         file: The file as a whole, if it is one.
         default: The name of the store that is meant if none is named, if that is
             known.
+        meant: The same, or the name that looks most like what is written.
         definitions: By family and name, the nodes that define something.
         defaults: The node of what all nodes of a type have in common, if there is one.
         allowances: What is meant although it will hurt.
@@ -40,6 +41,7 @@ class Outline:
     def __init__(self, root: Node, problems: Problems) -> None:
         self.file = Place(root.place.file) if root.place is not None else None
         self.default: str | None = None
+        self.meant: str | None = None
         self.definitions: Mapping[str, Mapping[str, Node]] = {
             noun: {} for noun in SECTIONS
         }
@@ -88,6 +90,7 @@ class Outline:
             )
         elif stores or root.entries["stores"].value == {}:
             self._read_default(stores)
+            self.meant = self.meant or self.default
 
     def _section(self, section: str) -> Mapping[str, Node]:
         node = self._root.entries.get(section)
@@ -133,4 +136,5 @@ class Outline:
             message = f"unknown store, {node.shown()}; known are: {series(stores)}"
         else:
             message = unknown("store", node.value, stores)
+            self.meant = nearest(node.value, stores)
         self._problems.add(node.place, node.path, message)

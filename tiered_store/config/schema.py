@@ -108,9 +108,11 @@ class Schema:
 
 
 def takes_part(shape: Shape) -> bool:
-    """Whether *shape* is a store, a journal or a tier, or may be one."""
+    """Whether *shape* is a store, a journal or a tier, or may be or have one."""
     if isinstance(shape, Choice):
         return any(takes_part(each) for each in shape.shapes)
+    if isinstance(shape, Table | Listing):
+        return takes_part(shape.item)
     return isinstance(shape, Part)
 
 

@@ -97,7 +97,8 @@ def find(stack: Stack, rules: Iterable[Rule] = RULES) -> list[Finding]:
         for allowance in allowed
         if stack.complete and id(allowance) not in used
     ]
-    return sorted(found, key=lambda finding: finding.place or Place(""))
+    unique = dict.fromkeys(found)  # what is a default is found in every node
+    return sorted(unique, key=lambda finding: finding.place or Place(""))
 
 
 def catalogue() -> str:

@@ -67,14 +67,15 @@ def never_used(stack: Stack) -> Found:
         thumbnails: {type: filesystem, path: /srv/thumbnails}
     """
     outline = stack.outline
-    if not stack.complete and (outline.default is None or stack.builder.is_unread()):
+    if not stack.complete and stack.builder.is_unread():
         return  # anything may be what is meant
     mentioned = set() if stack.complete else set(_texts(stack))
     for noun, named in outline.definitions.items():
+        if noun == "store" and outline.meant is None:
+            continue  # any of them may be the default
         for name, node in named.items():
             is_used = (noun, name) in stack.builder.used or name in mentioned
-            is_default = noun == "store" and name == outline.default
-            if not is_default and not is_used:
+            if not is_used and (noun, name) != ("store", outline.meant):
                 hint = " or load it by name" if noun == "store" else ""
                 yield node, f"never used by any store; remove it{hint}"
 
