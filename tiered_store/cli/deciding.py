@@ -269,7 +269,7 @@ def _say(order: _Order, risks: Sequence[Risk]) -> None:
         if risk.error is not None:
             typer.echo(f"  at risk: unknown, for the journal cannot say: {risk.error}")
         elif risk.only_copies is None:
-            typer.echo(f"  at risk: {_UNKNOWN}")
+            typer.echo(f"  at risk: {_UNKNOWN if risk.alike else _STAYING}")
         else:
             typer.echo(f"  at risk: {_copies(order.verb, risk, risk.only_copies)}")
         rows = [f"{name} {count:,}" for name, count in risk.pending.items()]
@@ -280,6 +280,12 @@ def _say(order: _Order, risks: Sequence[Risk]) -> None:
 _UNKNOWN = (
     "unknown, for there is no journal of what each place lacks; what is put or deleted "
     "in one place reaches the others only if somebody else brings it there"
+)
+
+
+_STAYING = (
+    "unknown, for there is no journal of what each place lacks: puts stay with the "
+    "first place, and reach the others only if somebody else brings them there"
 )
 
 

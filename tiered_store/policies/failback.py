@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import random
+import sys
 import threading
 
 from collections import deque
@@ -58,6 +59,9 @@ class FailbackPolicy:
         for name in ("hold_down", "fade_in", "per"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name}: must not be negative")
+
+
+AT_ONCE = FailbackPolicy(hold_down=0.0, fade_in=0.0, limit=sys.maxsize)
 
 
 class Recovery:
@@ -121,6 +125,12 @@ class Recovery:
     def is_over(self) -> bool:
         """Whether it gets all it is meant to, as far as is known."""
         return self.stage == "active" and self._circuit.state == "closed"
+
+    def owe(self) -> None:
+        """Bring up to date what is relied on: it may have missed something."""
+        with self._lock:
+            self._passes = 2
+            self._look_every = _LOOK_EVERY
 
     def fail_back(self) -> None:
         """Let it come back now, if it is well; its earlier returns are forgiven."""

@@ -60,6 +60,8 @@ class FailoverWriter(Writer):
                 if self._took(home, calls, len(names), errors, told):
                     return {}
                 names.remove(home)
+                if not names:  # nobody else was to take it, so nobody missed it
+                    raise errors[home]
             intents: dict[str, Intent] = dict.fromkeys(everybody, "put")
             try:
                 journal, mark = self._mark(key, intents, reproducible, size)

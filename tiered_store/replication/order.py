@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from tiered_store.clock import Clock
 from tiered_store.condition import Condition
 from tiered_store.control.control import Control
+from tiered_store.control.decisions import Decision
 from tiered_store.control.standing import Rota, Standing
 from tiered_store.events import FailedBack
 from tiered_store.key import Key
@@ -47,12 +48,14 @@ class Order:
         self._owner = owner
         self._stores = stores
         self._returned: Mapping[str, int] | None = None
+        self._seen: Standing | None = None
+        self._decided: Mapping[str, Decision] = {}
         self._given: OrderedDict[Key, str] = OrderedDict()
         self._recoveries = {
             name: Recovery(
                 policy,
                 store.reading,
-                _nothing_missed if catch_up is None else catch_up(name),
+                nothing_missed if catch_up is None else catch_up(name),
                 functools.partial(self._tell, name),
                 clock,
             )
@@ -63,11 +66,8 @@ class Order:
     def standing(self) -> Standing:
         """Return what operators decided, once what they sent back is on its way."""
         standing = self.rota.now()
-        known, self._returned = self._returned, standing.returned
-        if known is not None and known is not standing.returned:
-            for name, revision in standing.returned.items():
-                if name in self._stores and revision > known.get(name, 0):
-                    self.fail_back(name)
+        if standing is not self._seen:
+            self._follow(standing)
         return standing
 
     def of_reads(self, key: Key | None = None) -> list[str]:
@@ -99,7 +99,8 @@ class Order:
 
         That is remembered for some keys, while another store would be read.
         """
-        if self._is_relied_on(name) and not self._given:
+        first = self._seen is None or self._seen.read[0] == name
+        if first and self._is_relied_on(name) and not self._given:
             return
         self._given[key] = name
         self._given.move_to_end(key)
@@ -127,6 +128,19 @@ class Order:
         """Follow no more decisions."""
         self.rota.close()
 
+    def _follow(self, standing: Standing) -> None:
+        """Send traffic back where that was decided, and bring there what was not."""
+        self._seen = standing
+        if standing.decisions != self._decided:
+            self._decided = standing.decisions
+            for recovery in self._recoveries.values():
+                recovery.owe()
+        known, self._returned = self._returned, standing.returned
+        if known is not None and known is not standing.returned:
+            for name, revision in standing.returned.items():
+                if name in self._stores and revision > known.get(name, 0):
+                    self.fail_back(name)
+
     def _takes(self, name: str) -> bool:
         recovery = self._recoveries.get(name)
         return recovery is None or recovery.takes()
@@ -143,5 +157,6 @@ class Order:
             )
 
 
-def _nothing_missed(_thorough: bool) -> bool:
+def nothing_missed(_thorough: bool) -> bool:
+    """Say that a store which is owed nothing is up to date."""
     return True

@@ -108,7 +108,7 @@ class Succession:
 
         Args:
             order: Who is asked, in turn.
-            standing: Has the same in the order in which they know best.
+            standing: Has the same as operators want it, and who is not asked at all.
 
         Raises:
             NotFoundError: That is known, from the first store or from all in *order*.
@@ -122,16 +122,17 @@ class Succession:
         with last_resort((self._stores[name] for name in names), "read"):
             found = self._ask(verb, key, ask, names, answers, standing)
         if not found:
+            self._note_withheld(rows, answers, standing)
             raise answers.conclusion("every store that could be asked is behind")
         ((had, answer),) = found
         before = itertools.takewhile(lambda name: name != had, standing.read)
         doubtful = any(row.verb == "in_doubt" for row in rows.values())
-        final = not doubtful and all(
+        final = had == self._home or all(
             isinstance(answers.errors.get(name), NotFoundError)
             or (name in rows and rows[name].behind)
-            for name in before  # of whom each might have known better
+            for name in (self._home, *before)  # of whom each might have known better
         )
-        return answer, final, had
+        return answer, final and not doubtful, had
 
     def url(self, key: Key, order: Sequence[str]) -> str:
         """
@@ -203,7 +204,6 @@ class Succession:
     ) -> list[tuple[str, Result]]:
         """Return the first hit, or nothing with everybody's *answers* noted."""
         hedge = self._hedge if verb == "get" else None
-        best = next(iter(standing.read), "")
         asked = answers_of(
             names, lambda name: ask(self._stores[name]), hedge, standing.spare
         )
@@ -211,13 +211,21 @@ class Succession:
             if not isinstance(answer, StoreError):
                 return [(name, answer)]
             if isinstance(answer, NotFoundError):
-                if name == best == self._home and not self._thorough:
-                    raise answer  # it is up and not behind, so it knows
+                if name == self._home and not self._thorough:
+                    raise answer  # it is not behind, so it knows
                 answers.add(name, answer)
             else:
                 answers.add(name, answer)
                 self._told(verb, key, name, answer)
         return []
+
+    def _note_withheld(
+        self, rows: Mapping[str, Row], answers: Answers, standing: Standing
+    ) -> None:
+        """Note those that are not asked, and may have what the others have not."""
+        for name in standing.withheld:
+            if not (name in rows and rows[name].behind):
+                answers.add(name, standing.refusal(name))
 
     def _rows(self, key: Key) -> Mapping[str, Row]:
         """Return what is pending for *key* on the stores there are."""

@@ -40,6 +40,7 @@ from tiered_store.condition import Condition
 from tiered_store.control.beside import followed
 from tiered_store.control.conditions import conditions as decided
 from tiered_store.control.control import Control
+from tiered_store.control.standing import Standing
 from tiered_store.errors import ConfigError, PartialWriteError, StoreError
 from tiered_store.events import Verb
 from tiered_store.findings import Finding
@@ -49,7 +50,7 @@ from tiered_store.journals.none import NoJournal
 from tiered_store.journals.row import Intent
 from tiered_store.key import Key
 from tiered_store.policies.breaker import BreakerPolicy
-from tiered_store.policies.failback import FailbackPolicy
+from tiered_store.policies.failback import AT_ONCE, FailbackPolicy
 from tiered_store.policies.guard import guard
 from tiered_store.replication.background import Background
 from tiered_store.replication.catching_up import CatchUp
@@ -58,7 +59,7 @@ from tiered_store.replication.explaining import findings
 from tiered_store.replication.failover import FailoverWriter
 from tiered_store.replication.health import hedge_of, last_resort
 from tiered_store.replication.mirror import Mirror
-from tiered_store.replication.order import Order
+from tiered_store.replication.order import Order, nothing_missed
 from tiered_store.replication.pace import RepairPolicy, Traffic
 from tiered_store.replication.service import askable, in_service, reachable
 from tiered_store.replication.succession import Succession
@@ -80,15 +81,18 @@ class FallbackStore(Mirror):
     only if the first store says so, or every one that was asked.  While every breaker
     is open, one call at a time still goes through.
 
-    With ``write: primary`` puts go to the first store; deletes to every store that can
-    delete, the last one first, so that one which fails half way leaves the object where
-    it was.
+    Without a journal puts go to the first store and nowhere else, whatever operators
+    decide, for nobody would know what it missed; an isolated one takes none.  Deletes
+    go to every store that can delete, the last one first, so that one which fails half
+    way leaves the object where it was.
 
-    With ``write: failover`` a put goes to the next store when the first cannot take it.
+    With one, a put goes to the next store when the first cannot take it (``write:
+    failover``), or when operators sent the traffic there (``write: primary`` as well).
     For that object the stores are then a mirror: those that missed it are in the
     journal, are not read, and are given it by a repair, which begins by itself when the
-    first store is back.  Deletes go to all stores, and are remembered for those that
-    cannot be reached.  All that holds for the processes that share the journal.
+    first store is back, or a decision over.  Deletes go to all stores, and are
+    remembered for those that cannot be reached.  All that holds for the processes that
+    share the journal.
 
     With ``write: failover`` a store that was away is used again in steps, see
     :class:`~tiered_store.policies.failback.FailbackPolicy`; while it is not trusted
@@ -97,14 +101,16 @@ class FallbackStore(Mirror):
 
     Args:
         stores: By name, in order of preference; the first is the primary.
-        write: Where puts go when the primary cannot take them.
+        write: Where puts go when the primary cannot take them: ``primary`` for nowhere,
+            unless an operator said so.
         read_on: What makes a read go on to the next store: ``unavailable``, and for a
             migration's old store also ``not_found``.
         breaker: When to stop asking a store; None for never.
         control: Where operators' decisions are looked up; by default in a file beside
             the journal, if that is an SQLite file.  A drained store is asked
             last, a promoted one first, an isolated one not at all.
-        journal: Remembers what each store missed; needed by ``write: failover``.
+        journal: Remembers what each store missed; needed by ``write: failover``, and
+            for puts to follow operators.
         journal_errors: What happens when the journal cannot be used.  ``fail``: nothing
             is read or written.  ``degrade``: every store is believed, and puts go to
             the primary or nowhere.
@@ -171,16 +177,16 @@ class FallbackStore(Mirror):
         self._journal.expect(lingering=self.lingers())
         self._workers = Workers("fallback", workers)
         self._teller = Teller(self)
+        self.replicas = self._able("put")
         self._order = Order(
             self,
             self.stores,
             followed(control, journal),
-            _failback(write, failback, hold_down, fade_in),
+            _failback(write, failback, hold_down, fade_in, journal),
             None if journal is None else self._catch_up,
             clock,
         )
         self._rota = self._order.rota
-        self.replicas = self._able("put")
         self._succession = Succession(
             self.stores,
             self.replicas,
@@ -225,25 +231,24 @@ class FallbackStore(Mirror):
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
         self._called()
-        if self.write == "failover":
+        if self.journal is not None:
             self._put_somewhere(key, body, reproducible)
             return
         standing = self._order.standing()
-        for name in (*standing.write, *standing.spare):
-            with last_resort([self.stores[name]], "write"):
-                self.stores[name].put(key, body, reproducible)
-            self._order.remember(key, name)
-            return
-        raise standing.refusal(next(iter(standing.withheld)))
+        if self._home in standing.withheld:
+            raise standing.refusal(self._home)
+        with last_resort([self.stores[self._home]], "write"):
+            self.stores[self._home].put(key, body, reproducible)
+        self._order.remember(key, self._home)
 
     def _put_somewhere(self, key: Key, body: Body, reproducible: bool) -> None:
-        asked = in_service(self.replicas, self._order.standing())
+        standing = self._order.standing()
+        asked = in_service(self.replicas, standing)
         calls = {
             name: functools.partial(asked[name].put, key, body, reproducible)
-            for name in self._order.of_writes(asked)
+            for name in self._takers(asked, standing)
         }
         if not calls:
-            standing = self._order.standing()
             raise standing.refusal(next(iter(standing.withheld)))
         with last_resort(askable(asked), "write"):
             missed = self._writer.put(
@@ -256,10 +261,19 @@ class FallbackStore(Mirror):
                 told=functools.partial(self._teller.fell_back, "put", key),
             )
         self._teller.diverged(key, missed)
+        if not missed and next(iter(calls)) == self._home:
+            self._order.remember(key, self._home)
+
+    def _takers(self, asked: Mapping[str, Store], standing: Standing) -> Sequence[str]:
+        """Return who of *asked* is given a put, until one has taken it."""
+        if self.write == "failover":
+            return self._order.of_writes(asked)
+        first = [name for name in standing.write if name in asked][:1]
+        return [*first, *(name for name in standing.spare if name in asked)]
 
     def _delete(self, key: Key) -> None:
         self._called()
-        if self.write == "primary":
+        if self.journal is None:
             self._delete_everywhere(key)
             return
         asked = in_service(self._able("delete"), self._order.standing())
@@ -351,6 +365,8 @@ class FallbackStore(Mirror):
         yield from self._order.conditions()
 
     def _catch_up(self, name: str) -> Callable[[bool], bool]:
+        if name not in self.replicas:  # which is given nothing, so it misses nothing
+            return nothing_missed
         return CatchUp(functools.partial(self.repair, name), self._workers).begin
 
     def _ordered(self) -> Mapping[str, Store]:
@@ -373,11 +389,15 @@ class FallbackStore(Mirror):
 
 
 def _failback(
-    write: str, failback: str, hold_down: float | None, fade_in: float | None
+    write: str,
+    failback: str,
+    hold_down: float | None,
+    fade_in: float | None,
+    journal: Journal | None,
 ) -> FailbackPolicy | None:
     """Return how a store comes back; None for at once."""
     if write == "primary" and failback == "auto" and hold_down is fade_in is None:
-        return None
+        return None if journal is None else AT_ONCE
     return FailbackPolicy(
         automatic=failback == "auto",
         hold_down=30.0 if hold_down is None else hold_down,
