@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tiered_store.body import BytesBody
 from tiered_store.errors import UnavailableError
 from tiered_store.key import Key
 from tiered_store.testing.clock import FakeClock
@@ -283,9 +282,10 @@ class BoardTier(SharedTier):
             fresh_until=self.until(entry, self.board.clock.time()),
             size=old.size,
             version=old.version,
+            modified=old.modified,
             cost=old.cost,
             identity=old.identity,
         )
         if entry.body is None or entry.body.size > self.max_object:
             return Entry(record, None)
-        return Entry(record, BytesBody(entry.body.read(), record.version))
+        return Entry(record, record.body(entry.body.read()))

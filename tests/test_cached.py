@@ -643,3 +643,17 @@ def test_caches_over_one_another_keep_their_copies_apart() -> None:
         CachedStore(between, [MemoryTier(), RedisTier(url)])
 
     CachedStore(between, [RedisTier(url, prefix="another:")]).close()
+
+
+@pytest.mark.parametrize("values", [(1.0, 2, 3), (1, 2.0, 3), (1, 2, 3.0)])
+def test_what_is_no_integer_names_nothing(values) -> None:
+    """In memory as anywhere else, although a float is equal to an integer."""
+    stack = Stack(MemoryTier())
+    stack.put(b"new")
+    stack.stop_listening()  # so that a hit asks nobody
+    key = KEY.object_type, *values, KEY.mimetype
+
+    for _ in range(2):
+        with pytest.raises(TypeError, match="must be an integer"):
+            stack.store.get_file(*key)
+        assert stack.store.get_file(*KEY).read() == b"new"

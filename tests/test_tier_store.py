@@ -286,7 +286,7 @@ def test_every_piece_is_checked_before_a_small_copy_is_a_hit(
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"", b"x", b"<html>", bytes(5_000), b"TSc1" + bytes(200), b"TSc2" + bytes(200)],
+    [b"", b"x", b"<html>", bytes(5_000), b"TSc1" + bytes(200), b"TSc3" + bytes(200)],
 )
 def test_what_is_foreign_is_no_copy(
     tier: StoreTier, place: FaultStore, garbage: bytes

@@ -65,6 +65,8 @@ class Body(ABC):
         size: Bytes.
         version: An opaque name; two bodies of one key and one store that carry the
             same version have the same bytes.
+        modified: Seconds since the epoch when the store got it, where that is known
+            without asking what is underneath; :meth:`stat` tells in any case.
         provisional: It may not be the last word: it comes from a store that is asked
             only in an outage, or from a write that has not ended.  A cache does not
             keep it for longer than a ttl says.
@@ -74,6 +76,7 @@ class Body(ABC):
 
     size: int
     version: str | None = None
+    modified: float | None = None
     provisional: bool = False
     reproducible: bool | None = None
 
@@ -98,7 +101,14 @@ class Body(ABC):
 
     def stat(self) -> Stat:
         """Return what is known without reading."""
-        return Stat(self.size, self.version)
+        return Stat(self.size, self.version, self.modified)
+
+    def in_memory(self) -> BytesBody:
+        """Return the same in memory: all of it is read, unless it is there."""
+        whole = BytesBody(self.read(), self.version)
+        whole.modified = self.stat().modified
+        whole.say_as(self)
+        return whole
 
     def say_as(self, other: Body) -> None:
         """Say of the object what *other* does, which is made differently of it."""
@@ -143,7 +153,6 @@ class BytesBody(Body):
     """A body in memory."""
 
     __slots__ = ("_content", "size", "version")
-    modified: float | None = None
 
     def __init__(self, content: bytes, version: str | None = None) -> None:
         self._content = content
@@ -159,8 +168,8 @@ class BytesBody(Body):
     def read(self) -> bytes:
         return self._content
 
-    def stat(self) -> Stat:
-        return Stat(self.size, self.version, self.modified)
+    def in_memory(self) -> BytesBody:
+        return self
 
 
 def stored_failure(why: str | OSError) -> StoreError:
@@ -211,9 +220,6 @@ class FileBody(Body):
             return content
         return super().read()  # which goes on, or says why it cannot
 
-    def stat(self) -> Stat:
-        return Stat(self.size, self.version, self.modified)
-
 
 class StreamBody(Body):
     """
@@ -246,9 +252,6 @@ class StreamBody(Body):
         except IndexError:  # somebody has it, maybe another thread
             first = None
         return stream_reader(self._ask, self.size, offset, first)
-
-    def stat(self) -> Stat:
-        return Stat(self.size, self.version, self.modified)
 
     def __del__(self) -> None:
         for first in getattr(self, "_first", ()):

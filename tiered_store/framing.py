@@ -23,7 +23,7 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 
-from tiered_store.body import Body, BytesBody, Stat
+from tiered_store.body import Body, BytesBody
 from tiered_store.errors import CorruptError
 from tiered_store.readers import SeekableReader
 
@@ -145,6 +145,7 @@ class _PieceBody(Body):
     ) -> None:
         self.size = plan.size
         self.version = version
+        self.modified = source.stat().modified
         self._source = source
         self._plan = plan
         self._first = [] if first is None else [first]  # goes with us, and closes
@@ -156,9 +157,6 @@ class _PieceBody(Body):
             reader = _PieceReader(self._source, self._plan, offset)
         reader.seek(offset)
         return io.BufferedReader(reader)
-
-    def stat(self) -> Stat:
-        return Stat(self.size, self.version, self._source.stat().modified)
 
 
 class _PieceReader(SeekableReader):

@@ -9,7 +9,6 @@ import random
 from dataclasses import dataclass
 from typing import Literal
 
-from tiered_store.body import Body, BytesBody
 from tiered_store.caching.telling import Teller
 from tiered_store.clock import Clock
 from tiered_store.errors import ConfigError, NotFoundError, StoreError
@@ -111,10 +110,16 @@ class Origin:
                 raise
             until = self._clock.time() + seconds
             return Entry(Record(since=since, fresh_until=until, size=None), None)
-        if body.size <= WHOLE and type(body) is not BytesBody:
-            body = _in_memory(body)
+        if body.size <= WHOLE:
+            body = body.in_memory()
         cost = self._clock.monotonic() - started
-        record = Record(since=since, size=body.size, version=body.version, cost=cost)
+        record = Record(
+            since=since,
+            size=body.size,
+            version=body.version,
+            modified=body.stat().modified,
+            cost=cost,
+        )
         return Entry(record, body)
 
     def keeps(self, entry: Entry) -> bool:
@@ -122,10 +127,3 @@ class Origin:
         return entry.body is None or self.freshness.keeps(
             reproducible=entry.body.reproducible
         )
-
-
-def _in_memory(body: Body) -> Body:
-    whole = BytesBody(body.read(), body.version)
-    whole.provisional = body.provisional
-    whole.reproducible = body.reproducible
-    return whole

@@ -65,8 +65,8 @@ def opened(name: str, stored: Body, drop: Callable[[], None]) -> Entry:
     body = framing.unsealed(stored, HEADER_SIZE, frame_of, ahead=False)
     [record] = records
     if body.size <= WHOLE:
-        return Entry(record, BytesBody(body.read(), record.version))
-    body.version = record.version
+        return Entry(record, record.body(body.read()))
+    body.version, body.modified = record.version, record.modified
     return Entry(record, body)
 
 
@@ -89,7 +89,7 @@ def _checked(name: str, stored: bytes) -> Entry:
         return Entry(record, None)
     pieces = _Pieces(name, stored[:HEADER_SIZE], record, _nothing)
     content = pieces.unseal(0, True, memoryview(stored)[HEADER_SIZE:])
-    return Entry(record, BytesBody(content, record.version))
+    return Entry(record, record.body(content))
 
 
 class _Pieces(Digests):

@@ -3,11 +3,12 @@ What is stored in front of a copy, so that it says of itself what it is.
 
 .. code-block:: text
 
-   magic and format   4   "TSc2"
+   magic and format   4   "TSc3"
    check              4   of all the rest of the header, and of the object's name
    since              8   seconds since the epoch, as the next
    fresh until        8
    cost               8   seconds
+   modified           8   as since; not a number where that is not known
    identity           8
    size               8   bytes of the body
    checksum           8   xxh3 of the body, if whoever stores it says so
@@ -22,6 +23,7 @@ stored under another name is noticed; nothing in it is ever executed.
 
 from __future__ import annotations
 
+import math
 import struct
 
 from typing import NamedTuple
@@ -32,10 +34,10 @@ from tiered_store.errors import CorruptError
 from tiered_store.tiers.tier import Record
 
 
-_MAGIC = b"TSc2"
+_MAGIC = b"TSc3"
 _START = struct.Struct("<4sI")
-_FACTS = struct.Struct("<dddQQQQBB62s")
-_ALL = struct.Struct("<4sIdddQQQQBB")  # but for the version
+_FACTS = struct.Struct("<ddddQQQQBB62s")
+_ALL = struct.Struct("<4sIddddQQQQBB")  # but for the version
 _ABSENT, _ELSEWHERE = 1, 2
 HEADER_SIZE = _START.size + _FACTS.size
 
@@ -66,6 +68,7 @@ def pack(name: str, header: Header) -> bytes:
         record.since,
         record.fresh_until,
         record.cost,
+        math.nan if record.modified is None else record.modified,
         record.identity,
         record.size or 0,
         header.checksum,
@@ -86,9 +89,8 @@ def unpack(name: str, start: bytes) -> Header:
     """
     if len(start) < HEADER_SIZE or not start.startswith(_MAGIC):
         raise CorruptError("no copy of this format is stored there")
-    _, check, since, until, cost, identity, size, checksum, epoch, flags, length = (
-        _ALL.unpack_from(start)
-    )
+    _, check, *facts, flags, length = _ALL.unpack_from(start)
+    since, until, cost, modified, identity, size, checksum, epoch = facts
     if check != _check(name, start[_START.size : HEADER_SIZE]):
         raise CorruptError("its header is damaged, or another object's")
     record = Record(
@@ -96,6 +98,7 @@ def unpack(name: str, start: bytes) -> Header:
         fresh_until=until,
         size=None if flags & _ABSENT else size,
         version=start[_ALL.size : _ALL.size + length].decode() if length else None,
+        modified=None if math.isnan(modified) else modified,
         cost=cost,
         identity=identity,
     )

@@ -177,12 +177,12 @@ class MemoryTier(Tier):
         body = entry.body
         if not entry.whole or (body is not None and body.size > self.max_object):
             return None
-        body = _whole(body)
+        whole = None if body is None else body.in_memory()
         now = self._clock.time()
         until = self.until(entry, now)
         ends = self._clock.monotonic() + (until - now)
         look_at = ends - _SURELY * self.early * entry.record.cost
-        copy = Copy(replace(entry.record, fresh_until=until), body, ends, look_at)
+        copy = Copy(replace(entry.record, fresh_until=until), whole, ends, look_at)
         over = until + self.grace <= now
         return None if over or copy.size > self.capacity else copy
 
@@ -232,20 +232,11 @@ class MemoryTier(Tier):
         self._queues = Queues(self.capacity)
 
 
-def _whole(body: Body | None) -> BytesBody | None:
-    if body is None or type(body) is BytesBody:
-        return body
-    whole = BytesBody(body.read(), body.version)
-    whole.provisional = body.provisional
-    whole.reproducible = body.reproducible
-    return whole
-
-
 def _body(copy: Copy, content: bytes | None) -> Body | None:
     """Return a body of its own, since whoever gets it may mark it as provisional."""
     if content is None:
         return None
-    body = BytesBody(content, copy.record.version)
+    body = copy.record.body(content)
     body.provisional = copy.provisional
     body.reproducible = copy.reproducible
     return body

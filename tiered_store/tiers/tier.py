@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from tiered_store.body import SPOOL_LIMIT, Body
+from tiered_store.body import SPOOL_LIMIT, Body, BytesBody
 from tiered_store.key import Key
 from tiered_store.store import Store
 
@@ -37,6 +37,7 @@ class Record:
             default.
         size: Bytes; None says that there was no such object.
         version: The origin's name of the bytes, if it has such names.
+        modified: When the origin got them, in seconds since the epoch, if it knows.
         cost: Seconds that the fetch took.
         identity: A random name of this copy, the same in every tier it reached.  Where
             a shared tier tells which copy is the current one, it does by this name.
@@ -46,6 +47,7 @@ class Record:
     fresh_until: float = FOREVER
     size: int | None
     version: str | None = None
+    modified: float | None = None
     cost: float = 0.0
     identity: int = field(default_factory=new_identity)
 
@@ -57,6 +59,12 @@ class Record:
     def fresh(self, now: float) -> bool:
         """Say whether it is to be believed at *now*, in seconds since the epoch."""
         return now < self.fresh_until
+
+    def body(self, content: bytes) -> BytesBody:
+        """Return a new body of *content*, which says of itself what is known."""
+        body = BytesBody(content, self.version)
+        body.modified = self.modified
+        return body
 
 
 class Entry(NamedTuple):

@@ -153,8 +153,8 @@ class Site:
     def _show(
         self, request: Request, key: Key, body: Body, left: float | None
     ) -> Response:
-        if body.size <= PIECE and not isinstance(body, BytesBody):
-            body = _in_memory(body)
+        if body.size <= PIECE:
+            body = body.in_memory()
         validators = Validators.of(body, self._clock.time())
         headers = [
             *validators.headers(),
@@ -229,13 +229,6 @@ def _key(path: str) -> Key | None:
     if len(path) > _LONGEST_PATH:
         return None
     return key_of_object(path) or key_of_path(path)
-
-
-def _in_memory(body: Body) -> Body:
-    whole = BytesBody(body.read(), body.version)
-    whole.modified = body.stat().modified
-    whole.say_as(body)
-    return whole
 
 
 def _kind(mimetype: str) -> list[tuple[str, str]]:

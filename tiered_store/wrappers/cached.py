@@ -230,7 +230,12 @@ class CachedStore(Store):
     ) -> io.BufferedIOBase:
         # what is in the nearest memory may be served without asking anybody
         copy = self._copies.get((object_type, object_id, width, height, mimetype))  # type: ignore[call-overload]  # equal to a key, and cheaper
-        if copy is not None and not self.listeners:
+        if (
+            copy is not None
+            and not self.listeners
+            # 1.0 is equal to 1 and names nothing; type() would cost twice as much
+            and object_id.__class__ is width.__class__ is height.__class__ is int
+        ):
             content = copy.content  # once: another thread may drop it at any time
             if content is not None and self._monotonic() < copy.look_at:
                 if copy.hits < 3:

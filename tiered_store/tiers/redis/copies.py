@@ -12,7 +12,6 @@ from collections.abc import Sequence
 
 import xxhash
 
-from tiered_store.body import BytesBody
 from tiered_store.clients.wire import Command
 from tiered_store.errors import CorruptError
 from tiered_store.tiers.header import HEADER_SIZE, Header, pack, unpack
@@ -109,7 +108,7 @@ def entry_of(header: Header, content: bytes | None) -> Entry:
         or xxhash.xxh3_64_intdigest(content) != header.checksum
     ):
         raise CorruptError("its bytes are not what was stored")
-    return Entry(record, BytesBody(content, record.version))
+    return Entry(record, record.body(content))
 
 
 def milliseconds(seconds: float) -> int:
