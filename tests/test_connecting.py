@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.servers.redis import ClusterSetup, RedisServers, SentinelSetup
+from tests.servers.redis import ClusterSetup, RedisServer, RedisServers, SentinelSetup
 from tests.servers.s3 import READER, S3Server
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.cli import main
@@ -202,9 +203,28 @@ def test_a_redis_for_each_use(redis_servers: RedisServers, tmp_path: Path) -> No
     assert cache.ask("DBSIZE") == 0, "nothing of ours is left"
 
 
+@contextlib.contextmanager
+def set_to(server: RedisServer, **settings: str) -> Iterator[None]:
+    """Change settings of a server that all tests share, for a while."""
+    before = {
+        name: next(iter(server.ask("CONFIG", "GET", name).values()))
+        for name in settings
+    }
+    try:
+        for name, value in settings.items():
+            server.ask("CONFIG", "SET", name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            server.ask("CONFIG", "SET", name, value)
+
+
+EVICTING = {"maxmemory": "64mb", "maxmemory-policy": "allkeys-lru"}
+
+
 @pytest.mark.servers
 def test_a_service_of_sentinels(sentinel_setup: SentinelSetup) -> None:
-    """Its master is reached and looked at, and has nothing of ours left."""
+    """It is the master that is reached and looked at; nothing of ours is left there."""
     node = {
         "type": "redis",
         "mode": "sentinel",
@@ -212,28 +232,81 @@ def test_a_service_of_sentinels(sentinel_setup: SentinelSetup) -> None:
         "service": sentinel_setup.service,
         "prefix": "connecting:",
     }
+    with set_to(sentinel_setup.master, **EVICTING, save="3600 1"):
+        tried = found(stack(node))
 
-    tried = found(stack(node))
-
-    for what in ("connect", "clock", "eviction", "put", "get", "delete"):
+    for what in ("connect", "clock", "put", "get", "list", "delete"):
         assert tried["images", what][0] == "ok", tried
+    assert tried["images", "eviction"][0] == "failed"
+    assert tried["images", "eviction"][1].startswith("allkeys-lru: when it is full")
+    assert tried["images", "persistence"] == ("ok", "snapshots")
+    assert ("images", "replication") not in tried
     assert sentinel_setup.master.ask("KEYS", "connecting:*") == []
 
 
 @pytest.mark.servers
+def test_a_service_that_the_sentinels_do_not_know(
+    sentinel_setup: SentinelSetup,
+) -> None:
+    """Its name is told, and nothing more is tried."""
+    node = {
+        "type": "redis",
+        "mode": "sentinel",
+        "sentinels": sentinel_setup.addresses,
+        "service": "no-such-service",
+    }
+
+    tried = found(stack(node))
+
+    assert tried["images", "connect"][0] == "failed"
+    assert "no-such-service" in tried["images", "connect"][1]
+    assert ("images", "eviction") not in tried
+
+
+@pytest.mark.servers
+def test_a_master_that_nobody_follows(redis_servers: RedisServers) -> None:
+    """Sentinels watch it, and have nobody to put in its place."""
+    master, sentinel = redis_servers(), redis_servers("--sentinel")
+    sentinel.ask("SENTINEL", "MONITOR", "alone", "127.0.0.1", master.port, 1)
+    node = {
+        "type": "redis",
+        "mode": "sentinel",
+        "sentinels": [sentinel.address],
+        "service": "alone",
+    }
+
+    tried = found(stack(node))
+
+    assert tried["images", "replication"] == (
+        "warning",
+        "no replica follows the master: nobody takes over from it",
+    )
+
+
+@pytest.mark.servers
 def test_a_cluster(cluster_setup: ClusterSetup) -> None:
-    """Though each of its nodes answers for itself."""
+    """Each of its nodes is looked at, for each has its own settings."""
     node = {
         "type": "redis",
         "mode": "cluster",
         "url": cluster_setup.url,
         "prefix": "connecting:",
     }
+    _, odd, _ = cluster_setup.nodes
+    alike = found(stack(node))
+    with set_to(odd, **EVICTING, save="3600 1"):
+        findings = list(connect(stack(node)))
+    said = {(each.what, each.state): each.message for each in findings}
 
-    tried = found(stack(node))
-
-    for what in ("connect", "clock", "eviction", "put", "get", "delete"):
-        assert tried["images", what][0] == "ok", tried
+    for what in ("connect", "clock", "put", "get", "list", "delete"):
+        assert alike["images", what][0] == "ok", alike
+        assert (what, "ok") in said
+    assert alike["images", "eviction"] == ("ok", "noeviction")
+    assert said["eviction", "failed"].startswith(f"{odd.address}: allkeys-lru: when")
+    assert said["eviction", "ok"].endswith(": noeviction")
+    assert said["persistence", "ok"] == f"{odd.address}: snapshots"
+    assert "off: a restart forgets objects" in said["persistence", "warning"]
+    assert odd.address not in said["persistence", "warning"]
     for one in cluster_setup.nodes:
         assert one.ask("KEYS", "connecting:*") == []
 
