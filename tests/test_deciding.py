@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tiered_store.config import load
 from tiered_store.control.decisions import Decision
 from tiered_store.control.file import FileControl
 from tiered_store.errors import StoreError
+from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.key import Key
 from tiered_store.wrappers.cached import CachedStore
 
@@ -66,6 +68,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     config.write_text(textwrap.dedent(STACK).format(folder=tmp_path))
     monkeypatch.setenv("TIERED_STORE_CONFIG", str(config))
     (tmp_path / "eu").mkdir()
+    for name in ("journal", "plain", "going-on"):
+        with closing(SQLiteJournal(str(tmp_path / f"{name}.db"))) as journal:
+            journal.backlogs()  # which makes it, as a service has
     return tmp_path
 
 
@@ -242,6 +247,18 @@ def test_a_journal_of_outages_does_not_know_every_copy(folder: Path, capsys) -> 
     said = capsys.readouterr().out
     assert "every object" not in said
     assert "ask whoever makes the other copies" in said
+
+
+def test_a_journal_that_is_elsewhere_is_not_made(folder: Path, capsys) -> None:
+    """An empty one would say that nothing is at risk, and be one from then on."""
+    (folder / "going-on.db").unlink()
+
+    assert main(["drain", "us", "-s", "going-on", "--dry-run"]) == 0
+    assert (
+        "unknown, for the journal cannot say: it is not on" in capsys.readouterr().out
+    )
+    assert main(["drain", "us", "-s", "going-on"]) == 1
+    assert not (folder / "going-on.db").exists()
 
 
 def test_without_a_journal_the_risk_is_unknown(folder: Path, capsys) -> None:

@@ -76,6 +76,15 @@ def risk_of(store: Store, record: Decisions, decision: Decision) -> Risk:
         return Risk(
             store=str(store), serving=tuple(after.write), alike=alike, ends=ends
         )
+    if not journal.is_there():  # nor is it made by looking
+        return Risk(
+            store=str(store),
+            serving=tuple(after.write),
+            alike=alike,
+            ends=ends,
+            error="it is not on this machine, or was never used; ask where the "
+            "services run",
+        )
     try:
         # what is drained can still be read, so only what is not touched is away
         only = _only_elsewhere(journal, after.read, set(after.withheld))

@@ -227,6 +227,10 @@ class Journal(ABC):
             yield from page
             after = (name_of(page[-1].key), page[-1].replica)
 
+    def is_there(self) -> bool:
+        """Tell whether it was ever used, as far as that can be seen from here."""
+        return True
+
     @abstractmethod
     def backlogs(self) -> Mapping[str, Backlog]:
         """Return what each replica that is behind has to catch up with."""

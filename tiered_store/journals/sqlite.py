@@ -169,6 +169,9 @@ class SQLiteJournal(Journal):
             found = connection.execute(_OF_KEY, (name_of(key),)).fetchall()
         return {values[1]: _row(values, key) for values in found}
 
+    def is_there(self) -> bool:
+        return os.path.exists(self.place)
+
     def backlogs(self) -> Mapping[str, Backlog]:
         with self._database.reading() as connection:
             found = connection.execute(_BACKLOGS, (NEVER,)).fetchall()
