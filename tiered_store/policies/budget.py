@@ -33,10 +33,10 @@ class RetryBudget:
         """Take a lock of one's own."""
         self._lock = threading.Lock()
 
-    def earn(self) -> None:
-        """Note a call."""
+    def earn(self, calls: int = 1) -> None:
+        """Note a call, or several."""
         with self._lock:
-            self._tokens = min(float(self.floor), self._tokens + self.ratio)
+            self._tokens = min(float(self.floor), self._tokens + calls * self.ratio)
 
     def spend(self) -> bool:
         """Say whether a retry may be made, and take it."""
@@ -45,3 +45,8 @@ class RetryBudget:
                 return False
             self._tokens -= 1
             return True
+
+    def give_back(self) -> None:
+        """Return what was spent and is not used."""
+        with self._lock:
+            self._tokens = min(float(self.floor), self._tokens + 1)

@@ -28,7 +28,7 @@ from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError, StoreError, ThrottledError
 from tiered_store.events import Retried, Verb
 from tiered_store.key import Key
-from tiered_store.policies.budget import RetryBudget
+from tiered_store.policies.leaf_budgets import LeafBudgets
 from tiered_store.store import Store
 from tiered_store.units import Duration
 from tiered_store.wrapper import Wrapper
@@ -57,8 +57,9 @@ class RetryStore(Wrapper):
         max_elapsed: Seconds after which no attempt begins.
         respect_retry_after: Wait as long as the store asks, or give up if that
             does not fit.
-        budget: Retries per call over time, so that an outage is not multiplied.
-        budget_floor: Retries that can be had at once.
+        budget: Retries per call over time of each leaf underneath, shared by all who
+            retry it in this process, so that an outage is not multiplied.
+        budget_floor: Retries of a leaf that can be had at once.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class RetryStore(Wrapper):
         self.budget = budget
         self.budget_floor = budget_floor
         self._clock = clock
-        self._tokens = RetryBudget(budget, budget_floor)
+        self._budgets = LeafBudgets(child, budget, budget_floor)
         self._backoff = tenacity.wait_random_exponential(multiplier=base, max=cap)
         self._slow_backoff = tenacity.wait_random_exponential(
             multiplier=base * _THROTTLED_BASE, max=max(cap, base * _THROTTLED_BASE)
@@ -106,7 +107,7 @@ class RetryStore(Wrapper):
     def _repeat(self, verb: Verb, key: Key, call: Callable[[], Result]) -> Result:
         if _retrying.get():
             return call()
-        self._tokens.earn()
+        self._budgets.earn()
         token = _retrying.set(True)
         try:
             return call()  # the rule, at a thirtieth of what the machinery costs
@@ -150,7 +151,10 @@ class RetryStore(Wrapper):
                 return True
             left = started + self.max_elapsed - self._clock.monotonic()
             room = deadlines.bounded(left) - _WORTH_IT
-            return state.upcoming_sleep > room or not self._tokens.spend()
+            error = _error(state)
+            if state.upcoming_sleep > room or error is None:
+                return True
+            return not self._budgets.spend(error)
 
         def tell(state: tenacity.RetryCallState) -> None:
             error = _error(state)
