@@ -624,6 +624,60 @@ def test_values_out_of_range_are_mistakes(options) -> None:
         BreakerStore(MemoryStore(), **options)
 
 
+def test_an_answer_ends_the_silences_before_it() -> None:
+    """Two in vain, with an answer between them, are two objects' own trouble."""
+    bench = Bench()
+    bench.together(DOWN)
+    bench.call()
+    permit = bench.circuit.admit()
+    bench.clock.advance(0.5)
+    bench.circuit.settle(permit, DOWN, about="another")
+
+    assert bench.circuit.state == "closed"
+
+
+def test_an_error_that_took_its_time_is_a_silence() -> None:
+    """A gateway's 504 costs its callers what no answer does."""
+    bench = Bench()
+    bench.together(UnavailableError("504"), UnavailableError("500"), seconds=1.0)
+
+    assert bench.circuit.state == "open"
+
+
+def test_the_calls_of_a_busy_past_do_not_water_down_the_present() -> None:
+    """Two of five fail now; that a thousand did not, a window ago, is no comfort."""
+    bench = Bench()
+    for _ in range(1000):
+        bench.call()
+    bench.clock.advance(bench.circuit.policy.window + 1)
+    for number in range(20):
+        if bench.circuit.state == "closed":
+            bench.call(DOWN if number % 5 in (0, 2) else None)
+
+    assert bench.circuit.state == "open"
+
+
+def test_the_failures_of_a_bad_past_do_not_count() -> None:
+    """Those of before are gone with their calls: one of four is lived with again."""
+    bench = Bench()
+    for number in range(19):
+        bench.call(DOWN if number % 2 else None)
+    bench.clock.advance(bench.circuit.policy.window + 1)
+    for number in range(60):
+        bench.call(None if number % 4 else DOWN)
+
+    assert bench.circuit.state == "closed"
+
+
+def test_whoever_has_nobody_else_waits_for_the_probe() -> None:
+    """It is finding out already, and a store that is down helps nobody."""
+    bench = Bench().opened()
+    bench.probing()
+
+    with pytest.raises(CircuitOpenError, match="another call is the probe"):
+        bench.circuit.admit(trickle=True)
+
+
 class CircuitMachine(RuleBasedStateMachine):
     """Whatever happens in whatever order, the invariants of the circuit hold."""
 

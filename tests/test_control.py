@@ -32,6 +32,8 @@ from tiered_store.events import ControlChanged, Decided
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.key import Key
 from tiered_store.policies.breaker import BreakerPolicy
+from tiered_store.policies.guard import Guard
+from tiered_store.policies.outcome import outcome_of
 from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.controls import ControlConformance, Make, decision
 from tiered_store.testing.faults import FaultStore
@@ -649,6 +651,23 @@ def test_a_withheld_store_is_not_an_outage() -> None:
     """A breaker above must not open because of a decision."""
     assert issubclass(WithheldError, UnavailableError)
     assert not WithheldError("").retryable
+    assert outcome_of(WithheldError("")) == "neutral"
+
+
+def test_a_decision_opens_no_breaker_above(places: Regions) -> None:
+    """Of a pair that is one place of another store: undone, it is used at once."""
+    above = Guard(places.store, BreakerPolicy())
+    places.decide("isolate us", "isolate eu")
+    for _ in range(2 * BreakerPolicy().failures):
+        with pytest.raises(UnavailableError):
+            above.get(KEY)
+        with pytest.raises(UnavailableError):
+            above.put(KEY, Body.of(b"y"))
+
+    places.decide("undrain us")
+
+    assert above.get(KEY).read() == b"x"
+    above.put(KEY, Body.of(b"y"))
 
 
 def test_a_control_in_a_file(tmp_path: Path) -> None:

@@ -20,7 +20,9 @@ from tiered_store.store import Store
 
 
 class WithheldError(CircuitOpenError):
-    """The store was not asked, because an operator decided so."""
+    """The store was not asked, because an operator decided so: it may be quite well."""
+
+    local = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,15 +27,16 @@ def outcome_of(error: BaseException | None, *, slow: bool = False) -> Outcome:
 
     Absence is health; bad requests, conflicts and this process's own trouble say
     nothing, nor does a store of several of which one said "absent" and another could
-    not be asked: it gives what it has.  A caller's deadline says something only if the
-    call was *slow*.  Denied may be one object only, so it counts like any failure; a
-    place that is missing, full or read-only refuses everybody.
+    not be asked: it gives what it has; nor does what an operator withholds.  A caller's
+    deadline says something only if the call was *slow*.  Denied may be one object only,
+    so it counts like any failure; a place that is missing, full or read-only refuses
+    everybody.
     """
     if error is None or isinstance(error, NotFoundError):
         return "ok"
     if not isinstance(error, StoreError) or error.local:
         return "neutral"
-    if isinstance(error, InconclusiveError) and _somebody_answered(error):
+    if isinstance(error, InconclusiveError) and _blames_nobody(error):
         return "neutral"
     if isinstance(error, DeadlineError):
         return "failed" if slow else "neutral"
@@ -46,5 +47,8 @@ def outcome_of(error: BaseException | None, *, slow: bool = False) -> Outcome:
     return "refused" if isinstance(error, RefusedError) else "neutral"
 
 
-def _somebody_answered(error: InconclusiveError) -> bool:
-    return any(isinstance(one, NotFoundError) for one in error.outcomes.values())
+def _blames_nobody(error: InconclusiveError) -> bool:
+    """Tell whether somebody answered, or nobody was asked for reasons of our own."""
+    found = [one for one in error.outcomes.values() if one is not None]
+    answered = any(isinstance(one, NotFoundError) for one in found)
+    return answered or (bool(found) and all(one.local for one in found))
