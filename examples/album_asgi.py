@@ -2,10 +2,11 @@
 An album on FastAPI that streams in both directions.
 
     export ALBUM=/tmp/album REDIS_URL=redis://localhost
-    uvicorn --workers 4 album_asgi:app
+    uvicorn --workers 4 --timeout-worker-healthcheck 30 album_asgi:app
 
 Uploads come in as they are sent, pictures go out with ranges and conditions.  Each
-worker builds its own stack, and closes it when it is asked to end.
+worker builds its own stack, and closes it when it is asked to end, or when the server
+that started it was killed.
 """
 
 import os
@@ -19,6 +20,7 @@ from fastapi.responses import StreamingResponse
 
 from tiered_store import AsyncStore, NotFoundError, StoreError, load
 from tiered_store.web.asgi import ASGIFace
+from tiered_store.web.parent import end_with_parent
 from tiered_store.web.site import Site
 
 
@@ -29,6 +31,7 @@ PICTURE = (1, 1, "image/png")
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Close the stack at the end, with what it has begun."""
+    end_with_parent()
     async with images:
         yield
 

@@ -6,8 +6,8 @@ Thumbnails by Celery's prefork pool.
 
 The stack is built before the pool forks, as Celery imports its modules.  A child ends
 without the interpreter's own goodbye, so the stack is closed by Celery's signal.  A
-task is acknowledged late and done again if its child is killed: making a thumbnail
-twice is the same thumbnail.
+task is acknowledged late and done again if its child is killed, or five minutes later
+if all of its worker is: making a thumbnail twice is the same thumbnail.
 """
 
 import io
@@ -28,6 +28,7 @@ app.conf.update(
     result_backend=os.environ["REDIS_URL"],
     task_acks_late=True,
     task_reject_on_worker_lost=True,
+    broker_transport_options={"visibility_timeout": 300},  # longer than any task
     broker_connection_retry_on_startup=True,
 )
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
 import os
 import signal
 import sys
 import threading
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -20,6 +22,7 @@ from PIL import Image
 
 from tests.servers.process import ServerProcess, free_port, listening
 from tests.servers.redis import RedisServer
+from tests.waiting import until
 from tiered_store import load
 from tiered_store.key import Key
 from tiered_store.store import Store
@@ -28,6 +31,8 @@ from tiered_store.tree import conditions
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 LARGE = bytes(range(251)) * 16_000  # four megabytes
+LONG = 180  # seconds; servers and their workers take ten of them on a busy machine
+pytestmark = pytest.mark.timeout(3 * LONG)
 
 
 def key(number: int, size: int = 1) -> Key:
@@ -62,7 +67,7 @@ def running(
     )
     limits = httpx.Limits(max_keepalive_connections=0)
     with httpx.Client(
-        base_url=f"http://127.0.0.1:{port}", timeout=60, limits=limits
+        base_url=f"http://127.0.0.1:{port}", timeout=LONG, limits=limits
     ) as client:
         try:
             yield client, process
@@ -75,7 +80,10 @@ SERVERS = {
         *("gunicorn", "--preload", "--workers=2", "--worker-class=gthread"),
         *("--threads=4", "--bind=127.0.0.1:PORT", "album_wsgi:app"),
     ],
-    "uvicorn": ["uvicorn", "--workers=2", "--port=PORT", "album_asgi:app"],
+    "uvicorn": [
+        *("uvicorn", "--workers=2", "--timeout-worker-healthcheck=30"),
+        *("--port=PORT", "album_asgi:app"),
+    ],
 }
 
 
@@ -115,7 +123,7 @@ def test_every_worker_serves_the_same_album(name, album) -> None:
         for _ in range(8):
             assert client.get("/images/album/1/1x1.png").status_code == 404
         process.process.terminate()
-        assert process.process.wait(60) in (0, -signal.SIGTERM)
+        assert process.process.wait(LONG) in (0, -signal.SIGTERM)
     assert "Traceback" not in (album / "server.log").read_text()
 
 
@@ -159,13 +167,13 @@ def test_what_was_acknowledged_survives_killed_workers(name, album) -> None:
         threads = [threading.Thread(target=write, args=(n, client)) for n in range(4)]
         for thread in threads:
             thread.start()
-        wait_for(lambda: len(acknowledged) >= 20)
+        until(lambda: len(acknowledged) >= 20)
         os.kill(workers.pop(), signal.SIGKILL)
         seen = len(acknowledged)
-        wait_for(lambda: len(acknowledged) >= seen + 20)
+        until(lambda: len(acknowledged) >= seen + 20)
         assert process.process is not None
         process.process.send_signal(signal.SIGTERM)
-        process.process.wait(60)
+        process.process.wait(LONG)
         stop.set()
         for thread in threads:
             thread.join()
@@ -175,13 +183,17 @@ def test_what_was_acknowledged_survives_killed_workers(name, album) -> None:
         assert all(one.state != "failed" for one in conditions(stack))
 
 
-def wait_for(true: Callable[[], bool]) -> None:
-    tick = threading.Event()
-    for _ in range(6000):
-        if true():
-            return
-        tick.wait(0.01)
-    raise AssertionError("it did not come to that in a minute")
+@pytest.mark.parametrize("name", SERVERS)
+def test_workers_do_not_outlive_a_killed_server(name, album) -> None:
+    """They let go of the port, and the server that is started again has the album."""
+    with running(album, *SERVERS[name]) as (client, process):
+        before = workers_of(client)
+        client.put("/album/1", content=LARGE).raise_for_status()
+        process.kill()
+        until(lambda: not listening(client.base_url.port or 0))
+        process.start()
+        assert not workers_of(client) & before
+        assert client.get("/images/album/1/1x1.png").content == LARGE
 
 
 def test_fastapi_streams_an_upload_and_a_download(album) -> None:
@@ -207,42 +219,92 @@ def pieces() -> Iterator[bytes]:
         yield LARGE[start : start + 700_001]
 
 
-def test_celery_makes_thumbnails_though_a_child_is_killed(album) -> None:
-    """Every task is done in the end, by children of one stack."""
-    sys.path.insert(0, str(EXAMPLES))
-    try:
-        import thumbnails_celery as example
-    finally:
-        sys.path.remove(str(EXAMPLES))
+# done again sooner than five minutes after their worker was killed
+QUICK = """\
+from thumbnails_celery import app
+
+app.conf.broker_transport_options = {"visibility_timeout": 1}
+"""
+
+
+@pytest.fixture
+def thumbnails(album, monkeypatch) -> Iterator[Any]:
+    """The example as a client has it, and thirty pictures."""
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    monkeypatch.delitem(sys.modules, "thumbnails_celery", raising=False)
+    example = importlib.import_module("thumbnails_celery")
     picture = io.BytesIO()
     Image.new("RGB", (64, 64), "red").save(picture, "png")
     for number in range(30):
         picture.seek(0)
         example.images.put_file(picture, *key(number, 64), reproducible=False)
-    (album / "celery").mkdir()
+    yield example
+    example.images.close()
+
+
+@contextlib.contextmanager
+def celery(folder: Path) -> Iterator[ServerProcess]:
+    """Yield the process of a worker with two children."""
+    folder.mkdir()
+    (folder / "quick.py").write_text(QUICK)
     worker = ServerProcess(
         [
-            *(sys.executable, "-m", "celery", "-A", "thumbnails_celery", "worker"),
+            *(sys.executable, "-m", "celery", "-A", "quick", "worker"),
             *("-c", "2", "--without-gossip", "--without-mingle", "-l", "INFO"),
         ],
-        lambda: "ready." in (album / "celery" / "server.log").read_text(),
-        album / "celery",
+        lambda: "ready." in (folder / "server.log").read_text(),
+        folder,
     )
     try:
-        first = example.make_thumbnail.delay(0, 64, 64, 16)
-        child = first.get(timeout=60)
+        yield worker
+    finally:
+        worker.kill()
+
+
+def test_celery_makes_thumbnails_though_a_child_is_killed(album, thumbnails) -> None:
+    """Every task is done in the end, by children of one stack."""
+    with celery(album / "celery") as worker:
+        child = thumbnails.make_thumbnail.delay(0, 64, 64, 16).get(timeout=LONG)
         tasks: list[AsyncResult] = [
-            example.make_thumbnail.delay(number, 64, 64, 16) for number in range(1, 30)
+            thumbnails.make_thumbnail.delay(number, 64, 64, 16)
+            for number in range(1, 30)
         ]
         os.kill(child, signal.SIGKILL)
-        children = {task.get(timeout=60) for task in tasks}
+        children = {task.get(timeout=LONG) for task in tasks}
         assert worker.process is not None
         assert worker.process.pid not in children
         worker.process.terminate()
-        assert worker.process.wait(60) == 0
-    finally:
+        assert worker.process.wait(LONG) == 0
+    assert_small(thumbnails)
+
+
+def test_celery_makes_thumbnails_though_all_of_a_worker_is_killed(
+    album, thumbnails
+) -> None:
+    """Its children end with it, and another worker does what it had begun."""
+    with celery(album / "first") as worker:
+        child = thumbnails.make_thumbnail.delay(0, 64, 64, 16).get(timeout=LONG)
+        tasks: list[AsyncResult] = [
+            thumbnails.make_thumbnail.delay(number, 64, 64, 16)
+            for number in range(1, 30)
+        ]
+        tasks[0].get(timeout=LONG)
         worker.kill()
+        until(lambda: not alive(child))
+    with celery(album / "second"):
+        for task in tasks:
+            task.get(timeout=LONG)
+    assert_small(thumbnails)
+
+
+def alive(process: int) -> bool:
+    """Say whether *process* runs; nobody may have asked what became of it."""
+    with contextlib.suppress(OSError):
+        return ") Z " not in Path(f"/proc/{process}/stat").read_text()
+    return False
+
+
+def assert_small(thumbnails: Any) -> None:
     for number in range(30):
-        with example.images.get_file(*key(number, 16)) as file:
+        with thumbnails.images.get_file(*key(number, 16)) as file:
             assert Image.open(file).size == (16, 16)
-    example.images.close()

@@ -19,6 +19,7 @@ import anyio
 import httpx
 import pytest
 
+from tests.servers.process import listening
 from tests.waiting import until
 from tests.webs import asgi_server, served, wsgi_server
 from tiered_store.backends.filesystem import FileSystemStore
@@ -425,12 +426,38 @@ def test_serve_shows_a_configuration(tmp_path) -> None:
         assert httpx.get(where).status_code == 404
         assert process.process is not None
         process.process.terminate()
-        assert process.process.wait(60) in (0, -15)
+        assert process.process.wait(110) in (0, -15)
     log = (folder / "server.log").read_text()
     assert "Traceback" not in log
     assert "a secret" not in log
     assert object_name(KEY) in log  # and who reads it sees nothing by it
     assert "signature" not in log
+
+
+OPEN = """\
+version: 1
+default: images
+stores: {images: {type: filesystem, path: disk, create: true}}
+"""
+
+
+@pytest.mark.timeout(400)  # two starts of three processes each
+def test_workers_end_with_a_killed_supervisor(tmp_path) -> None:
+    """They finish what is under way, let go of the port, and the next one has it."""
+    folder, size = tmp_path / "served", 64 * 2**20
+    disk = FileSystemStore(str(folder / "disk"), create=True)
+    disk.put(LARGE, Body.of(bytes(size)))
+
+    with served(folder, OPEN, "--workers", "2") as (where, process):
+        with httpx.stream("GET", f"{where}{object_name(LARGE)}", timeout=60) as shown:
+            pieces = shown.iter_bytes()
+            arrived = len(next(pieces))
+            process.kill()
+            until(lambda: not listening(urlsplit(where).port or 0))
+            assert arrived + sum(map(len, pieces)) == size
+
+        process.start()
+        assert httpx.get(f"{where}-/health").text == "serving\n"
 
 
 TWO = """\

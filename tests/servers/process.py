@@ -47,7 +47,7 @@ class ServerProcess:
         ready: Callable[[], bool],
         folder: Path,
         *,
-        seconds: float = 60.0,
+        seconds: float = 120.0,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.command = list(command)

@@ -18,6 +18,7 @@ from tiered_store.store import Store
 from tiered_store.tree import walk
 from tiered_store.web.asgi import ASGIApplication, ASGIFace, Receive, Send
 from tiered_store.web.freshness import Freshness
+from tiered_store.web.parent import end_with_parent
 from tiered_store.web.site import Site
 from tiered_store.wrappers.served import ServedStore
 
@@ -25,6 +26,7 @@ from tiered_store.wrappers.served import ServedStore
 HEALTH = "/-/health"  # no object has such a name
 _VARIABLE = "TIERED_STORE_SERVE"  # how each worker learns what to serve
 _GRACE = 30  # seconds for what is under way when it is asked to end
+_SILENCE = 30  # seconds; one that starts on a busy machine was killed after uvicorn's 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +65,18 @@ def serve(
         workers=workers,
         access_log=access_log,
         timeout_graceful_shutdown=_GRACE,
+        timeout_worker_healthcheck=_SILENCE,
         server_header=False,
     )
 
 
 def application() -> ASGIApplication:
-    """Return the application of one worker, whose stack is closed when it ends."""
+    """
+    Return the application of one worker, whose stack is closed when it ends.
+
+    It ends as well when its supervisor is killed, with what is under way finished.
+    """
+    end_with_parent()
     said = json.loads(os.environ[_VARIABLE])
     options = Options(**{**said, "cors": tuple(said["cors"])})
     stack = load(options.config, options.store)
