@@ -119,6 +119,31 @@ def test_an_outage_is_503_with_retry_after(site, disk, fault) -> None:
     assert told(response)["Cache-Control"] == "no-store"
 
 
+def test_an_outage_is_logged_once_a_minute(disk, caplog) -> None:
+    """Each kind by itself and at once, with how many were left out since its last."""
+    clock = FakeClock()
+    site = Site(disk, clock=clock)
+    for fault, times in (("unavailable", 500), ("corrupt", 2), ("unavailable", 500)):
+        disk.fail("get", fault, times=times)
+        for _ in range(times):
+            ask(site)
+    clock.advance(59)
+    disk.fail("get", "unavailable")
+    ask(site)
+    assert [line.levelname for line in caplog.records] == ["WARNING"] * 2
+
+    clock.advance(1)
+    for _ in range(2):
+        disk.fail("get", "unavailable")
+        ask(site)
+
+    lines = [line.getMessage() for line in caplog.records]
+    assert len(lines) == 3
+    assert "1234" in lines[0]
+    assert "1234" in lines[2]
+    assert lines[2].endswith(" (and 1000 like it since the last line)")
+
+
 def test_a_store_that_says_when_is_believed(site, disk) -> None:
     """Its own patience, in whole seconds."""
     disk.fail("get", ThrottledError("slow down", retry_after=7.2))

@@ -40,6 +40,7 @@ from tiered_store.units import Duration
 from tiered_store.web.freshness import Freshness
 from tiered_store.web.message import PIECE, Joined, Request, Response, Stream
 from tiered_store.web.ranges import Span, UnsatisfiableError, spans
+from tiered_store.web.sparing import SparingLog
 from tiered_store.web.validators import Validators
 
 
@@ -97,6 +98,7 @@ class Site:
         self.timeout = timeout
         self._retry_after = retry_after
         self._clock = clock
+        self._failures = SparingLog(_log, clock)
 
     def answer(self, request: Request, left: float = math.inf) -> Response:
         """
@@ -190,7 +192,7 @@ class Site:
             return _absent()
         if isinstance(error, InvalidError):
             return _say(400, "no store could keep such an object")
-        _log.warning("%s", error)
+        self._failures.warn(error)
         if isinstance(error, CorruptError):
             return _say(500, "the object is damaged")
         if isinstance(error, UnsupportedError):
