@@ -14,9 +14,15 @@ import httpx
 import pytest
 
 from PIL import Image as Pillow
-from sqlalchemy import ForeignKey, create_engine, event
+from sqlalchemy import ForeignKey, MetaData, create_engine, event
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import (
+    DeclarativeBase,
+    Mapped,
+    Session,
+    declarative_base,
+    mapped_column,
+)
 from sqlalchemy.pool import NullPool
 
 from tests import wands
@@ -43,6 +49,7 @@ revive()
 from sqlalchemy_imageattach import stores  # noqa: E402, F401
 from sqlalchemy_imageattach.context import current_store, store_context  # noqa: E402
 from sqlalchemy_imageattach.entity import Image, image_attachment  # noqa: E402
+from sqlalchemy_imageattach.migration import migrate, migrate_class  # noqa: E402
 from sqlalchemy_imageattach.store import Store as OriginalStore  # noqa: E402
 from sqlalchemy_imageattach.stores.fs import (  # noqa: E402
     FileSystemStore as OriginalFiles,
@@ -171,6 +178,41 @@ def test_the_data_is_the_original_s(tmp_path, sessions) -> None:
         with store_context(theirs):
             assert two.picture.make_blob() == picture("blue")
             assert two.picture.locate() == url
+
+
+def test_its_migration_fills_a_stack(tmp_path, sessions) -> None:
+    """From a store of its own, for a base and for a class."""
+    source = OriginalFiles(str(tmp_path / "old"), "https://x/")
+    with store_context(source), sessions() as session:
+        for number in (1, 2):
+            new_user(session, number).picture.generate_thumbnail(width=20)
+        session.commit()
+    memory = MemoryStore()
+    done: list[Image] = []
+
+    with sessions() as session:
+        migrate(session, Base, source, bridge(memory)).execute(done.append)
+        assert len(done) == 4
+        for image in done:
+            key = Key.of(image)
+            with source.open(image) as file:
+                assert file.read() == memory.get(key).read()
+            assert memory.get(key).reproducible is not image.original
+        again = MemoryStore()
+        plan = migrate_class(
+            session=session, cls=UserPicture, source=source, destination=bridge(again)
+        )
+        assert keys(again) == set()
+        assert len(list(plan)) == 4
+        assert keys(again) == keys(memory)
+
+        class Old(declarative_base(metadata=MetaData())):  # of the older kind
+            __tablename__ = "old"
+            id: Mapped[int] = mapped_column(primary_key=True)
+
+        assert list(migrate(session, Old, source, bridge(again))) == []
+        with pytest.raises(TypeError, match="declarative_base must be"):
+            migrate(session, Session, source, bridge(again))
 
 
 def test_its_stores_wrap_in_ours(tmp_path) -> None:
@@ -462,6 +504,7 @@ def test_only_the_original_sees_what_it_misses() -> None:
         "revive(); revive(); bridge(MemoryStore())\n"
         "assert not hasattr(collections, 'Iterator')\n"
         "assert 'cgi' not in sys.modules\n"
+        "assert 'sqlalchemy.ext.declarative.api' not in sys.modules\n"
     )
 
     ran = subprocess.run(
