@@ -21,11 +21,14 @@ from tiered_store.key import Key
 from tiered_store.layout import object_name, path_name
 from tiered_store.signing import Signer
 from tiered_store.testing import FakeClock, FaultStore
+from tiered_store.tiers.memory import MemoryTier
+from tiered_store.tiers.store import StoreTier
 from tiered_store.units import Secret
 from tiered_store.web.freshness import Freshness
 from tiered_store.web.message import Request, Response
 from tiered_store.web.ranges import UnsatisfiableError, spans
 from tiered_store.web.site import Site
+from tiered_store.wrappers.cached import CachedStore
 
 
 KEY = Key("comics.cover", 1234, 405, 640, "image/jpeg")
@@ -106,6 +109,35 @@ def test_absence_is_404_and_may_not_be_kept(site) -> None:
 
     assert response.status == 404
     assert told(response)["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("number", [1234, 2])
+def test_a_copy_in_a_cache_is_the_same_version(disk, tmp_path, number) -> None:
+    """Before it is kept, from memory, from a directory, and past the cache."""
+    name = object_name(KEY._replace(object_id=number))
+    expected = told(ask(Site(disk), name))
+    directory = FileSystemStore(str(tmp_path / "copies"), create=True)
+    with CachedStore(disk, [MemoryTier(), StoreTier(directory)]) as cache:
+        site = Site(cache)
+        for _ in range(3):
+            shown = ask(site, name)
+            content(shown)
+            for header in ("ETag", "Last-Modified"):
+                assert told(shown)[header] == expected[header]
+        reads = disk.calls["get"]
+
+        time = expected["Last-Modified"]
+        assert ask(site, name, if_modified_since=time).status == 304
+        assert ask(site, name, if_none_match=expected["ETag"]).status == 304
+        for condition in (time, expected["ETag"]):
+            part = ask(site, name, range="bytes=-5", if_range=condition)
+            assert (part.status, len(content(part))) == (206, 5)
+        whole = ask(site, name, range="bytes=-5", if_range=formatdate(0, usegmt=True))
+        assert (whole.status, len(content(whole))) == (
+            200,
+            len(LARGE if number == 2 else CONTENT),
+        )
+        assert disk.calls["get"] == reads
 
 
 @pytest.mark.parametrize("fault", ["unavailable", "denied", "misconfigured", "timeout"])

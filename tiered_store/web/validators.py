@@ -12,6 +12,7 @@ from email.utils import formatdate, parsedate_to_datetime
 from typing import Literal
 
 from tiered_store.body import Body, BytesBody
+from tiered_store.web.message import PIECE
 
 
 Verdict = Literal["send", "unchanged", "failed"]
@@ -36,9 +37,10 @@ class Validators:
         """
         Return those of *body*.
 
-        Of bytes in memory the tag is a hash, the same in every process and from every
-        replica; of larger ones it is made of the version, which one store alone
-        gives: from another one the client gets the object again, never an old one.
+        Of few bytes the tag is a hash, the same in every process and from every
+        replica; of more it is made of the version, whether a cache has them in memory
+        or not.  That is one store's alone: from another one the client gets the object
+        again, never an old one.
         """
         known = body.stat()
         modified = None if known.modified is None else int(min(known.modified, now))
@@ -93,7 +95,8 @@ class Validators:
 def _tag(body: Body, modified: float | None) -> str | None:
     import xxhash
 
-    if isinstance(body, BytesBody):
+    told = body.version is not None and body.size > PIECE
+    if isinstance(body, BytesBody) and not told:
         return f'"{xxhash.xxh3_128_hexdigest(body.read())}"'
     if body.version is None:
         return None
