@@ -795,3 +795,78 @@ class CircuitMachine(RuleBasedStateMachine):
 
 TestCircuitMachine = CircuitMachine.TestCase
 TestCircuitMachine.settings = settings(max_examples=60, deadline=None)
+
+
+# -- writes --------------------------------------------------------------------
+
+
+class Writing(Bench):
+    """A circuit of writes, which take as long as their bodies."""
+
+    def __init__(self, **options) -> None:
+        super().__init__(**options)
+        self.circuit = Circuit(
+            BreakerPolicy(**options),
+            lambda *change: self.changes.append(change),
+            self.clock,
+            judged="size",
+        )
+
+    def write(self, size: int, seconds: float, calls: int = 1) -> None:
+        for _ in range(calls):
+            if self.circuit.state == "closed":
+                permit = self.circuit.admit()
+                self.clock.advance(seconds)
+                self.circuit.settle(permit, None, size=size)
+
+
+def test_slow_writes_open_it() -> None:
+    """Four times what those of their size usually take; twelve of the last twenty."""
+    bench = Writing()
+    bench.write(100_000, 0.15, calls=40)
+    bench.write(100_000, 0.65, calls=11)
+    assert bench.circuit.state == "closed"
+
+    bench.write(100_000, 0.65)
+
+    assert bench.circuit.state == "open"
+    assert bench.circuit.slow
+
+
+def test_originals_after_thumbnails_are_not_slow() -> None:
+    """They take as long as they always did, which twenty of them have said."""
+    bench = Writing()
+    bench.write(10_000, 0.05, calls=40)
+    bench.write(50 * MIB, 9.0, calls=40)
+
+    assert bench.circuit.state == "closed"
+
+
+def test_slow_thumbnails_are_noticed_beside_originals() -> None:
+    """What is usual for one size says nothing about another."""
+    bench = Writing(window=600)
+    bench.write(50 * MIB, 9.0, calls=40)
+    bench.write(10_000, 0.05, calls=40)
+
+    bench.write(10_000, 1.0, calls=12)
+
+    assert bench.circuit.state == "open"
+
+
+def test_a_write_of_half_a_second_is_not_slow() -> None:
+    """However quick they usually are: another store would have to be given it, too."""
+    bench = Writing()
+    bench.write(10_000, 0.01, calls=40)
+    bench.write(10_000, 0.45, calls=40)
+
+    assert bench.circuit.state == "closed"
+
+
+def test_the_patient_ask_a_slow_store_and_not_a_broken_one() -> None:
+    """A repair must not give up what is late."""
+    slow, broken = Bench(), Bench().opened()
+    slow.circuit.find_slow(0.1)
+
+    slow.circuit.settle(slow.circuit.admit(patient=True), None)
+    with pytest.raises(CircuitOpenError):
+        broken.circuit.admit(patient=True)

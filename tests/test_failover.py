@@ -32,10 +32,12 @@ from tiered_store.events import Diverged, FailedBack, FellBack, Repaired
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.key import Key
 from tiered_store.policies.breaker import BreakerPolicy
+from tiered_store.store import Store
 from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.faults import FaultStore
 from tiered_store.testing.recording import Recorder
 from tiered_store.tree import label, observe
+from tiered_store.wrapper import Wrapper
 from tiered_store.wrappers.fallback import FallbackStore
 from tiered_store.wrappers.readonly import ReadOnlyStore
 
@@ -582,6 +584,65 @@ def test_a_failback_ends_the_waiting_for_a_person() -> None:
         regions.read(OTHER)
 
     assert stages(regions)[-2:] == ["returning", "fading"]
+
+
+class Late(Wrapper):
+    """A store whose puts take their time."""
+
+    def __init__(self, child: Store, clock: FakeClock) -> None:
+        super().__init__(child)
+        self.seconds = 0.01
+        self.clock = clock
+
+    def _put(self, key: Key, body: Body, reproducible: bool) -> None:
+        self.clock.advance(self.seconds)
+        self.child.put(key, body, reproducible)
+
+
+def slow_to_write(**options) -> Regions:
+    """Return regions whose primary has become slow, and is given no more puts."""
+    regions = Regions(breaker=BreakerPolicy(calls=5), **options)
+    late = regions.us.child = Late(regions.us.child, regions.clock)
+    for _ in range(10):
+        regions.store.put(OTHER, OLD)
+    late.seconds = 1.0
+    while regions.store.stores["us"].writing.state == "closed":
+        regions.store.put(OTHER, OLD)
+    return regions
+
+
+def test_puts_go_on_where_they_are_quick() -> None:
+    """A primary whose writes have become slow is owed them, and given them later."""
+    regions = slow_to_write()
+    calls = regions.us.calls["put"]
+
+    regions.store.put(KEY, NEW)
+
+    assert regions.us.calls["put"] == calls
+    assert regions.read() == b"new"
+    assert regions.owed() == {("us", "put")}
+    assert regions.store.repair().repaired == 1  # though it is slow
+    assert regions.us.child.get(KEY).read() == b"new"
+
+
+def test_a_slow_primary_takes_what_nobody_else_can() -> None:
+    """Being late is no reason to fail."""
+    regions = slow_to_write()
+    regions.eu.down()
+
+    regions.store.put(KEY, NEW)
+    regions.store.delete(OTHER)
+
+    assert regions.read() == b"new"
+
+
+def test_deletes_reach_a_slow_store() -> None:
+    """They are small, and what is left undeleted has to be remembered."""
+    regions = slow_to_write()
+
+    regions.store.delete(OTHER)
+
+    assert regions.owed() == set()
 
 
 # -- coming back -------------------------------------------------------------

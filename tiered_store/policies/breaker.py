@@ -25,7 +25,7 @@ from tiered_store.errors import (
     DeniedError,
     UnavailableError,
 )
-from tiered_store.policies.evidence import Evidence, Limits
+from tiered_store.policies.evidence import Evidence, Judged, Limits
 from tiered_store.policies.outcome import Outcome, outcome_of
 from tiered_store.units import MIB, Duration
 
@@ -48,8 +48,10 @@ class BreakerPolicy(Limits):
         calls: In the window before either ratio counts.
         window: Seconds that are looked back on.
         slow: Seconds from which a call is slow; by default, for reads, four times the
-            median of the last ones and at least 0.15, 0.25 before that is known.  How
-            long a write takes depends on its size, so by default none is slow.
+            median of the last ones and at least 0.15, 0.25 before that is known.  For
+            writes, four times the median of those of its size, within a factor of two,
+            and at least 0.5, once twenty such are known; and none where nobody else
+            takes them instead, which is anywhere but with ``write: failover``.
         open: Seconds it stays open the first time; doubled at each further opening.
         open_limit: Seconds it stays open at most.
         probes: Successes in a row that close it.
@@ -103,7 +105,8 @@ class Circuit:
 
     Args:
         changed: Called with the new state and the reason, outside the lock.
-        sized: The calls take as long as their bodies, so none is slow by itself.
+        judged: Which calls are slow by default: see
+            :class:`~tiered_store.policies.evidence.Evidence`.
 
     Attributes:
         slow: It is not closed because calls take long, which is all that is known
@@ -116,10 +119,10 @@ class Circuit:
         changed: Callable[[State, str], None],
         clock: Clock = SYSTEM,
         *,
-        sized: bool = False,
+        judged: Judged = "time",
     ) -> None:
         self.policy = policy
-        self.sized = sized
+        self.judged = judged
         self.state: State = "closed"
         self.slow = False
         self._changed = changed
@@ -135,7 +138,7 @@ class Circuit:
         self._slow_probe = math.inf
         self._torn = 0  # bodies in a row
         self._lost = 0  # calls in a row, of those that a slow store is better for
-        self._evidence = Evidence(policy, sized=sized)
+        self._evidence = Evidence(policy, judged=judged)
         self.reason = ""
         self.after_fork()
         lifecycle.survive_fork(self)
@@ -144,13 +147,14 @@ class Circuit:
         """Take a lock of one's own; what was learned stays."""
         self._lock = threading.Lock()
 
-    def admit(self, *, trickle: bool = False) -> Permit:
+    def admit(self, *, trickle: bool = False, patient: bool = False) -> Permit:
         """
         Return leave to call.
 
         Args:
             trickle: Ask even though it is open, for callers who have nowhere else to
                 go; one at a time, or all of them if it is just slow.
+            patient: Ask even though it is open, if it is just slow.
 
         Raises:
             CircuitOpenError: The call must not be made.
@@ -163,7 +167,7 @@ class Circuit:
             if self.state == "open" and now >= self._open_until:
                 change = self._set("probing", "time to look again")
                 self._probed, self._probe_until = 0, None
-            permit = self._exception(now, trickle)
+            permit = self._exception(now, trickle, patient)
         self._tell(change)
         if permit is None:
             raise CircuitOpenError(f"not asked: {self._why(now)}", slow=self.slow)
@@ -191,8 +195,10 @@ class Circuit:
             size: Of the body that came with it, which takes its time.
         """
         now = self._clock.monotonic()
-        seconds = now - permit.started - size / _SIZE_RATE if timed else 0.0
-        slow = seconds > self._evidence.slow_after
+        seconds = now - permit.started if timed else 0.0
+        if self.judged == "time":
+            seconds -= size / _SIZE_RATE
+        slow = seconds > self._evidence.slow_after(size)
         outcome = outcome_of(error, slow=slow)
         with self._lock:
             if permit.generation != self._generation:
@@ -204,7 +210,7 @@ class Circuit:
                     outcome = "slow"
                 change = self._settle_probe(outcome, now)
             elif self.state == "closed":
-                change = self._count(outcome, seconds, slow, now)
+                change = self._count(outcome, seconds, slow, now, size)
                 if outcome == "failed" and timed and change is None:
                     change = self._wait_in_vain(permit, error, about, now)
             else:
@@ -246,7 +252,7 @@ class Circuit:
                 change = self._open("it is slower than others", now, slow=True)
         self._tell(change)
 
-    def _exception(self, now: float, trickle: bool) -> Permit | None:
+    def _exception(self, now: float, trickle: bool, patient: bool) -> Permit | None:
         """Return a permit although the circuit is not closed, if there is reason."""
         if self.state == "closed":  # another thread was quicker
             return Permit(self._generation, now, probe=False)
@@ -254,7 +260,7 @@ class Circuit:
             self._probe_until = now + self.policy.probe_lease
             self._probe = Permit(self._generation, now, probe=True)
             return self._probe
-        if not trickle:
+        if not (trickle or (patient and self.slow)):
             return None
         if not self.slow:
             if self.state == "probing" or now < (self._trickle_until or 0.0):
@@ -288,13 +294,13 @@ class Circuit:
             self.slow = self.slow and self._lost < self.policy.failures
 
     def _count(
-        self, outcome: Outcome, seconds: float, slow: bool, now: float
+        self, outcome: Outcome, seconds: float, slow: bool, now: float, size: int
     ) -> tuple[State, str] | None:
         if outcome == "neutral":
             return None
         if outcome == "refused":
             return self._open("it refused", now)
-        if reason := self._evidence.add(outcome, seconds, slow, now):
+        if reason := self._evidence.add(outcome, seconds, slow, now, size):
             return self._open(reason, now)
         if slow and outcome == "ok" and (reason := self._evidence.slowness(now)):
             return self._open(reason, now, slow=True)

@@ -10,6 +10,7 @@ import statistics
 from collections import deque
 from collections.abc import Hashable
 from dataclasses import dataclass
+from typing import Literal
 
 from tiered_store.policies.outcome import Outcome
 from tiered_store.units import Duration
@@ -19,8 +20,13 @@ _BUCKETS = 10
 _SAMPLES = 256
 _SLOW_AT_FIRST = 0.25  # seconds, as long as nobody knows what is usual
 _SLOW_FLOOR = 0.15
+_SLOW_WRITE_FLOOR = 0.5
+_NOTES = 10  # after which what is usual is learned anew
 _SILENCE = 0.25  # seconds; who fails sooner was refused, and that is an answer
 _SILENT = 2  # objects
+
+
+Judged = Literal["time", "size", "never"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +54,24 @@ class _Bucket:
         self.failed = 0.0
 
 
+class _Usual:
+    """How long calls of one size take."""
+
+    __slots__ = ("noted", "seconds", "slow_from")
+
+    def __init__(self) -> None:
+        self.seconds: deque[float] = deque(maxlen=_SAMPLES)
+        self.slow_from = math.inf
+        self.noted = 0
+
+    def note(self, seconds: float, enough: int) -> None:
+        self.seconds.append(seconds)
+        self.noted += 1
+        if len(self.seconds) >= enough and self.noted % _NOTES == 0:
+            usual = statistics.median(self.seconds)
+            self.slow_from = max(_SLOW_WRITE_FLOOR, 4 * usual)
+
+
 class Evidence:
     """
     The calls of a time in which a circuit was closed.
@@ -59,12 +83,14 @@ class Evidence:
     It has no lock: whoever keeps it does.
 
     Args:
-        sized: The calls take as long as their bodies, so none is slow by itself.
+        judged: Against what is usual for all (``time``), or for bodies of their size
+            within a factor of two (``size``, as they take as long as those), or never.
     """
 
-    def __init__(self, limits: Limits, *, sized: bool) -> None:
+    def __init__(self, limits: Limits, *, judged: Judged) -> None:
         self._limits = limits
-        self._sized = sized
+        self._judged = judged
+        self._usual: dict[int, _Usual] = {}
         self._seconds: deque[float] = deque(maxlen=_SAMPLES)
         self._slow_from = _SLOW_AT_FIRST
         self._answered = -math.inf
@@ -80,15 +106,17 @@ class Evidence:
         self._slow: deque[bool] = deque(maxlen=self._limits.calls)
         self._silent: dict[Hashable, float] = {}
 
-    @property
-    def slow_after(self) -> float:
-        """Seconds after which a call is slow."""
+    def slow_after(self, size: int) -> float:
+        """Return the seconds after which a call with a body of *size* bytes is slow."""
         if self._limits.slow is not None:
             return self._limits.slow
-        return math.inf if self._sized else self._slow_from
+        if self._judged == "time":
+            return self._slow_from
+        usual = self._usual.get(size.bit_length())
+        return math.inf if usual is None else usual.slow_from
 
     def add(
-        self, outcome: Outcome, seconds: float, slow: bool, now: float
+        self, outcome: Outcome, seconds: float, slow: bool, now: float, size: int = 0
     ) -> str | None:
         """Count a call that took *seconds*; return why it is enough, None if not."""
         limits = self._limits
@@ -107,7 +135,7 @@ class Evidence:
                 self._in_row += 1
             else:
                 self._in_row = 0
-                self._seconds.append(seconds)
+                self._note(seconds, size)
                 self._ended.append(now)
                 self._slow.append(slow)
         if self._in_row >= limits.failures:
@@ -116,6 +144,13 @@ class Evidence:
             share = self._failed / self._calls
             return f"{share:.0%} of {self._calls} calls failed"
         return None
+
+    def _note(self, seconds: float, size: int) -> None:
+        if self._judged == "time":
+            self._seconds.append(seconds)
+        elif self._judged == "size":
+            usual = self._usual.setdefault(size.bit_length(), _Usual())
+            usual.note(seconds, self._limits.calls)
 
     def answered(self, now: float) -> None:
         """Note that it lives, whatever it said."""

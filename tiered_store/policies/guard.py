@@ -22,11 +22,13 @@ from tiered_store.policies.breaker import (
     Permit,
     State,
 )
+from tiered_store.policies.evidence import Judged
 from tiered_store.store import Store
 from tiered_store.wrapper import Wrapper
 
 
 _trickling: ContextVar[bool] = ContextVar("tiered_store_trickling", default=False)
+_patient: ContextVar[bool] = ContextVar("tiered_store_patient", default=False)
 
 
 class Guard(Wrapper):
@@ -37,21 +39,26 @@ class Guard(Wrapper):
     """
 
     def __init__(
-        self, child: Store, policy: BreakerPolicy, *, clock: Clock = SYSTEM
+        self,
+        child: Store,
+        policy: BreakerPolicy,
+        *,
+        clock: Clock = SYSTEM,
+        writes: Judged = "never",
     ) -> None:
         super().__init__(child)
         self.policy = policy
         self.reading = Circuit(policy, self._teller("read"), clock)
-        self.writing = Circuit(policy, self._teller("write"), clock, sized=True)
+        self.writing = Circuit(policy, self._teller("write"), clock, judged=writes)
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
-        with _through(self.writing, key):
+        with _through(self.writing, key, size=body.size):
             self.child.put(key, body, reproducible)
 
     def _get(self, key: Key) -> Body:
         # as _through() does, without a block: a hit in a directory comes here
         circuit = self.reading
-        permit = circuit.admit(trickle=_trickling.get())
+        permit = circuit.admit(trickle=_trickling.get(), patient=_patient.get())
         try:
             body = self.child.get(key)
         except BaseException as error:
@@ -106,15 +113,15 @@ class Guard(Wrapper):
 
 @contextmanager
 def _through(
-    circuit: Circuit, key: Key | None = None, *, timed: bool = True
+    circuit: Circuit, key: Key | None = None, *, timed: bool = True, size: int = 0
 ) -> Iterator[None]:
-    permit = circuit.admit(trickle=_trickling.get())
+    permit = circuit.admit(trickle=_trickling.get(), patient=_patient.get())
     try:
         yield
     except BaseException as error:
-        _settle(circuit, permit, error, timed=timed, about=key)
+        _settle(circuit, permit, error, timed=timed, about=key, size=size)
         raise
-    circuit.settle(permit, None, timed=timed)
+    circuit.settle(permit, None, timed=timed, size=size)
 
 
 def _settle(
@@ -124,10 +131,11 @@ def _settle(
     *,
     timed: bool = True,
     about: Key | None = None,
+    size: int = 0,
 ) -> None:
     if isinstance(error, CircuitOpenError):
         error.asked = True  # it was: this circuit is not the one that is open
-    circuit.settle(permit, error, timed=timed, about=about)
+    circuit.settle(permit, error, timed=timed, about=about, size=size)
 
 
 @contextmanager
@@ -144,10 +152,26 @@ def trickle() -> Iterator[None]:
         _trickling.reset(token)
 
 
-def guard(child: Store, policy: BreakerPolicy | None, clock: Clock = SYSTEM) -> Store:
+@contextmanager
+def patient() -> Iterator[None]:
+    """Let calls through a circuit that is open because its store is late."""
+    token = _patient.set(True)
+    try:
+        yield
+    finally:
+        _patient.reset(token)
+
+
+def guard(
+    child: Store,
+    policy: BreakerPolicy | None,
+    clock: Clock = SYSTEM,
+    *,
+    writes: Judged = "never",
+) -> Store:
     """Return *child* behind a breaker that takes its path, or as it is without one."""
     if policy is None:
         return child
-    guarded = Guard(child, policy, clock=clock)
+    guarded = Guard(child, policy, clock=clock, writes=writes)
     guarded.transparent = True
     return guarded

@@ -14,6 +14,8 @@ from tiered_store.journals.journal import Journal
 from tiered_store.journals.none import NoJournal
 from tiered_store.journals.row import Intent, Mark
 from tiered_store.key import Key
+from tiered_store.policies.breaker import CircuitOpenError
+from tiered_store.policies.guard import patient
 from tiered_store.replication.writing import Writer, changed_nothing
 
 
@@ -78,6 +80,13 @@ class FailoverWriter(Writer):
                     outcomes[name] = None if took else errors[name]
                     if took:
                         return errors
+                for name in [name for name in errors if _is_late(errors[name])]:
+                    with patient():  # nobody else could take it
+                        took = self._took(name, calls, 1, errors, told)
+                    outcomes[name] = None if took else errors[name]
+                    if took:
+                        del errors[name]
+                        return errors
             finally:
                 _settle(journal, mark, {**outcomes, **errors})
             raise _failure(errors)
@@ -123,6 +132,10 @@ def _settle(
     except StoreError as error:
         error.ambiguous = True
         raise
+
+
+def _is_late(error: StoreError) -> bool:
+    return isinstance(error, CircuitOpenError) and error.slow
 
 
 def _failure(errors: Mapping[str, StoreError]) -> StoreError:

@@ -17,6 +17,7 @@ from tiered_store.journals.journal import Journal
 from tiered_store.journals.none import NoJournal
 from tiered_store.journals.row import Row, Status
 from tiered_store.key import Key
+from tiered_store.policies.guard import patient
 from tiered_store.replication.background import Background
 from tiered_store.replication.difference import Compare, Difference, VerifyReport
 from tiered_store.replication.mending import Mending, Selection
@@ -104,12 +105,13 @@ class Mirror(Store):
         self._check_name(replica)
         traffic = self._traffic
         repair = Repair(self._journal, self._mending(), self._workers, self._clock)
-        return repair.run(
-            Selection(replica=replica, limit=limit, due=due, dead=dead),
-            Pace(self._clock, traffic, rate=rate, bandwidth=bandwidth, stop=stop),
-            parallel=parallel or self._repairs.parallel,
-            progress=progress,
-        )
+        with patient():  # what is late is not given up
+            return repair.run(
+                Selection(replica=replica, limit=limit, due=due, dead=dead),
+                Pace(self._clock, traffic, rate=rate, bandwidth=bandwidth, stop=stop),
+                parallel=parallel or self._repairs.parallel,
+                progress=progress,
+            )
 
     def verify(
         self,

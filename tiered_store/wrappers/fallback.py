@@ -31,6 +31,7 @@ from __future__ import annotations
 import functools
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from typing import Literal, TypeVar
 
 from tiered_store import lifecycle
@@ -50,8 +51,9 @@ from tiered_store.journals.none import NoJournal
 from tiered_store.journals.row import Intent
 from tiered_store.key import Key
 from tiered_store.policies.breaker import BreakerPolicy
+from tiered_store.policies.evidence import Judged
 from tiered_store.policies.failback import AT_ONCE, FailbackPolicy
-from tiered_store.policies.guard import guard
+from tiered_store.policies.guard import guard, patient
 from tiered_store.replication.background import Background
 from tiered_store.replication.catching_up import CatchUp
 from tiered_store.replication.conditions import conditions
@@ -155,8 +157,10 @@ class FallbackStore(Mirror):
         given = {name: as_store(store) for name, store in stores.items()}
         if problems := list(_problems(given, write, journal, repair)):
             raise ConfigError(problems)
+        judged: Judged = "size" if write == "failover" else "never"
         self.stores = {
-            name: guard(store, breaker, clock) for name, store in given.items()
+            name: guard(store, breaker, clock, writes=judged)
+            for name, store in given.items()
         }
         self.write = write
         self.read_on = tuple(read_on)
@@ -250,7 +254,8 @@ class FallbackStore(Mirror):
         }
         if not calls:
             raise standing.refusal(next(iter(standing.withheld)))
-        with last_resort(askable(asked), "write"):
+        alone = patient() if len(calls) == 1 else nullcontext()
+        with last_resort(askable(asked), "write"), alone:
             missed = self._writer.put(
                 key,
                 calls,
@@ -281,7 +286,7 @@ class FallbackStore(Mirror):
             name: functools.partial(store.delete, key) for name, store in asked.items()
         }
         intents: dict[str, Intent] = dict.fromkeys(calls, "delete")
-        with last_resort(askable(asked), "write"):
+        with last_resort(askable(asked), "write"), patient():
             outcomes, all_must = self._writer.write(key, intents, calls)
         errors: dict[str, StoreError | None] = {}
         for name, outcome in outcomes.items():
