@@ -36,6 +36,7 @@ OBJECT = "comics.cover/1234/405x640.jpe"
 # what may be missing, and in which part it is then missed
 OWNERS = {
     "cryptography": "wrappers.encrypted",
+    "django": "django",
     "hypothesis": "testing",
     "obstore": "backends.s3",
     "PIL": "demo",
@@ -121,6 +122,8 @@ def what_is_missing_is_named() -> None:
         SQLJournal,
     )
     from tiered_store.imageattach import bridge, revive
+    from tiered_store.listeners.opentelemetry import OpenTelemetryListener
+    from tiered_store.listeners.prometheus import PrometheusListener
     from tiered_store.web.asgi import ASGIFace
     from tiered_store.web.site import Site
 
@@ -131,11 +134,15 @@ def what_is_missing_is_named() -> None:
         "[imageattach]": revive,
         "revive()": lambda: bridge(MemoryStore()),
         "[encryption]": lambda: EncryptedStore(MemoryStore(), key),
+        "[prometheus]": PrometheusListener,
+        "[opentelemetry]": OpenTelemetryListener,
         "[sqlalchemy]": lambda: list(SQLJournal("postgresql://x/y").pending()),
     }
     for advice, work in tries.items():
         with raises(ConfigError, advice):
             work()
+    with raises(ImportError, "[django]"):
+        importlib.import_module("tiered_store.django")
 
 
 @contextlib.contextmanager

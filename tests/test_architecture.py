@@ -56,7 +56,7 @@ LAYERS = (
     ("policies", "journals", "control", "tiers", "clients", "replication", "caching"),
     ("backends", "wrappers"),
     ("config",),
-    ("asynchronous", "web", "imageattach"),
+    ("listeners", "asynchronous", "web", "imageattach", "django"),
     ("testing", "demo", "drill", "connecting", "difference", "cli", "__main__"),
 )
 APART = ("backends", "wrappers")  # whose members never import each other
@@ -89,6 +89,9 @@ OWNERS = {
         "tiered_store.testing.controls",
         "tiered_store.testing.journals",
     ),
+    "prometheus_client": ("tiered_store.listeners.prometheus",),
+    "opentelemetry": ("tiered_store.listeners.opentelemetry",),
+    "django": ("tiered_store.django",),
     "anyio": (
         "tiered_store.asynchronous",
         "tiered_store.web",

@@ -20,7 +20,10 @@ from tiered_store.store import Store
 
 
 DOCS = Path(__file__).parent.parent / "docs"
-PAGES = ("tutorial", "choosing", "migrating", "serving", "imageattach")
+PAGES = (
+    *("tutorial", "choosing", "migrating", "serving", "imageattach"),
+    *("observing", "django"),
+)
 ELSEWHERE = ("python -m venv", "pip install", "tiered-store serve")  # tested elsewhere
 _LISTING = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
