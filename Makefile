@@ -66,8 +66,9 @@ docs: $(VENV)/docs
 package: $(VENV)/package
 	rm -rf dist && $(BIN)/python -m build --outdir dist >/dev/null
 	for python in $(PYTHONS); do folder=$$(mktemp -d) && \
-	$$python -m venv "$$folder/venv" && \
-	"$$folder/venv/bin/python" $(INSTALL) dist/*.whl && \
+	$$python -m venv --without-pip "$$folder/venv" && \
+	$(BIN)/python -m pip --python "$$folder/venv/bin/python" \
+	install --quiet --disable-pip-version-check --no-compile dist/*.whl && \
 	cp tests/installed.py "$$folder" && \
 	(cd "$$folder" && venv/bin/python -W error installed.py) && \
 	rm -rf "$$folder" || exit 1; done
