@@ -24,7 +24,8 @@ class Proxy:
         harsh: Answers are cut by a reset too, and what was under way is lost.
         flip_answer: Bytes of answers to let through before a bit of one is flipped.
         flip_request: The same for requests.
-        hold_answer: Bytes of answers to let through before nothing more comes.
+        hold_answer: Bytes of answers to let through before nothing more comes, for as
+            long as *black_hole* is true then.
         black_hole: Nothing gets through in either direction, and nobody is told.
         reset_at_accept: Connections are reset before a byte.
         latency: Seconds before each piece of an answer.
@@ -165,14 +166,12 @@ class Proxy:
                 if self.hold_answer is not None:
                     if self.hold_answer < len(piece):
                         client.sendall(piece[: self.hold_answer])
+                        piece = piece[self.hold_answer :]
                         self.hold_answer, self.black_hole = None, True
-                        piece = b""
                     else:
                         self.hold_answer -= len(piece)
                 while self.black_hole and not self._closing.is_set():
                     self._closing.wait(0.01)
-                if not piece:
-                    break
                 if self.flip_answer is not None:
                     if self.flip_answer < len(piece):
                         piece = _flipped(piece, self.flip_answer)

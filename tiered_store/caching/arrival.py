@@ -14,6 +14,7 @@ from contextlib import contextmanager
 
 from tiered_store import deadlines, lifecycle
 from tiered_store.body import Body
+from tiered_store.caching.meeting import Spool
 from tiered_store.errors import FullError, StoreError, UnavailableError
 from tiered_store.readers import Descriptor
 from tiered_store.units import KIB
@@ -28,19 +29,23 @@ class Arrival:
 
     The thread refers to this alone, so it does not keep the download wanted.
 
+    Args:
+        given: Where to put it, for others to follow; else a file of its own.
+
     Attributes:
         arrived: Bytes that are in the file.
         ended: There will not be more of them.
         spool: The file; None before it begins and after it ended early.
     """
 
-    def __init__(self, body: Body) -> None:
+    def __init__(self, body: Body, given: Spool | None = None) -> None:
         self.arrived = 0
         self.ended = False
         self.completed = False
         self.failure: StoreError | None = None
         self.spool: Descriptor | None = None
         self._body = body
+        self._given = given
         self._begun = False
         self._writing: Descriptor | None = None  # the thread's own
         self._changed = threading.Condition()
@@ -49,6 +54,7 @@ class Arrival:
     def after_fork(self) -> None:
         """Let the child's readers go on alone: its parent's thread is not here."""
         self._changed = threading.Condition()
+        self._given = None
         if self._begun and not self.completed:
             self.ended = True
             self.spool = self._writing = None
@@ -69,7 +75,7 @@ class Arrival:
                 target=work, args=(self._run,), name="download", daemon=True
             )
             try:
-                self.spool = self._writing = _temporary(self._body.size)
+                self.spool = self._writing = self._file()
                 thread.start()
             except StoreError as error:
                 self.end(_without_frames(error))
@@ -101,6 +107,7 @@ class Arrival:
                 self.completed = whole and self.spool is not None
                 if not self.completed:
                     self.failure, self.spool = failure, None
+                    self._leave()
                 self.ended = True
             self._changed.notify_all()
 
@@ -108,6 +115,16 @@ class Arrival:
         """End when nobody is left; takes no lock, as it may run at any moment."""
         self.ended = True
         self.spool = None
+        self._leave()
+
+    def _leave(self) -> None:
+        given, self._given = self._given, None
+        if given is not None:
+            given.leave()
+
+    def _file(self) -> Descriptor:
+        given = None if self._given is None else self._given.descriptor
+        return _with_room(given or _temporary(), self._body.size)
 
     # -- the thread ----------------------------------------------------------
 
@@ -144,15 +161,21 @@ class Arrival:
                 view = view[os.write(self._writing.number, view) :]
 
 
-def _temporary(size: int) -> Descriptor:
-    """Return a new file without a name, with room for *size* bytes as it seems."""
+def _temporary() -> Descriptor:
+    """Return a new file without a name."""
     import tempfile  # most programs never come here
 
     with _keeping(), tempfile.TemporaryFile(buffering=0) as file:
-        room = os.fstatvfs(file.fileno())
+        return Descriptor(os.dup(file.fileno()))
+
+
+def _with_room(file: Descriptor, size: int) -> Descriptor:
+    """Return *file* if there seems to be room for *size* bytes."""
+    with _keeping():
+        room = os.fstatvfs(file.number)
         if room.f_blocks and room.f_bavail * room.f_frsize < size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return Descriptor(os.dup(file.fileno()))
+    return file
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import os
 from tiered_store import deadlines
 from tiered_store.body import Body, Stat
 from tiered_store.caching.arrival import Arrival
+from tiered_store.caching.meeting import Spool
 from tiered_store.errors import StoreError
 from tiered_store.lent import InnerReader
 from tiered_store.readers import Descriptor
@@ -38,15 +39,18 @@ class Download:
     Args:
         ahead: Bytes beyond those that have arrived that a reader waits for.  One that
             seeks farther asks *body* itself, until the download has caught up.
+        spool: Where to put them, for other processes to follow.
 
     Attributes:
         body: What is read, during the download and afterwards; size, version and the
             like are those of the original.
     """
 
-    def __init__(self, body: Body, *, ahead: int = 8 * MIB) -> None:
+    def __init__(
+        self, body: Body, *, ahead: int = 8 * MIB, spool: Spool | None = None
+    ) -> None:
         self.ahead = ahead
-        self._arrival = Arrival(body)
+        self._arrival = Arrival(body, spool)
         self.body: Body = _ArrivingBody(body, self._arrival, ahead)
 
     @property

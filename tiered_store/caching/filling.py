@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from tiered_store import lifecycle
 from tiered_store.body import BytesBody
 from tiered_store.caching.download import Download
+from tiered_store.caching.meeting import Spool
 from tiered_store.caching.telling import Teller
 from tiered_store.errors import StoreError
 from tiered_store.key import Key
@@ -63,24 +64,30 @@ class Filler:
         names: Iterable[str],
         fill: Fill,
         offer: Callable[[Key, Entry, Iterable[str]], None],
+        spool: Spool | None = None,
     ) -> Entry:
         """
         Have *offer* called with *entry* and tiers of *names*; return what to serve.
 
         Of what is too large for memory, whoever asks meanwhile reads the bytes as they
         arrive; they are fetched once.
+
+        Args:
+            spool: Where they arrive, for other processes to follow.
         """
         body = entry.body
         if body is None or body.size <= WHOLE or type(body) is BytesBody:
             offer(key, entry, names)
             return entry
-        takers = [name for name in names if self._tiers[name].max_object >= body.size]
+        takers = self.takers(names, body.size)
         if not takers:
             return entry
-        download = Download(body)
+        download = Download(body, spool=spool)
         arriving = Entry(entry.record, download.body)
         held = ExitStack()
         held.enter_context(fill.going_on())
+        if spool is not None:
+            held.enter_context(spool.held())
         place = self._arriving[key] = (arriving, fill)
 
         def work() -> None:
@@ -98,6 +105,10 @@ class Filler:
         held.close()
         download.abandon()
         return entry
+
+    def takers(self, names: Iterable[str], size: int) -> list[str]:
+        """Return those of the tiers *names* that take an object of *size* bytes."""
+        return [name for name in names if self._tiers[name].max_object >= size]
 
     def arriving(self, key: Key) -> tuple[Entry, Fill] | None:
         """Return what is on its way, and the fetch that brings it."""

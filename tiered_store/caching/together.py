@@ -12,20 +12,22 @@ from __future__ import annotations
 import threading
 import time
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
 from tiered_store import deadlines, lifecycle
-from tiered_store.body import Body
+from tiered_store.body import Body, BytesBody
 from tiered_store.caching.keeper import Keeper, Parts, answer, same
+from tiered_store.caching.meeting import FollowedBody, Meeting, Spool
 from tiered_store.errors import DeadlineError, NotFoundError, StoreError
 from tiered_store.key import Key
 from tiered_store.policies.coherence import Fill, Write
+from tiered_store.readers import Descriptor
 from tiered_store.tiers.shared import Claim, Looked, SharedTier
-from tiered_store.tiers.tier import Entry, Record, always
+from tiered_store.tiers.tier import WHOLE, Entry, Record, always
 
 
 Result = TypeVar("Result")
@@ -57,6 +59,7 @@ class Together(Keeper):
         names = list(self.tiers)
         place = names.index(self.shared_name)
         self._nearest = not any(name in self._stores for name in names[:place])
+        self._meeting = Meeting()
         self._forked = self._used = False
         self._waking = threading.Lock()
         self._unended: dict[Key, Claim] = {}
@@ -243,6 +246,12 @@ class Together(Keeper):
                     self.shared.fail(key, token, absent=absent)
 
     def _publish(self, key: Key, token: str, entry: Entry, fill: Fill) -> Entry:
+        with self._spooled(entry) as spool:  # or whoever is woken finds nothing
+            return self._publish_as(key, token, entry, fill, spool)
+
+    def _publish_as(
+        self, key: Key, token: str, entry: Entry, fill: Fill, spool: Spool | None
+    ) -> Entry:
         try:
             done = self.shared.fill(key, token, entry)
         except StoreError as error:
@@ -257,7 +266,21 @@ class Together(Keeper):
             self._keep_privately(key, entry, fill.allowed)
             return entry
         self.teller.filled(key, self.shared_name, entry.record)
-        return self._fill_others(key, self._bounded(entry), fill)
+        return self._fill_others(key, self._bounded(entry), fill, spool)
+
+    @contextmanager
+    def _spooled(self, entry: Entry) -> Iterator[Spool | None]:
+        """Let others of this host follow what is to be the current copy."""
+        size = 0 if entry.body is None else entry.body.size
+        spool = None
+        if size > self.shared.max_object and self.filler.takers(self._stores, size):
+            spool = self._meeting.join(entry.record.identity)
+        if isinstance(spool, Spool):
+            with spool.held():
+                _fill_at_once(spool, entry.body)
+                yield spool
+        else:
+            yield None
 
     def _whole(
         self, key: Key, current: Entry
@@ -288,8 +311,55 @@ class Together(Keeper):
     def _fetch_as(
         self, key: Key, record: Record, fill: Fill, stale: Entry | None
     ) -> Entry:
+        """Return the current copy, whose bytes are not at hand: one fetch a host."""
+        joined = None
+        if self.filler.takers(self._stores, record.size or 0):
+            joined = self._meeting.join(record.identity)
+        if isinstance(joined, Descriptor):
+            return self._follow(key, record, fill, joined)
+        if joined is None:
+            return self._ask_as(key, record, fill, stale, None)
+        with joined.held():
+            # since it was looked for, somebody may have brought it, and left
+            return self._stored(key, record, fill) or self._ask_as(
+                key, record, fill, stale, joined
+            )
+
+    def _follow(self, key: Key, record: Record, fill: Fill, spool: Descriptor) -> Entry:
+        """Return the current copy as another process of this host fetches it."""
+
+        def again(stuck: bool) -> Body:
+            if stuck:
+                return answer(self._ask(key, None))
+            unkept = Fill(self.coherence, key, None, self.coherence.epoch)
+            found = self._stored(key, record, unkept)
+            return answer(found or self._fetch_as(key, record, unkept, None))
+
+        body: Body = FollowedBody(record, spool, again, self.parts.fill_lease)
+        entry = Entry(record, body if body.size > WHOLE else body.in_memory())
+        self._keep_privately(key, entry, fill.allowed)
+        return entry
+
+    def _stored(self, key: Key, record: Record, fill: Fill) -> Entry | None:
+        for name in self._stores:
+            found = self._look(key, name)
+            if found is not None and same(found.record, record):
+                self.teller.hit(key, name, record)
+                entry = Entry(record, found.body)
+                self._keep_privately(key, entry, fill.allowed)
+                return entry
+        return None
+
+    def _ask_as(
+        self,
+        key: Key,
+        record: Record,
+        fill: Fill,
+        stale: Entry | None,
+        spool: Spool | None,
+    ) -> Entry:
         """
-        Fetch the bytes of the current copy, which are nowhere at hand.
+        Fetch the bytes of the current copy.
 
         What the origin returns after *record* was seen to be current is what it stands
         for, or else a write has begun and *record* will never be current again.
@@ -303,12 +373,16 @@ class Together(Keeper):
             with suppress(StoreError):  # changed behind our backs
                 self.shared.delete(key)
             return entry
-        return self._fill_others(key, Entry(record, entry.body), fill)
+        if spool is not None:
+            _fill_at_once(spool, entry.body)
+        return self._fill_others(key, Entry(record, entry.body), fill, spool)
 
-    def _fill_others(self, key: Key, entry: Entry, fill: Fill) -> Entry:
+    def _fill_others(
+        self, key: Key, entry: Entry, fill: Fill, spool: Spool | None
+    ) -> Entry:
         """Keep the current copy *entry* in every tier but the shared one."""
         self._keep_privately(key, entry, fill.allowed)
-        return self.filler.keep(key, entry, self._stores, fill, self._fill)
+        return self.filler.keep(key, entry, self._stores, fill, self._fill, spool)
 
     def _fill_nearer(self, key: Key, name: str, entry: Entry, fill: Fill) -> Entry:
         self._keep_privately(key, entry, fill.allowed)
@@ -353,11 +427,15 @@ class Together(Keeper):
     ) -> None:
         if not landed:
             self.shared.leave(claim)
-        elif self._ended(claim, entry) and entry is not None:
-            self.teller.filled(claim.key, self.shared_name, entry.record)
-            entry = self._bounded(entry)
-            self._keep_privately(claim.key, entry, write.alone)
-            self._fill(claim.key, entry, self._stores)
+        elif entry is None:
+            self._ended(claim, None)
+        else:
+            with self._spooled(entry):
+                if self._ended(claim, entry):
+                    self.teller.filled(claim.key, self.shared_name, entry.record)
+                    entry = self._bounded(entry)
+                    self._keep_privately(claim.key, entry, write.alone)
+                    self._fill(claim.key, entry, self._stores)
 
     def _ended(self, claim: Claim, entry: Entry | None) -> bool:
         try:
@@ -381,6 +459,11 @@ class Together(Keeper):
 
     def _clear(self) -> None:
         self.shared.clear()
+
+
+def _fill_at_once(spool: Spool, body: Body | None) -> None:
+    if type(body) is BytesBody:
+        spool.write(body.read())
 
 
 def _differ(version: str | None, other: str | None) -> bool:

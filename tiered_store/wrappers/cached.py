@@ -71,8 +71,9 @@ class CachedStore(Store):
 
     A tier that fails is passed over; a read fails only if the origin does.  A hit in
     a far tier fills the nearer ones.  A cold object is fetched once for all who ask
-    meanwhile, in all processes that share a tier.  What a write could not drop from a
-    tier is not believed until it is dropped.
+    meanwhile, in all processes that share a tier; one that is too large for the shared
+    tier once a host, if another tier takes it, and else by each of them.  What a write
+    could not drop from a tier is not believed until it is dropped.
 
     What is bounded and not impossible: another process's write shows within the time
     a message takes, about a millisecond; while messages do not arrive unnoticed, at
