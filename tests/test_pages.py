@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from tests import wands
-from tiered_store.config import build
+from tiered_store.config import build, load
 from tiered_store.config.registry import STORES
 from tiered_store.store import Store
 
@@ -24,7 +25,10 @@ PAGES = (
     *("tutorial", "choosing", "migrating", "serving", "imageattach"),
     *("observing", "django"),
 )
-ELSEWHERE = ("python -m venv", "pip install", "tiered-store serve")  # tested elsewhere
+ELSEWHERE = (  # are tested elsewhere
+    *("python -m venv", "pip install"),
+    *("tiered-store serve", "tiered-store drill"),
+)
 _LISTING = re.compile(r"^```(\w+)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
@@ -63,6 +67,92 @@ def test_the_listings_of_a_page_run_in_their_order(page, moved) -> None:
         assert shown_by(names["app"]).startswith(
             b"http://example.com/__images__/comics"
         )
+
+
+# who runs the listings of the other pages
+OTHERS = {
+    "caching": "test_documentation.py",
+    "configuration": "test_configuration_page.py",
+    "failover": "test_pages.py",
+    "lint": "test_config_lint_rules.py",
+    "mirroring": "test_documentation.py",
+    "operating": "test_pages.py",
+    "repairing": "test_documentation.py",
+    "writing-a-store": "test_writing_a_store.py",
+}
+
+
+def test_no_page_s_listings_are_left_out() -> None:
+    """What nobody runs is wrong one day, and is what people copy."""
+    shown = {
+        page.relative_to(DOCS).with_suffix("").as_posix()
+        for page in DOCS.rglob("*.md")
+        if {"yaml", "python", "console"}
+        & {language for language, _ in _LISTING.findall(page.read_text())}
+    }
+
+    assert shown == {*PAGES, *OTHERS}
+    for page, module in OTHERS.items():
+        assert page in (Path(__file__).parent / module).read_text()
+
+
+MIRROR = """\
+version: 1
+default: images
+stores:
+  images:
+    type: replicated
+    replicas: {us: us, eu: eu}
+    journal: {type: sqlite, path: journal.db}
+    control: {type: file, path: decisions.json}
+  us: {type: filesystem, path: us, create: true}
+  eu: {type: filesystem, path: eu, create: true}
+"""
+
+
+def test_the_listings_of_operating_run(moved, monkeypatch) -> None:
+    """The commands on a mirror that is well; each way to keep decisions is built."""
+    Path("images.yaml").write_text(MIRROR)
+    monkeypatch.setenv("TIERED_STORE_CONFIG", "images.yaml")
+    monkeypatch.setenv("CONTROL_URL", "redis://127.0.0.1:1/0")
+    ran = 0
+    for language, text in listings("operating"):
+        if language == "console":
+            for command, expected in commands(text):
+                run(command, expected)
+                ran += 1
+        elif language == "yaml":
+            for line in text.splitlines():
+                mirror = yaml.safe_load(MIRROR)
+                mirror["stores"]["images"].update(yaml.safe_load(line))
+                with build(mirror) as stack:
+                    assert isinstance(stack, Store)
+    assert ran >= 4
+
+
+def test_the_listings_of_failover_are_built(moved) -> None:
+    """As an operator would copy them."""
+    for language, text in listings("failover"):
+        assert language in ("yaml", "text")
+        if language == "yaml":
+            write(text)
+
+
+def test_a_mirror_is_used_in_code_as_its_pages_say(moved) -> None:
+    """Repaired, verified and asked; and drained when it is told to end."""
+    Path("images.yaml").write_text(MIRROR)
+    names: dict[str, Any] = {}
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with load("images.yaml") as names["images"]:
+            for page in ("mirroring", "repairing"):
+                for language, text in listings(page):
+                    if language == "python":
+                        exec(compile(text, f"{page}.md", "exec"), names)
+        assert signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert names["left"].single_copies == 0
 
 
 def before_entities(moved):
