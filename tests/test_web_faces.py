@@ -441,6 +441,25 @@ stores: {images: {type: filesystem, path: disk, create: true}}
 """
 
 
+def test_a_download_is_finished_before_the_end(tmp_path) -> None:
+    """A deployment ends the process; who is being sent something gets all of it."""
+    folder, size = tmp_path / "served", 64 * 2**20
+    disk = FileSystemStore(str(folder / "disk"), create=True)
+    disk.put(LARGE, Body.of(bytes(size)))
+
+    with served(folder, OPEN) as (where, process):
+        with httpx.stream("GET", f"{where}{object_name(LARGE)}", timeout=60) as shown:
+            pieces = shown.iter_bytes()
+            arrived = len(next(pieces))
+            assert process.process is not None
+            process.process.terminate()
+            until(lambda: not listening(urlsplit(where).port or 0))
+            assert process.process.poll() is None
+            assert arrived + sum(map(len, pieces)) == size
+        assert process.process.wait(110) in (0, -15)
+    assert "Traceback" not in (folder / "server.log").read_text()
+
+
 @pytest.mark.timeout(400)  # two starts of three processes each
 def test_workers_end_with_a_killed_supervisor(tmp_path) -> None:
     """They finish what is under way, let go of the port, and the next one has it."""
