@@ -73,7 +73,8 @@ class CachedStore(Store):
     a far tier fills the nearer ones.  A cold object is fetched once for all who ask
     meanwhile, in all processes that share a tier; one that is too large for the shared
     tier once a host, if another tier takes it, and else by each of them.  What a write
-    could not drop from a tier is not believed until it is dropped.
+    could not drop from a tier is not believed until it is dropped, by this process and
+    by all that have its journal.
 
     What is bounded and not impossible: another process's write shows within the time
     a message takes, about a millisecond; while messages do not arrive unnoticed, at
