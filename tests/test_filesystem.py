@@ -28,8 +28,10 @@ from hypothesis import strategies as st
 
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.body import Body, BytesBody
+from tiered_store.deadlines import deadline
 from tiered_store.errors import (
     CorruptError,
+    DeadlineError,
     DeniedError,
     FullError,
     InvalidError,
@@ -40,8 +42,10 @@ from tiered_store.errors import (
     UnavailableError,
     UnsupportedError,
 )
+from tiered_store.events import Operation
 from tiered_store.key import Key
-from tiered_store.tree import label
+from tiered_store.testing.recording import Recorder
+from tiered_store.tree import label, observe
 
 
 KEY = Key("testing", 1234, 405, 640, "image/jpeg")
@@ -273,6 +277,61 @@ def test_a_torn_write_leaves_what_was_there_and_nothing_else(
             store.get(KEY)
     else:
         assert store.get(KEY).read() == old
+
+
+def test_a_file_is_opened_as_its_body_would_be(store: FileSystemStore) -> None:
+    """Who asks for a file spares a body, and sees no difference."""
+    put(store, b"one\ntwo\n")
+
+    with store.get_file(*KEY) as file, store.get(KEY).open() as other:
+        assert type(file) is type(other)
+        assert (file.readline(), file.read()) == (b"one\n", b"two\n")
+        assert (file.seek(2), file.read(3), file.tell()) == (2, b"e\nt", 5)
+
+
+def test_a_file_that_is_missing_says_what_its_body_would(
+    store: FileSystemStore,
+) -> None:
+    """The error names the store, the verb and the object."""
+    with pytest.raises(NotFoundError) as missing:
+        store.get_file(*KEY)
+
+    assert (missing.value.store, missing.value.verb) == ("images", "get")
+    assert missing.value.key == KEY
+
+
+def test_a_file_is_not_opened_past_a_deadline(store: FileSystemStore) -> None:
+    """It takes microseconds, and is not begun all the same."""
+    put(store, b"content")
+
+    with deadline(0.0), pytest.raises(DeadlineError):
+        store.get_file(*KEY)
+
+
+def test_whoever_watches_sees_that_a_file_was_opened(store: FileSystemStore) -> None:
+    """A short way is no secret one."""
+    put(store, b"content")
+    seen = Recorder()
+    observe(store, seen)
+
+    store.get_file(*KEY).close()
+
+    [event] = seen.of(Operation)
+    assert (event.verb, event.size) == ("get", 7)
+
+
+def test_a_kind_of_it_that_reads_otherwise_is_asked(root: Path) -> None:
+    """The short way to a file does not pass by what an author wrote."""
+
+    class Shouting(FileSystemStore):
+        def _get(self, key: Key) -> Body:
+            return Body.of(super()._get(key).read().upper())
+
+    store = Shouting(str(root))
+    put(store, b"content")
+
+    with store.get_file(*KEY) as file:
+        assert file.read() == b"CONTENT"
 
 
 def test_a_reader_goes_on_with_what_it_opened(store: FileSystemStore) -> None:
@@ -654,6 +713,9 @@ def test_what_is_no_file_is_no_object(
 
     expected = {"get": CorruptError, "stat": CorruptError}
     assert failures_of(store, "get", "stat") == expected
+    with pytest.raises(CorruptError) as told:
+        store.get_file(*KEY)
+    assert (told.value.store, told.value.verb) == ("images", "get")
 
 
 def test_a_folder_in_the_way_is_trouble_of_this_place(

@@ -15,7 +15,7 @@ import pytest
 
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
-from tiered_store.body import Body
+from tiered_store.body import Body, Stat
 from tiered_store.deadlines import deadline
 from tiered_store.errors import (
     ConfigError,
@@ -515,6 +515,42 @@ def test_a_hit_wins_whatever_else_is_broken(pair) -> None:
     assert pair.store.get(KEY).read() == b"new, and longer"
     (event,) = pair.events.of(FellBack)
     assert (event.verb, event.failed) == ("get", "us")
+
+
+@pytest.mark.parametrize("error", [UnavailableError, NotFoundError, UnsupportedError])
+@pytest.mark.parametrize("verb", ["get", "stat"])
+def test_a_replica_that_fails_is_asked_once(verb, error) -> None:
+    """What it said counts; asking it again would double the load of an outage."""
+    us, eu = Asked(error), Asked(None)
+    store = ReplicatedStore({"us": us, "eu": eu}, journal=MemoryJournal())
+
+    found = getattr(store, verb)(KEY)
+
+    assert found.size == len("old")
+    assert (us.asked, eu.asked) == ([verb], [verb])
+
+
+class Asked(Wrapper):
+    """A store that has the object, or raises *error* when it is asked for it."""
+
+    def __init__(self, error: type[StoreError] | None) -> None:
+        super().__init__(MemoryStore())
+        self.child.put(KEY, OLD)
+        self.error = error
+        self.asked: list[str] = []
+
+    def _get(self, key: Key) -> Body:
+        self._note("get")
+        return super()._get(key)
+
+    def _stat(self, key: Key) -> Stat:
+        self._note("stat")
+        return super()._stat(key)
+
+    def _note(self, verb: str) -> None:
+        self.asked.append(verb)
+        if self.error is not None:
+            raise self.error("not now")
 
 
 def test_outage_is_not_absence(pair) -> None:

@@ -45,7 +45,7 @@ def path_name(key: Key) -> str:
     kind, number, width, height, mimetype = key
     return (
         f"{kind}/{number % 1000}/{number // 1000}/"
-        f"{number}.{width}x{height}{extension(mimetype)}"
+        f"{number}.{width}x{height}{EXTENSIONS.get(mimetype) or extension(mimetype)}"
     )
 
 

@@ -259,6 +259,12 @@ class PositionedReader(io.BufferedIOBase):
     making costs as much as opening the file: there is one when something else is done.
     """
 
+    __slots__ = (
+        *("_descriptor", "_start", "_size", "_offset", "_fail", "_made"),
+        "closed",  # a property would be asked three times for each file
+    )
+    closed: bool  # whether it is, and holds nothing open
+
     def __init__(
         self,
         descriptor: Descriptor,
@@ -267,21 +273,25 @@ class PositionedReader(io.BufferedIOBase):
         offset: int,
         fail: Failure,
     ) -> None:
+        self.closed = False
         self._descriptor: Descriptor | None = descriptor
-        self._place = (start, size, fail)
+        self._start = start
+        self._size = size
         self._offset = offset
+        self._fail = fail
         self._made: io.BufferedReader | None = None
 
     def read(self, size: int | None = -1, /) -> bytes:
-        if self._made is None and self._descriptor is not None and size in (-1, None):
-            start, whole, _ = self._place
-            left = max(0, whole - self._offset)
+        descriptor = self._descriptor  # held, so that nobody closes it meanwhile
+        if size in (-1, None) and self._made is None and descriptor is not None:
+            offset = self._offset
+            left = self._size - offset if offset < self._size else 0
             try:
-                content = os.pread(self._descriptor.number, left, start + self._offset)
+                content = os.pread(descriptor.number, left, self._start + offset)
             except OSError:
                 content = b""
             if len(content) == left:
-                self._offset += left
+                self._offset = offset + left
                 return content
         return self._buffered().read(size)  # which goes on, or says why it cannot
 
@@ -289,8 +299,9 @@ class PositionedReader(io.BufferedIOBase):
         if self._made is None:
             if self._descriptor is None:
                 raise ValueError("read of a closed file")
-            start, size, fail = self._place
-            raw = _Positioned(self._descriptor, start, size, self._offset, fail)
+            raw = _Positioned(
+                self._descriptor, self._start, self._size, self._offset, self._fail
+            )
             self._made = io.BufferedReader(raw)
         return self._made
 
@@ -327,15 +338,11 @@ class PositionedReader(io.BufferedIOBase):
     def seekable(self) -> bool:
         return True
 
-    @property
-    def closed(self) -> bool:
-        """Whether it is closed, and holds nothing open."""
-        return self._descriptor is None
-
     def close(self) -> None:
+        self.closed = True
+        self._descriptor = None
         if self._made is not None:
             self._made.close()
-        self._descriptor = None
 
 
 def stream_reader(

@@ -32,9 +32,12 @@ class Alone(Keeper):
         self._floors = {name: Floors() for name in parts.tiers}
         self._landings = KeyLocks()
         self._nearest = next(iter(parts.tiers))
+        self._in_memory = len(self.private) == len(parts.tiers)
 
     def read(self, key: Key) -> Body:
         landings = self.coherence.landings  # before anything is looked at
+        if self._in_memory:
+            return self._read_through(key, landings)
         if (
             self.private
             or self.filler.arriving(key) is not None
@@ -53,6 +56,24 @@ class Alone(Keeper):
             return self._fetch(key, fill, entry, None, int(missed))
 
         return self._share(key, fetch)
+
+    def _read_through(self, key: Key, landings: int) -> Body:
+        """Do as :meth:`read` does, where no copy can be left outside this process."""
+        entry, stale = self.near(key)
+        if entry is not None:
+            return answer(entry)
+
+        def fetch(fill: Fill) -> Body:
+            if landings != self.coherence.landings:
+                return answer(self._fetch(key, fill, stale, None, 0))
+            found = self._ask(key, stale)
+            if found is not stale and self.origin.keeps(found):
+                self._keep_privately(key, found, fill.allowed)
+                if not fill.allowed():
+                    self.teller.rejected(key)
+            return answer(found)
+
+        return self.coherence.fetch(key, fetch)
 
     def fetch(
         self, key: Key, fill: Fill, stale: Entry | None, known: Record | None = None

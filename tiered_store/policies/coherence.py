@@ -32,6 +32,7 @@ from tiered_store.key import Key
 
 
 _MOST = 10_000  # doubts remembered one by one
+_NEVER = float("-inf")
 
 
 _leading: ContextVar[frozenset[tuple[int, Key]]] = ContextVar(
@@ -136,7 +137,7 @@ class Coherence:
         self._doubt = doubt
         self._clock = clock
         self._doubts: OrderedDict[Key, float] = OrderedDict()
-        self._doubt_of_all = float("-inf")
+        self._doubt_of_all = _NEVER
         self.after_fork()
         lifecycle.survive_fork(self)
 
@@ -315,6 +316,8 @@ class Coherence:
             flight.landed.set()
 
     def _doubted(self, key: Key) -> bool:
+        if not self._doubts and self._doubt_of_all == _NEVER:
+            return False
         ends = self._doubts.get(key, self._doubt_of_all)
         return max(ends, self._doubt_of_all) > self._clock.monotonic()
 

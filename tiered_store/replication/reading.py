@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
+from tiered_store import deadlines
 from tiered_store.body import Body
 from tiered_store.combine import Answers
 from tiered_store.control.standing import Rota, Standing
@@ -106,6 +107,11 @@ class Reader:
         if rows and is_gone(rows):
             raise NotFoundError("it was deleted")
         names = self._current(rows, self._rota.now())
+        if self._asks_one(verb, rows, names):  # as nearly always
+            try:
+                return names[0], ask(self._replicas[names[0]])
+            except StoreError as error:
+                ask = _once_more(ask, error)
         answers = Answers()
         with last_resort((self._replicas[name] for name in names), "read"):
             found = self._ask(verb, key, ask, names, answers)
@@ -144,6 +150,18 @@ class Reader:
             except UnsupportedError as error:
                 refusal = error
         raise refusal or UnsupportedError("none of its replicas has URLs")
+
+    def _asks_one(
+        self, verb: Verb, rows: Mapping[str, Row], names: Sequence[str]
+    ) -> bool:
+        """Tell whether the first is asked, and nobody else before it has answered."""
+        return (
+            not rows
+            and bool(names)
+            and (self._hedge is None or verb != "get")
+            and deadlines.ends() is None  # of which each has a share
+            and not is_ill(self._replicas[names[0]])
+        )
 
     def _ask(
         self,
@@ -206,3 +224,17 @@ class Reader:
             name not in self._placement.complete,
             is_ill(self._replicas[name]),
         )
+
+
+def _once_more(
+    ask: Callable[[Store], Result], error: StoreError
+) -> Callable[[Store], Result]:
+    """Return *ask* for whose first answer, which is known, was *error*."""
+    known = [error]
+
+    def again(replica: Store) -> Result:
+        if known:
+            raise known.pop()
+        return ask(replica)
+
+    return again

@@ -13,7 +13,6 @@ from __future__ import annotations
 import datetime
 import functools
 import importlib.util
-import io
 import os
 
 from collections.abc import Callable
@@ -37,6 +36,7 @@ VERBS: frozenset[Verb] = frozenset({"get"})
 
 _Result = TypeVar("_Result")
 _PIECE = 256 * 1024  # a smaller body is read when it is asked for, in one wait
+_MARK = "reproducible"  # of user metadata
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)  # of what is not told
 
 
@@ -71,11 +71,11 @@ class ObstoreReading:
         store = self._made()
         if store is None:
             return self._instead.open(name, meaning, etag=etag, offset=offset)
-        options: dict[str, Any] = {}
+        options: dict[str, Any] | None = None
         if etag is not None:
-            options["if_match"] = etag  # without quotes every server takes it
+            options = {"if_match": etag}  # without quotes every server takes it
         if offset:
-            options["range"] = {"offset": offset}
+            options = {**(options or {}), "range": {"offset": offset}}
 
         def ask() -> tuple[Any, int, bytes | None]:
             found = self._get(store, name, options=options)
@@ -97,9 +97,9 @@ class ObstoreReading:
             etag_in(meta["e_tag"]),
             None if modified == _EPOCH else modified.timestamp(),
         )
-        said = REPRODUCIBLE.items() <= found.attributes.items()
+        said = found.attributes.get(_MARK) == REPRODUCIBLE[_MARK]
         if content is not None:
-            return Opened(stat, io.BytesIO(content), said)
+            return Opened(stat, content, said)
 
         def later(error: Exception) -> StoreError | None:
             failure = self._meaning(error)

@@ -5,8 +5,7 @@ Ways to read an object, of which a store has one.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from tiered_store.backends.s3.client import Client
 from tiered_store.backends.s3.download import Download, stat_of
@@ -19,10 +18,9 @@ Meaning = Callable[[Exception], StoreError | None]
 REPRODUCIBLE = {"reproducible": "true"}  # x-amz-meta-reproducible
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """
-    An answer whose body is on its way.
+    An answer whose body is on its way, or here if it is small.
 
     Attributes:
         stat: Of the object; the size is that of what was asked for.
@@ -30,7 +28,7 @@ class Opened:
     """
 
     stat: Stat
-    source: Source
+    source: Source | bytes
     reproducible: bool
 
 

@@ -223,14 +223,19 @@ class S3Store(Store):
         meaning = functools.partial(self._meaning, key)
         name = self._name(key)
         opened = self._found(lambda: self._reading.open(name, meaning))
-        found = opened.stat
-        body = StreamBody(
-            functools.partial(self._ask, key, found),
-            found.size,
-            version=found.etag,
-            modified=found.modified,
-            first=opened.source,
-        )
+        found, source = opened.stat, opened.source
+        body: BytesBody | StreamBody
+        if isinstance(source, bytes):
+            body = BytesBody(source, found.etag)
+            body.modified = found.modified
+        else:
+            body = StreamBody(
+                functools.partial(self._ask, key, found),
+                found.size,
+                version=found.etag,
+                modified=found.modified,
+                first=source,
+            )
         if opened.reproducible:
             body.reproducible = True
         return body
@@ -253,11 +258,13 @@ class S3Store(Store):
             )
         except (ConflictError, NotFoundError) as error:
             raise ConflictError("changed or deleted while it was read") from error
-        found = opened.stat
+        found, source = opened.stat, opened.source
+        if isinstance(source, bytes):
+            source = io.BytesIO(source)
         if found.size != expected.size - offset or found.etag != expected.etag:
-            opened.source.close()
+            source.close()
             raise ConflictError("the server answered with something else")
-        return opened.source
+        return source
 
     def _meaning(self, key: Key, error: Exception) -> StoreError | None:
         failure = self._client.meaning(error)
