@@ -57,6 +57,44 @@ def run(program: str, *, seconds: float = 30) -> subprocess.CompletedProcess[str
     )
 
 
+def test_a_fork_waits_for_what_another_thread_imports(tmp_path: Path) -> None:
+    """In the child its module would be locked for ever: whoever asked would hang."""
+    (tmp_path / "sdk.py").write_text("import __main__; __main__.imported()")
+
+    done = run(
+        f"""
+        import os, sys, threading
+        from tiered_store import lifecycle
+
+        sys.path.insert(0, {str(tmp_path)!r})
+        begun, forking = threading.Event(), threading.Event()
+
+        def imported():
+            begun.set()
+            forking.wait()
+
+        def work():
+            with lifecycle.importing():
+                import sdk
+
+        os.register_at_fork(before=forking.set)  # asked before those of earlier
+        thread = threading.Thread(target=work)
+        thread.start()
+        begun.wait()
+        child = os.fork()
+        if not child:
+            import sdk
+            os._exit(7)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+        thread.join()
+        with lifecycle.importing():  # whose lock was given back
+            print("well")
+        """
+    )
+
+    assert (done.stdout, done.stderr) == ("well\n", "")
+
+
 def test_a_stack_made_before_a_fork_works_in_the_child() -> None:
     """As gunicorn --preload makes one, while its threads and locks are in use."""
     done = run(

@@ -1164,16 +1164,15 @@ def test_tls_is_spoken_and_checked(
     bucket = seaweed_server.make_bucket()
     content = os.urandom(MIB)
 
-    stranger = closing(seaweed_server.store(bucket, endpoint_url=proxy.url))
+    options = {"endpoint_url": proxy.url, "timeout": 30.0, "connect_timeout": 30.0}
+    stranger = closing(seaweed_server.store(bucket, **options))
     with pytest.raises(MisconfiguredError):
         stranger.get(KEY)
 
     authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
     monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
     for checksums in ("when_supported", "when_required"):
-        store = closing(
-            seaweed_server.store(bucket, endpoint_url=proxy.url, checksums=checksums)
-        )
+        store = closing(seaweed_server.store(bucket, checksums=checksums, **options))
         store.put(KEY, Body.of(content))
         store.put(OTHER, Body.of(content * 17))
         assert store.get(KEY).read() == content

@@ -9,18 +9,22 @@ is started on import.
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
 import os
 import signal
 import sys
+import threading
 import time
 import weakref
 
+from collections.abc import Iterator
 from types import FrameType
 from typing import Protocol
 
 
 EXIT_SECONDS = 10.0  # all of them together
+_LONGEST_IMPORT = 60.0  # seconds; then something else is wrong, and a fork goes on
 
 _log = logging.getLogger("tiered_store")
 
@@ -67,6 +71,39 @@ def rest_at_fork(thing: Resting) -> None:
 def drain_at_exit(thing: Drainable) -> None:
     """Call ``thing.drain()`` when the interpreter ends."""
     _drainable.add(thing)
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """
+    Let no other thread fork while the block imports something.
+
+    A module that is being imported is locked, in a child for ever: whoever asked for it
+    there would hang.  SDKs take a third of a second, often in a thread of ours.
+    """
+    with _imports.lock:
+        yield
+
+
+class _Imports:
+    def __init__(self) -> None:
+        self._held = False
+        self.after_fork()
+
+    def before_fork(self) -> None:
+        self._held = self.lock.acquire(timeout=_LONGEST_IMPORT)
+
+    def after_fork_in_parent(self) -> None:
+        if self._held:
+            self.lock.release()
+
+    def after_fork(self) -> None:
+        self.lock = threading.RLock()
+
+
+_imports = _Imports()
+survive_fork(_imports)
+rest_at_fork(_imports)
 
 
 def end_at_sigterm() -> None:

@@ -18,6 +18,7 @@ import hashlib
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+from tiered_store import lifecycle
 from tiered_store.clients.endpoint import Endpoint, Mode
 from tiered_store.clients.link import Link
 from tiered_store.clock import SYSTEM, Clock
@@ -113,6 +114,7 @@ class RedisControl(Control):
         self._link.close()
 
     def _connect(self) -> Any:
-        from tiered_store.clients.redis import connect
+        with lifecycle.importing():
+            from tiered_store.clients.redis import connect
 
         return connect(self._endpoint)

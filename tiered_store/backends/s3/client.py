@@ -147,7 +147,8 @@ class _SDK:
 
     def session(self) -> Any:
         """Return the session."""
-        import boto3.session
+        with lifecycle.importing():
+            import boto3.session
 
         with self._lock:
             if self._session is None:
@@ -156,7 +157,8 @@ class _SDK:
 
     def client(self, bucket: str, connection: Connection) -> Any:
         """Return a new client; its making is nothing to be done by two at once."""
-        from botocore.config import Config
+        with lifecycle.importing():
+            from botocore.config import Config
 
         def prepare(model: Any, params: Any, context: Any, **_: Any) -> None:
             _prepare(model.name, params["headers"], context, connection.timeout)

@@ -118,9 +118,10 @@ class ObstoreReading:
         if not self._fits or not _runtime.usable():
             return None
         if self._store is None:
-            from obstore import get
+            with lifecycle.importing():
+                import obstore.store
 
-            self._get = get
+            self._get = obstore.get
             self._store = new_store(self._client)
             self._fits = self._store is not None
         return self._store

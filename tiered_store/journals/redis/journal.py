@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
+from tiered_store import lifecycle
 from tiered_store.clients.endpoint import Endpoint, Mode
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError
@@ -157,7 +158,8 @@ class RedisJournal(Journal):
 
     def _connect(self) -> Any:
         """Return a client of redis-py; override it to talk through one of yours."""
-        from tiered_store.clients.redis import connect
+        with lifecycle.importing():
+            from tiered_store.clients.redis import connect
 
         return connect(self._endpoint)
 

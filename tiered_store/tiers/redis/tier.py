@@ -13,6 +13,7 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from tiered_store import lifecycle
 from tiered_store.clients.endpoint import Endpoint, Mode, revealed
 from tiered_store.clients.feed import Feed
 from tiered_store.clients.wire import Command, Words, valid
@@ -164,7 +165,8 @@ class RedisTier(SharedTier):
 
     def _connect(self) -> Any:
         """Return a client of redis-py; override it to talk through one of yours."""
-        from tiered_store.clients.redis import connect
+        with lifecycle.importing():
+            from tiered_store.clients.redis import connect
 
         return connect(self._endpoint)
 
