@@ -120,5 +120,6 @@ class Queues:
         self._remembered[hash(key)] = None
 
     def _forget_some(self) -> None:
-        while len(self._remembered) > len(self):
+        most = len(self._small) + len(self._main)
+        while len(self._remembered) > most:
             self._remembered.popitem(last=False)
