@@ -11,7 +11,7 @@ import math
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tiered_store.errors import StoreError, UnavailableError
@@ -97,7 +97,7 @@ class ModelJournal(MemoryJournal):
             self._become(before)
         if self.without == "no prior":
             rows = self.rows(key)
-            self._become({name: replace(rows[name], prior=None) for name in rows})
+            self._become({name: rows[name]._replace(prior=None) for name in rows})
         return mark
 
     def settle(self, mark: Mark, outcomes: Mapping[str, BaseException | None]) -> None:
@@ -111,7 +111,7 @@ class ModelJournal(MemoryJournal):
             self._update(mark.key, lambda rows, _: self._mark_late(rows, mark))
         if self.without == "overtaken unseen":
             rows = self.rows(mark.key)
-            ours = {n: replace(rows[n], sequence=mark.sequence) for n in rows}
+            ours = {n: rows[n]._replace(sequence=mark.sequence) for n in rows}
             self._become(ours)
         super().settle(mark, outcomes)
         if self.without == "missed by overtaken":
@@ -119,7 +119,7 @@ class ModelJournal(MemoryJournal):
             late = {n for n in rows if rows[n].prior == "overtaken"}
             self._become(
                 {
-                    n: replace(rows[n], prior="in_doubt") if n in late else rows[n]
+                    n: rows[n]._replace(prior="in_doubt") if n in late else rows[n]
                     for n in rows
                 }
             )
@@ -171,7 +171,7 @@ class ModelJournal(MemoryJournal):
         attempt = super().attempt(row)
         if attempt is not None and self.without == "hasty quarantine":
             until = self.clock.time() + self.quarantine
-            attempt = replace(attempt, quarantine=until)
+            attempt = attempt._replace(quarantine=until)
             self._become({**self.rows(KEY), row.replica: attempt})
         return attempt
 

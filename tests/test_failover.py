@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -728,7 +727,7 @@ def test_a_put_that_may_arrive_late_is_brought_there_in_the_end() -> None:
     wait_for_repair(regions)
     regions.store.put(KEY, NEWER)
     rows = regions.journal._rows[KEY]
-    rows["us"] = replace(rows["us"], quarantine=regions.clock.time() + 200)
+    rows["us"] = rows["us"]._replace(quarantine=regions.clock.time() + 200)
     while stages(regions)[-1] != "active":
         regions.clock.advance(1.1)
         regions.read(OTHER)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.test_journal_past import started_anew
 from tiered_store.errors import FullError, MisconfiguredError
 from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.testing.journals import KEY, OTHER, PUT, missed, write
@@ -86,9 +87,8 @@ def test_what_dies_before_it_commits_leaves_no_trust(path, journal) -> None:
     """It has said that there may be rows, and nobody can say that there are none."""
     child = os.fork()
     if child == 0:
-        with journal._database.writing():
-            journal._emptiness.begin(99)
-            os._exit(0)
+        journal._emptiness.begin(journal._emptiness.latest + 1)
+        journal._database.change(lambda _: os._exit(0))
     os.waitpid(child, 0)
 
     assert is_asked(journal)
@@ -194,6 +194,7 @@ def test_the_last_to_leave_takes_what_is_known_along(path) -> None:
         assert another.line() == "0"
         another.popen.wait(30)
     shutil.copyfile(f"{path}-saved", path)  # which leaves it the same file
+    started_anew(path)
 
     journal = SQLiteJournal(path)
     journal.rows(OTHER)  # from now on it knows
@@ -277,9 +278,10 @@ def test_a_reader_waits_for_no_writer(path, journal) -> None:
     """Not even one that is stopped in the midst of a transaction."""
     program = """
         write(journal, failed=("eu",))
-        with journal._database.writing():
+        def stop(connection):
             say("in")
             sys.stdin.readline()
+        journal._database.change(stop)
     """
     with Another(path, program) as another:
         assert another.line() == "in"
@@ -302,3 +304,19 @@ def test_whoever_comes_sets_right_what_is_told(path, journal) -> None:
     with Another(path, "say(missed(journal))") as another:
         assert another.line() == "{'eu': 'put'}"
     assert missed(journal) == {"eu": "put"}
+
+
+def test_who_looks_at_what_is_told_loses_no_lease(path, journal) -> None:
+    """Every copy of a descriptor that is closed ends all locks of its process."""
+    lease = journal.lease(KEY, 0)
+    for _ in range(2):
+        another = SQLiteJournal(path)
+        another.born()
+        another.close()
+        del another
+    newcomer = Path(path).with_name("other.db")  # opens locks of its own and goes
+    SQLiteJournal(str(newcomer)).born()
+
+    with Another(path, "say(journal.lease(KEY, 0))") as process:
+        assert process.line() == "None"
+    lease.release()

@@ -4,7 +4,6 @@ What every journal promises, and what the SQLite file does besides.
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sqlite3
 import subprocess
@@ -360,9 +359,9 @@ def test_a_row_tells_whether_its_replica_is_behind() -> None:
     row = Row(replica="eu", key=KEY, verb="put", intent="put", sequence=1, since=0.0)
 
     assert row.behind
-    assert not dataclasses.replace(row, verb="in_doubt").behind
-    assert not dataclasses.replace(row, verb="in_doubt", prior="in_doubt").behind
-    assert dataclasses.replace(row, verb="in_doubt", prior="drop").behind
+    assert not row._replace(verb="in_doubt").behind
+    assert not row._replace(verb="in_doubt", prior="in_doubt").behind
+    assert row._replace(verb="in_doubt", prior="drop").behind
 
 
 def test_a_fork_in_the_middle_of_a_transaction_leaves_the_child_able(tmp_path) -> None:
@@ -451,7 +450,7 @@ def test_a_journal_that_another_process_makes_just_now_is_one(tmp_path) -> None:
     connection = sqlite3.connect(
         path, isolation_level=None, factory=Overtaken, check_same_thread=False
     )
-    Database(path, flush=False, busy=5.0)._prepare(connection)
+    Database(path, flush=False, busy=5.0, examine=id)._prepare(connection)
     quicker.join()
     assert connection.execute("PRAGMA user_version").fetchone() == (2,)
     connection.close()

@@ -20,6 +20,7 @@ import os
 import random
 import signal
 import time
+import traceback
 
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,8 @@ def started(place: Place, name: str, changes: int) -> tuple[int, int]:
         try:
             work(place, name, changes, lambda line: write_all(writing, line + "\n"))
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     os.close(writing)

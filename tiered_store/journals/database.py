@@ -9,8 +9,9 @@ import sqlite3
 import threading
 import time
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from tiered_store import deadlines, lifecycle
 from tiered_store.errors import (
@@ -19,12 +20,17 @@ from tiered_store.errors import (
     StoreError,
     UnavailableError,
 )
+from tiered_store.journals import past
 from tiered_store.journals.identity import fresh
-from tiered_store.journals.keylocks import identity_of, number_of, poll
+from tiered_store.journals.keylocks import identity_of, poll
 
+
+Result = TypeVar("Result")
 
 _APPLICATION = 0x74696572  # "tier", so that nobody's other database is mistaken for one
 _SCHEMA = 2
+_PAGE = 1024  # bytes; each transaction writes two, with their checksums
+_CHECKPOINT = 4000  # pages after which what was written is moved to the file
 _LONGEST = 60.0  # seconds that a thread waits for the transactions of others
 _TABLES = (
     """
@@ -60,19 +66,29 @@ class Database:
     Args:
         flush: Wait for the disk at each commit.
         busy: Seconds to wait for a transaction of another process.
+        examine: Sees whether what is in the file can be believed, when it is opened.
 
     Attributes:
         number: What tells this file from any other there was, or will be; 0 before the
             first use.
+        journal: What tells what is in it from what is in others, wherever that lies.
     """
 
-    def __init__(self, path: str, *, flush: bool, busy: float) -> None:
+    def __init__(
+        self,
+        path: str,
+        *,
+        flush: bool,
+        busy: float,
+        examine: Callable[[sqlite3.Connection], None],
+    ) -> None:
         self._idle: list[sqlite3.Connection] = []
         self.path = path
         self._busy = busy
         self._flush = flush
         self._file: tuple[int, int] | None = None
-        self.number = 0
+        self._examine = examine
+        self.number = self.journal = 0
         self._held = False
         self.after_fork()
         lifecycle.survive_fork(self)
@@ -106,13 +122,19 @@ class Database:
             raise
         self._idle.append(connection)
 
-    @contextmanager
-    def writing(self, *, patient: bool = True) -> Iterator[sqlite3.Connection]:
+    def change(
+        self, work: Callable[[sqlite3.Connection], Result], *, patient: bool = True
+    ) -> Result:
         """
-        Lend a connection in a transaction, committed unless something is raised.
+        Do *work* in a transaction, committed unless something is raised.
+
+        It is no context manager, which would take as long as a statement.
 
         Args:
             patient: Wait for transactions of others.
+
+        Raises:
+            StoreError: The file cannot be used; the connection is not used again.
         """
         writing = self._writing
         # threads wait here in turn, SQLite would let them sleep and try again
@@ -120,16 +142,25 @@ class Database:
             deadlines.check()
             raise UnavailableError("the journal is busy")
         try:
-            with self.reading() as connection:
+            connection = self._idle.pop() if self._idle else self._connect()
+            try:
                 self.check()
                 self._begin(connection, deadlines.remaining() if patient else 0.0)
                 try:
-                    yield connection
+                    result = work(connection)
                     connection.execute("COMMIT")
                 except BaseException:
                     if connection.in_transaction:
                         connection.execute("ROLLBACK")
                     raise
+            except sqlite3.Error as error:
+                connection.close()
+                raise self._failure(error) from error
+            except BaseException:
+                self._idle.append(connection)
+                raise
+            self._idle.append(connection)
+            return result
         finally:
             writing.release()
 
@@ -190,9 +221,11 @@ class Database:
             )
             self._prepare(connection)
             if self._file is None:
+                self._examine(connection)
                 (name,) = connection.execute("SELECT identity FROM state").fetchone()
                 self._file = _identity(self.path)
-                self.number = number_of(f"{self._file} {name}") >> 1 or 1
+                self.number = past.number(f"{self._file} {name}")
+                self.journal = past.number(name)
         except BaseException as error:
             if connection is not None:
                 connection.close()
@@ -204,11 +237,13 @@ class Database:
     def _prepare(self, connection: sqlite3.Connection) -> None:
         execute = connection.execute
         execute(f"PRAGMA synchronous = {'FULL' if self._flush else 'NORMAL'}")
+        execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
         execute("BEGIN")  # so that no other process makes it between two questions
         schema = self._schema(connection)
         execute("COMMIT")
         if schema == _SCHEMA:
             return
+        execute(f"PRAGMA page_size = {_PAGE}")  # of a file that is still empty
         # which does not wait for others by itself, as it does for transactions
         poll(lambda: _is_wal(connection), time.monotonic() + self._busy)
         execute("BEGIN IMMEDIATE")

@@ -7,6 +7,7 @@ that no journal needs a place for that.
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 
@@ -27,3 +28,9 @@ def born(name: str) -> float | None:
     if len(name) != 32 or name[12] != "7":
         return None
     return int(name[:12], 16) / 1000
+
+
+def number_of(name: str) -> int:
+    """Return a number of 64 bits that stands for *name*."""
+    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big")

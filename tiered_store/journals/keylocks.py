@@ -5,7 +5,6 @@ One holder a key: in this process, and on this machine.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import threading
 import time
@@ -15,6 +14,7 @@ from collections.abc import Callable
 
 from tiered_store import lifecycle
 from tiered_store.journals.emptiness import Emptiness
+from tiered_store.journals.identity import number_of
 from tiered_store.key import Key
 from tiered_store.readers import Descriptor
 
@@ -197,12 +197,6 @@ def file_locks(path: str) -> FileLocks:
 def identity_of(found: os.stat_result) -> tuple[int, int]:
     """Return what no two files have, as long as both are there."""
     return found.st_dev, found.st_ino
-
-
-def number_of(name: str) -> int:
-    """Return a number of 64 bits that stands for *name*."""
-    digest = hashlib.blake2b(name.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big")
 
 
 def _place(key: Key) -> int:

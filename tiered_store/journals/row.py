@@ -6,7 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from types import MappingProxyType
+from typing import Literal, NamedTuple
 
 from tiered_store.key import Key
 
@@ -18,10 +19,11 @@ Prior = Literal[Missed, "overtaken"]
 NEVER = 253_402_300_800.0  # the year 10000, until when a dead letter waits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class Row(NamedTuple):
     """
     What *replica* has to do about *key*.
+
+    A named tuple, which is made in a third of the time: each write makes several.
 
     Attributes:
         verb: ``put``: it lacks the object as it is now.  ``delete``: it may still have
@@ -30,14 +32,14 @@ class Row:
             how it ended, so the object as it was and as it was to become are both
             right.
         intent: What that write wanted of this replica.
-        prior: The verb of the row that was there when the write began.  A replica that
-            was behind already has neither the old object nor the new one.
-            ``overtaken``: something late may have replaced either with an older one.
         sequence: Of the write, growing with each one; a row is only ever changed by
             whoever knows it.
         since: When the replica began to be behind, in seconds since the epoch.
         reproducible: As the write said.
         size: Bytes of the object, as the write said; 0 if it is gone, or not known.
+        prior: The verb of the row that was there when the write began.  A replica that
+            was behind already has neither the old object nor the new one.
+            ``overtaken``: something late may have replaced either with an older one.
         attempts: Repairs that failed.
         retry_at: When the next one should be tried, in seconds since the epoch; a
             dead letter is not tried by itself.
@@ -52,11 +54,11 @@ class Row:
     key: Key
     verb: Missed
     intent: Intent
-    prior: Prior | None = None
     sequence: int
     since: float
     reproducible: bool = False
     size: int = 0
+    prior: Prior | None = None
     attempts: int = 0
     retry_at: float = 0.0
     last_error: str | None = None
@@ -87,8 +89,7 @@ def is_gone(rows: Mapping[str, Row]) -> bool:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """
     A write that has begun, and what it wants of each replica.
 
@@ -103,7 +104,7 @@ class Mark:
     intents: Mapping[str, Intent]
     reproducible: bool
     size: int = 0
-    quarantine: Mapping[str, float] = field(default_factory=dict)
+    quarantine: Mapping[str, float] = MappingProxyType({})
     clean: bool = True
 
 

@@ -9,7 +9,7 @@ it is given and nothing else, so a journal may apply it again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from tiered_store.journals.row import Intent, Mark, Missed, Prior, Row, Rows
 from tiered_store.key import Key
@@ -21,8 +21,7 @@ _UNDER_WAY = -1.0  # a quarantine that has not begun
 _LONGEST = 500  # characters of an error that are kept
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """
     One change of the rows of one object.
 
@@ -66,7 +65,7 @@ def settle(rows: Rows, step: Step, mark: Mark, outcomes: Outcomes) -> None:
         return
     for name, error in outcomes.items():
         if error is not None and name in rows:
-            rows[name] = replace(rows[name], last_error=worded(error))
+            rows[name] = rows[name]._replace(last_error=worded(error))
     if not taken:
         return
     late = {name: _late(step, mark, name, outcomes.get(name)) for name in rows}
@@ -78,7 +77,7 @@ def settle(rows: Rows, step: Step, mark: Mark, outcomes: Outcomes) -> None:
         # who has it, and may have an older one later, is behind too, unless all are
         doubtful = name in puts and not sound
         verb: Missed = "in_doubt" if doubtful else row.intent
-        rows[name] = replace(row, verb=verb, prior=None, quarantine=late[name])
+        rows[name] = row._replace(verb=verb, prior=None, quarantine=late[name])
 
 
 def arrive(
@@ -97,7 +96,7 @@ def arrive(
         del rows[name]
         return
     told = current.last_error if error is None else worded(error)
-    rows[name] = replace(current, quarantine=late, last_error=told)
+    rows[name] = current._replace(quarantine=late, last_error=told)
 
 
 def withdraw(rows: Rows, step: Step, mark: Mark) -> None:
@@ -109,8 +108,7 @@ def withdraw(rows: Rows, step: Step, mark: Mark) -> None:
             del rows[name]
             continue
         verb: Missed = "in_doubt" if row.prior == "overtaken" else row.prior
-        rows[name] = replace(
-            row,
+        rows[name] = row._replace(
             verb=verb,
             intent=_former(row) if verb == "in_doubt" else verb,
             prior="overtaken" if row.prior == "overtaken" else None,
@@ -144,7 +142,7 @@ def resolve(
     inherited = _inherited(rows, step)
     if inherited:
         for name, until in inherited.items():
-            rows[name] = replace(rows[name], quarantine=until)
+            rows[name] = rows[name]._replace(quarantine=until)
         return False
     for name, verb in missed.items():
         old = rows.pop(name, None)
@@ -171,10 +169,10 @@ def attempt(rows: Rows, step: Step, row: Row) -> Row | None:
         return None
     over = _over(current, step)
     if over > step.now:
-        rows[row.replica] = replace(current, quarantine=over)
+        rows[row.replica] = current._replace(quarantine=over)
         return None
     noted = _UNDER_WAY if step.quarantine else 0.0
-    current = replace(current, sequence=step.fresh, quarantine=noted)
+    current = current._replace(sequence=step.fresh, quarantine=noted)
     rows[row.replica] = current
     return current
 
@@ -183,7 +181,7 @@ def forgo(rows: Rows, row: Row) -> None:
     """Note that the repair of *row* did nothing, unless it has been replaced."""
     current = rows.get(row.replica)
     if current is not None and current.sequence == row.sequence:
-        rows[row.replica] = replace(current, quarantine=0.0)
+        rows[row.replica] = current._replace(quarantine=0.0)
 
 
 def complete(rows: Rows, step: Step, row: Row) -> bool:
@@ -200,8 +198,7 @@ def blame(rows: Rows, row: Row, error: str, retry_at: float) -> None:
     """Note that a repair of *row* failed, unless it has been replaced."""
     current = rows.get(row.replica)
     if current is not None and current.sequence == row.sequence:
-        rows[row.replica] = replace(
-            current,
+        rows[row.replica] = current._replace(
             attempts=row.attempts + 1,
             retry_at=retry_at,
             last_error=worded(error),
@@ -221,19 +218,23 @@ def _doubt(rows: Rows, step: Step, mark: Mark) -> None:
     # a replica that this store does not know any more misses the write as well
     other: Intent = "put" if "put" in mark.intents.values() else "delete"
     for name in dict.fromkeys((*mark.intents, *rows)):
-        old = rows.get(name)
-        rows[name] = Row(
+        intent = mark.intents.get(name, other)
+        row = Row(
             replica=name,
             key=mark.key,
             verb="in_doubt",
-            intent=mark.intents.get(name, other),
-            prior=_prior(old),
+            intent=intent,
             sequence=mark.sequence,
-            since=step.now if old is None else old.since,
+            since=step.now,
             reproducible=mark.reproducible,
-            size=mark.size if mark.intents.get(name, other) == "put" else 0,
-            last_error=None if old is None else old.last_error,
+            size=mark.size if intent == "put" else 0,
         )
+        old = rows.get(name)
+        if old is not None:
+            row = row._replace(
+                since=old.since, prior=_prior(old), last_error=old.last_error
+            )
+        rows[name] = row
 
 
 def _behind(
@@ -256,8 +257,8 @@ def _overtaken(rows: Rows, step: Step, key: Key, name: str) -> None:
     """Note that *name* may just have been given what a later write had replaced."""
     current = rows.get(name) or _behind(step, name, key, "put")
     if not current.behind or name not in rows:
-        current = replace(current, verb="in_doubt", prior="overtaken")
-    rows[name] = replace(current, sequence=step.fresh)
+        current = current._replace(verb="in_doubt", prior="overtaken")
+    rows[name] = current._replace(sequence=step.fresh)
 
 
 def _former(row: Row) -> Intent:
@@ -269,18 +270,16 @@ def _settle_overtaken(
     rows: Rows, step: Step, mark: Mark, done: set[str], *, taken: bool
 ) -> None:
     """Leave all in doubt: a lease should have kept another write from coming in."""
-    _doubt(rows, step, replace(mark, sequence=step.fresh))
+    _doubt(rows, step, mark._replace(sequence=step.fresh))
     for name, row in rows.items():
         if name in done:  # it has one of the two, and nothing older
-            rows[name] = replace(row, prior=None)
+            rows[name] = row._replace(prior=None)
         elif taken and not row.behind:  # it may have something older than either
-            rows[name] = replace(row, prior="overtaken")
+            rows[name] = row._replace(prior="overtaken")
 
 
-def _prior(old: Row | None) -> Prior | None:
-    if old is None or old.verb != "in_doubt":
-        return None if old is None else old.verb
-    return old.prior or "in_doubt"
+def _prior(old: Row) -> Prior:
+    return old.prior or "in_doubt" if old.verb == "in_doubt" else old.verb
 
 
 def _inherited(rows: Rows, step: Step) -> dict[str, float]:

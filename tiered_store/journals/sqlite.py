@@ -17,6 +17,7 @@ of reads.
 
 from __future__ import annotations
 
+import functools
 import os
 import sqlite3
 import time
@@ -34,6 +35,7 @@ from tiered_store.errors import (
     StoreError,
     UnavailableError,
 )
+from tiered_store.journals import past
 from tiered_store.journals.database import Database
 from tiered_store.journals.emptiness import Emptiness
 from tiered_store.journals.identity import born
@@ -51,9 +53,9 @@ _SURE = 1.0  # seconds between looks whether the files are still there, for who 
 _MOST = 500  # look-ups between them, for who reads, where a clock would cost too much
 _NOTHING: Mapping[str, Row] = MappingProxyType({})
 
-_COLUMNS = (
-    "key, replica, verb, intent, prior, sequence, since, reproducible, "
-    "attempts, retry_at, last_error, quarantine, size"
+_COLUMNS = (  # as a row has them, but for its key
+    "replica, verb, intent, sequence, since, reproducible, size, "
+    "prior, attempts, retry_at, last_error, quarantine"
 )
 _QUALIFIED = ", ".join(f"pending.{name}" for name in _COLUMNS.split(", "))
 _WITH_STATE = (
@@ -62,18 +64,19 @@ _WITH_STATE = (
 )
 _OF_KEY = f"SELECT {_COLUMNS} FROM pending WHERE key = ?"  # noqa: S608 - constants
 _PAGE = (
-    f"SELECT {_COLUMNS} FROM pending "  # noqa: S608 - constants
+    f"SELECT key, {_COLUMNS} FROM pending "  # noqa: S608 - constants
     "WHERE (key, replica) > (?1, ?2) AND (?3 IS NULL OR replica = ?3) "
     "ORDER BY key, replica LIMIT ?4"
 )
-_WRITE = (
-    f"INSERT OR REPLACE INTO pending ({_COLUMNS}) "  # noqa: S608 - constants
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
+_WRITE = f"INSERT OR REPLACE INTO pending (key, {_COLUMNS}) VALUES "  # noqa: S608
+_WRITE_ANY = f"{_WRITE} (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_WRITE_NEW = f"{_WRITE} (?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, 0.0, NULL, 0.0)"
+_TOLD = 8  # of a row, what every one tells
+_NOTHING_ELSE = (None, 0, 0.0, None, 0.0)
 _DELETE = "DELETE FROM pending WHERE key = ? AND replica = ?"
 _DELETE_ALL = "DELETE FROM pending WHERE key = ?"
 _STATE = "SELECT sequence, size FROM state"
-_COUNT = "UPDATE state SET sequence = ?, size = size + ?"
+_COUNT = "UPDATE state SET sequence = ?, size = ? WHERE sequence = ?"
 _BACKLOGS = (
     "SELECT replica, count(*), sum(verb = 'in_doubt'), sum(retry_at >= ?), sum(size), "
     "min(since) FROM pending GROUP BY replica"
@@ -133,6 +136,8 @@ class SQLiteJournal(Journal):
             os.path.abspath(os.path.expanduser(self.path)),
             flush=durability == "power",
             busy=busy,
+            # not a method of ours, which would have to wait for the garbage collector
+            examine=functools.partial(_examine, self.path, durability == "power"),
         )
         self._locks: FileLocks | None = None
         self._emptiness: Emptiness | None = None
@@ -167,7 +172,7 @@ class SQLiteJournal(Journal):
             self._try_to_attach()
         with self._database.reading() as connection:
             found = connection.execute(_OF_KEY, (name_of(key),)).fetchall()
-        return {values[1]: _row(values, key) for values in found}
+        return {values[0]: _row(values, key) for values in found}
 
     def is_there(self) -> bool:
         return os.path.exists(self.place)
@@ -200,14 +205,13 @@ class SQLiteJournal(Journal):
         self._database.close()
 
     def _update(self, key: Key, rule: Callable[[Rows, int], Result]) -> Result:
-        name = name_of(key)
         locks = self._shared_locks()
-        with self._database.writing() as connection:
-            execute = connection.execute
-            found = execute(_WITH_STATE, (name,)).fetchall()
-            sequence, size = found[0][:2]
-            emptiness = self._attached(locks, sequence, size)
-            old = {row[3]: _row(row[2:], key) for row in found if row[3] is not None}
+        name = name_of(key)
+
+        def change(
+            connection: sqlite3.Connection,
+        ) -> tuple[Result, Emptiness | None, int, int]:
+            sequence, size, old, emptiness = self._before(connection, locks, name, key)
             new = dict(old)
             result = rule(new, sequence + 1)
             growth = len(new) - len(old)
@@ -219,10 +223,29 @@ class SQLiteJournal(Journal):
             if emptiness is not None:
                 emptiness.begin(sequence + 1)
             _write(connection, name, old, new)
-            execute(_COUNT, (sequence + 1, growth))
-        if emptiness is not None and size + growth == 0:
-            emptiness.end(sequence + 1)
+            counts = (sequence + 1, size + growth, sequence)
+            if connection.execute(_COUNT, counts).rowcount != 1:
+                raise self._restored()
+            return result, emptiness, sequence + 1, size + growth
+
+        result, emptiness, sequence, size = self._database.change(change)
+        if emptiness is not None and size == 0:
+            emptiness.end(sequence)
         return result
+
+    def _before(
+        self, connection: sqlite3.Connection, locks: FileLocks, name: str, key: Key
+    ) -> tuple[int, int, Rows, Emptiness | None]:
+        """Return the last sequence, how many rows there are, and those of *key*."""
+        known = self._emptiness
+        if known is not None and known.is_known():  # in a transaction it stays so
+            return known.latest, 0, {}, known
+        found = connection.execute(_WITH_STATE, (name,)).fetchall()
+        sequence, size = found[0][:2]
+        if known is not None and known.attached and known.latest > sequence + 1:
+            raise self._restored()
+        rows = {row[2]: _row(row[2:], key) for row in found if row[2] is not None}
+        return sequence, size, rows, self._attached(locks, sequence, size)
 
     def _attached(self, locks: FileLocks, sequence: int, size: int) -> Emptiness | None:
         """Return what is known without asking, None if it is of another file."""
@@ -230,7 +253,9 @@ class SQLiteJournal(Journal):
         if known is not None and known.attached:
             return known
         with self._locked():
-            ours = locks.emptiness.attach(self._database.number, sequence, size)
+            ours = locks.emptiness.attach(
+                self._database.number, self._database.journal, sequence, size
+            )
         self._emptiness = locks.emptiness if ours else None
         return self._emptiness
 
@@ -239,8 +264,12 @@ class SQLiteJournal(Journal):
         with suppress(StoreError):
             locks = self._shared_locks()
             if not locks.emptiness.is_of_another(self._database.number):
-                with self._database.writing(patient=False) as connection:
-                    self._attached(locks, *connection.execute(_STATE).fetchone())
+                self._database.change(
+                    lambda connection: self._attached(
+                        locks, *connection.execute(_STATE).fetchone()
+                    ),
+                    patient=False,
+                )
 
     def _look_after(self) -> None:
         """
@@ -261,7 +290,7 @@ class SQLiteJournal(Journal):
             self._look_after()
         if self._locks is None:
             self._database.check_folder()
-            self._path_of_locks = f"{self.place}-locks"
+            self._path_of_locks = _locks_of(self._database.path)
             with self._locked():
                 self._locks = file_locks(self._path_of_locks)
         elif self._astray:
@@ -270,6 +299,12 @@ class SQLiteJournal(Journal):
                 "way, was removed or replaced while it was in use; start again"
             )
         return self._locks
+
+    def _restored(self) -> StoreError:
+        return MisconfiguredError(
+            f"the journal {self.path!r} was made an older one while it was in use; "
+            "move it away, so that a new one begins, and verify the replicas"
+        )
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -288,7 +323,20 @@ class SQLiteJournal(Journal):
     ) -> list[Row]:
         with self._database.reading() as connection:
             found = connection.execute(_PAGE, (*after, replica, limit)).fetchall()
-        return [_row(values, key_of(values[0])) for values in found]
+        return [_row(values[1:], key_of(values[0])) for values in found]
+
+
+def _locks_of(path: str) -> str:
+    return f"{os.path.realpath(path)}-locks"
+
+
+def _examine(path: str, flush: bool, connection: sqlite3.Connection) -> None:
+    """See whether the journal *path* is what it was, for whoever opens it."""
+    try:
+        told = file_locks(_locks_of(os.path.expanduser(path))).emptiness
+    except OSError:
+        return  # who cannot use the locks cannot write either
+    past.examine(connection, told, path, flush=flush)
 
 
 def _write(connection: sqlite3.Connection, name: str, old: Rows, new: Rows) -> None:
@@ -296,50 +344,18 @@ def _write(connection: sqlite3.Connection, name: str, old: Rows, new: Rows) -> N
         if old:
             connection.execute(_DELETE_ALL, (name,))
         return
-    changed = [
-        _values(row, name)
-        for replica, row in new.items()
-        if row is not old.get(replica)
-    ]
-    if changed:
-        connection.executemany(_WRITE, changed)
+    changed = [row for replica, row in new.items() if row is not old.get(replica)]
+    if all(row[_TOLD:] == _NOTHING_ELSE for row in changed):  # each column takes time
+        rows = [(name, row.replica, *row[2:_TOLD]) for row in changed]
+        connection.executemany(_WRITE_NEW, rows)
+    else:
+        rows = [(name, row.replica, *row[2:]) for row in changed]
+        connection.executemany(_WRITE_ANY, rows)
     for replica in old.keys() - new.keys():
         connection.execute(_DELETE, (name, replica))
 
 
 def _row(values: tuple[Any, ...], key: Key) -> Row:
-    _, replica, verb, intent, prior, sequence, since, reproducible, *rest = values
-    attempts, retry_at, last_error, quarantine, size = rest
-    return Row(
-        replica=replica,
-        key=key,
-        verb=verb,
-        intent=intent,
-        prior=prior,
-        sequence=sequence,
-        since=since,
-        reproducible=bool(reproducible),
-        size=size,
-        attempts=attempts,
-        retry_at=retry_at,
-        last_error=last_error,
-        quarantine=quarantine,
-    )
-
-
-def _values(row: Row, name: str) -> tuple[Any, ...]:
-    return (
-        name,
-        row.replica,
-        row.verb,
-        row.intent,
-        row.prior,
-        row.sequence,
-        row.since,
-        row.reproducible,
-        row.attempts,
-        row.retry_at,
-        row.last_error,
-        row.quarantine,
-        row.size,
-    )
+    replica, *told = values
+    told[4] = bool(told[4])
+    return Row(replica, key, *told)

@@ -9,7 +9,6 @@ import contextvars
 import functools
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 
 from tiered_store import deadlines, lingering
 from tiered_store.errors import InvalidError, StoreError, UnavailableError
@@ -171,7 +170,7 @@ class _Change:
         found = dict.fromkeys(self._lingering, late)
         if not found:
             return self._mark
-        return replace(self._mark, quarantine={**self._mark.quarantine, **found})
+        return self._mark._replace(quarantine={**self._mark.quarantine, **found})
 
     def is_enough(self, outcomes: Outcomes) -> bool:
         if self._quorum is None:

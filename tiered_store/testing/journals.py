@@ -14,7 +14,6 @@ there is only ``capacity``: an empty one without quarantine.
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 
 from collections.abc import Callable, Mapping
@@ -290,7 +289,7 @@ class JournalConformance:
         row = journal.rows(KEY)["eu"]
         assert (row.attempts, row.last_error) == (2, "refused")
         assert row.retry_at == clock.time() + 9
-        journal.blame(dataclasses.replace(row, sequence=0), "other", 0)
+        journal.blame(row._replace(sequence=0), "other", 0)
         assert journal.rows(KEY)["eu"] == row
 
     def test_a_reader_notes_who_lacks_an_object(self, journal: Journal) -> None:

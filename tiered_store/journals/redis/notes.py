@@ -8,7 +8,6 @@ import json
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import fields
 
 from tiered_store.errors import CorruptError
 from tiered_store.journals.row import Row, Rows
@@ -16,10 +15,8 @@ from tiered_store.key import Key
 
 
 _NAMED = {"replica", "key"}  # of a row, which the place of its note tells
-_COLUMNS = [field.name for field in fields(Row) if field.name not in _NAMED]
-_DEFAULTS = {
-    field.name: field.default for field in fields(Row) if field.name in _COLUMNS
-}
+_COLUMNS = [name for name in Row._fields if name not in _NAMED]
+_REQUIRED = object()
 
 
 def write(rows: Rows) -> bytes:
@@ -52,7 +49,7 @@ def _told(row: Row) -> dict[str, object]:
     return {
         name: value
         for name in _COLUMNS
-        if (value := getattr(row, name)) != _DEFAULTS[name]
+        if (value := getattr(row, name)) != Row._field_defaults.get(name, _REQUIRED)
     }
 
 

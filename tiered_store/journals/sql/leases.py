@@ -23,7 +23,8 @@ from tiered_store.errors import (
     StoreError,
     UnavailableError,
 )
-from tiered_store.journals.keylocks import KeyLocks, Lease, number_of, poll
+from tiered_store.journals.identity import number_of
+from tiered_store.journals.keylocks import KeyLocks, Lease, poll
 from tiered_store.journals.row import name_of
 from tiered_store.journals.sql.database import Database, StaleError, Turn
 from tiered_store.journals.sql.tables import Tables, digest_of
