@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 import time
 import warnings
 
@@ -13,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.waiting import until
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
-from tiered_store.deadlines import deadline
+from tiered_store.deadlines import deadline, remaining
 from tiered_store.errors import (
     DeniedError,
     FullError,
@@ -565,11 +565,10 @@ def test_counting_has_no_deadline(place: FaultStore) -> None:
     tier = tier_of(place)
     for number in range(90):
         place.put(key_of(number), Body.of(bytes(SIZE)))
-    with place.pause("keys", after_apply=False) as listing:
-        with deadline(0.02):
-            tier.put(key_of(100), entry_of())
-            listing.wait()
-        threading.Event().wait(0.05)
+    with place.pause("keys", after_apply=False) as listing, deadline(1):
+        tier.put(key_of(100), entry_of())
+        listing.wait()
+        until(lambda: remaining() == 0)
 
     assert settle(tier).size == used(place) == 90 * SIZE
 
