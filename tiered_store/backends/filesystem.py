@@ -8,7 +8,8 @@ Keep objects as files below a directory, named as the original library names the
    base_url: https://images.example.com/
 
 A write is a temporary file beside the object, renamed over it: readers see the old
-object or the new one, whole.
+object or the new one, whole.  What a killed writer left of one is removed when it is
+met in a listing an hour later.
 """
 
 from __future__ import annotations
@@ -16,13 +17,12 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import secrets
 import stat
 import time
 
 from collections.abc import Iterator
 
-from tiered_store import deadlines
+from tiered_store import deadlines, temporary
 from tiered_store.body import Body, FileBody, Stat, stored_failure
 from tiered_store.errors import (
     CorruptError,
@@ -83,10 +83,11 @@ class FileSystemStore(Store):
             self._check_root()
         path = self._path(key)
         folder = os.path.dirname(path)
-        temporary = os.path.join(folder, f".{secrets.token_hex(8)}.part")
+        name = os.path.join(folder, temporary.name())
         try:
-            descriptor = self._new_file(temporary, key)
+            descriptor = self._new_file(name, key)
             try:
+                temporary.hold(descriptor)
                 for piece in body.chunks():
                     _write_all(descriptor, piece)
                 _stamp(descriptor)
@@ -94,10 +95,10 @@ class FileSystemStore(Store):
                     os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            os.replace(temporary, path)
+            os.replace(name, path)
         except BaseException:
             with contextlib.suppress(OSError):
-                os.unlink(temporary)
+                os.unlink(name)
             raise
         if self.fsync:
             _sync_folder(folder)
@@ -275,6 +276,8 @@ def _names(root: str, below: str, prefix: str) -> Iterator[str]:
             if key_of_path(name) is None and not entry.name.startswith("."):
                 raise _leads_nowhere(entry.path)
         elif below:
+            if entry.name.endswith(".part"):
+                temporary.sweep(entry.path)
             yield name
 
 
