@@ -5,11 +5,13 @@ Take samples of candidates side by side.
 from __future__ import annotations
 
 import gc
+import os
 import threading
 import timeit
 
 from asyncio import AbstractEventLoop
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import repeat
 from random import Random
 from time import perf_counter
@@ -113,7 +115,30 @@ def crowded(work: Callable[[], Any], seconds: float, threads: int = 8) -> Sample
         return (perf_counter() - began) / threads
 
     crowd = calibrated(together, seconds)
-    return lambda: crowd() / alone()
+
+    def sample() -> float:
+        with undisturbed():
+            return crowd() / alone()
+
+    return sample
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """
+    Go before all other processes where that is allowed, threads begun here included.
+
+    By the clock, and beside others, eight threads took 0.3 to 1.8 times as long as one.
+    """
+    try:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+    except (AttributeError, OSError):
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def share(values: list[float], part: float) -> float:
