@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 import time
 import tracemalloc
@@ -609,6 +611,41 @@ def test_a_part_that_fails_takes_the_others_with_it(
 
     assert raised.value.retryable
     assert store.get(KEY).read() == b"old"
+    until(lambda: uploads(seaweed_server, bucket) == [])
+
+
+def test_a_process_that_is_told_to_end_drops_its_parts(
+    seaweed_server: S3Server, closing: Closing
+) -> None:
+    """A deployment in the middle of an upload leaves nothing to be paid for."""
+    bucket = seaweed_server.make_bucket()
+    proxy = closing(Proxy(seaweed_server.ports[0]))
+    proxy.latency = 0.2
+    script = f"""
+        from tiered_store import S3Store, lifecycle
+        from tiered_store.body import Body
+        from tiered_store.key import Key
+
+        lifecycle.end_at_sigterm()
+        store = S3Store(
+            {bucket!r},
+            {seaweed_server.access_key!r},
+            {seaweed_server.secret_key!r},
+            endpoint_url={proxy.url!r},
+            timeout=60.0,
+            connect_timeout=60.0,
+        )
+        while True:
+            store.put(Key("testing", 1, 2, 3, "image/png"), Body.of(bytes(80 << 20)))
+    """
+    process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
+    try:
+        until(lambda: any(b"partNumber=3" in head for head in list(proxy.requests)))
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    finally:
+        process.kill()
+
     until(lambda: uploads(seaweed_server, bucket) == [])
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from benchmarks.bench import Bench
 from benchmarks.results import OURS, Row
 from benchmarks.sampling import Sample, calibrated, timed
-from benchmarks.stacks import content_of, filled, key_of, redis_tier
+from benchmarks.stacks import content_of, filled, key_of, memory_tier, redis_tier
+from tests.servers.s3 import start_s3
 from tiered_store import (
     BreakerStore,
     CachedStore,
@@ -32,12 +33,22 @@ from tiered_store.store import Store
 
 _SMALL = content_of(1000)
 _ASKED = 10  # objects, spread over all of them
+_SIZES = (1, 1000, 100_000, 1_000_000)  # KB
 
 
 def rows(bench: Bench) -> Iterator[Row]:
     """Measure each against the least of it."""
     yield _row(bench, "memory hit, by objects", (10, 1000, 100_000), _objects)
-    yield _row(bench, "Redis hit of 1 KB, by threads", (1, 8, 32), _threads)
+    yield _row(bench, "memory hit, by threads", (1, 8, 32), _memory_threads)
+    yield _row(bench, "Redis hit of 1 KB, by threads", (1, 8, 32), _redis_threads)
+    yield from _s3_threads(bench)
+    yield _row(
+        bench,
+        "file put and read through a mirror, by KB",
+        _SIZES[:-1] if bench.quick else _SIZES,
+        _sizes,
+        rounds=3,
+    )
     yield _row(
         bench, "mirrored put of 1 KB in files, by replicas", (2, 3, 5), _replicas
     )
@@ -49,6 +60,7 @@ def _row(
     name: str,
     numbers: tuple[int, ...],
     of: Callable[[Bench, int], Sample],
+    rounds: int | None = None,
 ) -> Row:
     def candidate(number: int) -> Callable[[Bench], Sample]:
         return lambda bench: of(bench, number)
@@ -57,7 +69,8 @@ def _row(
     names[numbers[-1]] = OURS  # the most of it is what is told of ours
     note = f"{numbers[-1]:,} of them, beside {', '.join(map(str, numbers[:-1]))}"
     candidates = {names[number]: candidate(number) for number in numbers}
-    return bench.compare(name, candidates, floor=names[numbers[0]], note=note)
+    floor = names[numbers[0]]
+    return bench.compare(name, candidates, floor=floor, note=note, rounds=rounds)
 
 
 def _objects(bench: Bench, number: int) -> Sample:
@@ -72,14 +85,45 @@ def _objects(bench: Bench, number: int) -> Sample:
     return timed("for key in keys: get_file(*key)", bench.seconds, len(keys), **names)
 
 
-def _threads(bench: Bench, number: int) -> Sample:
+def _memory_threads(bench: Bench, number: int) -> Sample:
+    store = bench.keep(filled([_SMALL], memory_tier()))
+    return _crowd(store, number, 2 * bench.seconds)
+
+
+def _redis_threads(bench: Bench, number: int) -> Sample:
     store = bench.keep(filled([_SMALL], redis_tier(bench)))
+    return _crowd(store, number, 2 * bench.seconds)
+
+
+def _s3_threads(bench: Bench) -> Iterator[Row]:
+    server = start_s3("seaweed", bench.place("seaweed"))
+    try:
+        bucket = server.make_bucket()
+        with server.store(bucket) as store:
+            store.put(key_of(0), Body.of(content_of(100_000)))
+        for engine in ("boto3", "obstore"):
+
+            def of(bench: Bench, number: int, engine: str = engine) -> Sample:
+                store = server.store(
+                    bucket, engine=engine, timeout=30, connect_timeout=30
+                )
+                return _crowd(bench.keep(store), number, 8 * bench.seconds)
+
+            name = f"S3 get of 100 KB, engine {engine}, by threads"
+            yield _row(bench, name, (1, 8, 32), of)
+    finally:
+        server.stop()
+
+
+def _crowd(store: Store, number: int, seconds: float) -> Sample:
+    """Tell the processor time of one read of so many threads at once."""
     key = key_of(0)
 
     def run(each: int) -> float:
         def some() -> None:
             for _ in range(each):
-                store.get_file(*key).read()
+                with store.get_file(*key) as file:
+                    file.read()
 
         threads = [threading.Thread(target=some) for _ in range(number)]
         began = process_time()
@@ -89,7 +133,34 @@ def _threads(bench: Bench, number: int) -> Sample:
             thread.join()
         return (process_time() - began) / number
 
-    return calibrated(run, 2 * bench.seconds)
+    return calibrated(run, seconds)
+
+
+def _sizes(bench: Bench, number: int) -> Sample:
+    """Write pieces that are not in memory together, and read them, a KB at a time."""
+    place = bench.place("sizes")
+    mirror = bench.keep(
+        ReplicatedStore(
+            {
+                name: FileSystemStore(str(place / name), create=True)
+                for name in ("a", "b")
+            },
+            journal=SQLiteJournal(str(place / "journal.sqlite")),
+        )
+    )
+    with (place / "source").open("wb") as source:
+        for _ in range(0, number, 1000):
+            source.write(bytes(1000 * min(number, 1000)))
+
+    def sample() -> float:
+        began = process_time()
+        with (place / "source").open("rb") as source:
+            mirror.put(key_of(0), Body.take(source))
+        for _ in mirror.get(key_of(0)).chunks():
+            pass
+        return (process_time() - began) / number
+
+    return sample
 
 
 def _replicas(bench: Bench, number: int) -> Sample:
