@@ -201,7 +201,7 @@ class Full(Outage):
 def test_what_was_written_in_an_outage_is_read_after_it(
     redis_servers: RedisServers, tmp_path: Path, kind: type[Outage]
 ) -> None:
-    """Whoever wrote it, whoever reads it, wherever there is an old copy."""
+    """Row 54: whoever wrote it, whoever reads it, wherever there is an old copy."""
     own = redis_servers(
         *("--enable-debug-command", "yes"),
         *("--loading-process-events-interval-bytes", "1024"),
@@ -397,7 +397,7 @@ def test_a_server_that_never_was() -> None:
 
 @pytest.mark.servers
 def test_listeners_that_are_cut_off(crew: Crew, own: RedisServer) -> None:
-    """What is written meanwhile is read as soon as they are back, by everybody."""
+    """Row 54: what is written meanwhile is read by all once they are back."""
     for turn in range(5):
         content = b"%d" % turn
         for key in KEYS:
@@ -569,7 +569,7 @@ def garbage(chance: random.Random, held: Any) -> Any:
 
 @pytest.mark.servers
 def test_garbage_is_a_miss_that_heals(crew: Crew, own: RedisServer) -> None:
-    """Under every name of ours, of any type: no read fails, and no byte is wrong."""
+    """Row 55: under every name of ours, of any type: no byte is wrong."""
     chance = random.Random(4)
     contents = {key: b"content of %d" % key[1] * 50 for key in KEYS}
     for key, content in contents.items():

@@ -677,7 +677,7 @@ def wait_for_repair(regions: Regions) -> None:
 
 
 def test_a_primary_that_is_back_is_repaired_by_itself() -> None:
-    """Then waited for, then given more and more, then all."""
+    """Row 57: then waited for, then given more and more, then all."""
     regions = returning()
     for _ in range(3):
         regions.read(OTHER)

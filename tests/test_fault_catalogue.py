@@ -1,9 +1,8 @@
 """
 Two S3 servers as two regions, and what can happen to the first of them.
 
-Each test names the row of the fault catalogue that it is about; docs/failover.md lists
-the rows, and says of those that are not here why.  Rows that are about one store, and
-not about having two, are in the tests of that store: 20, 23 and 26 in test_s3.py.
+Each test names the row of the fault catalogue that it is about; docs/faults.md lists
+the rows, and says of those that no test is about why.
 """
 
 from __future__ import annotations
@@ -341,11 +340,11 @@ def test_row_13_what_was_sent_may_have_arrived(regions: Regions, kind) -> None:
 
 
 @pytest.fixture
-def stub() -> Iterator[Callable[[Answer], StubServer]]:
+def stub() -> Iterator[Callable[..., StubServer]]:
     servers: list[StubServer] = []
 
-    def start(answer: Answer) -> StubServer:
-        servers.append(StubServer({"*": [answer]}))
+    def start(*answers: Answer) -> StubServer:
+        servers.append(StubServer({"*": list(answers)}))
         return servers[-1]
 
     yield start
@@ -443,6 +442,35 @@ def test_row_19_a_byte_that_flips_on_its_way_there(
 
     assert regions.near.get(regions.key).read() == SMALL
     regions.close()
+
+
+@pytest.mark.parametrize("ranged", [True, False], ids=["206", "200"])
+def test_row_20_another_version_in_between_is_not_spliced(
+    regions: Regions, stub, kind, ranged: bool
+) -> None:
+    """The rest that a server gives of another version, unasked, is refused."""
+    tagged = {"ETag": '"one"'}
+    short = {**tagged, "Content-Length": str(len(LARGE)), "Connection": "close"}
+    other = bytes(reversed(LARGE))
+    rest = {"ETag": '"two"', "Content-Range": f"bytes 1-9/{len(LARGE)}"}
+    again = Answer(206, other[-9:], rest) if ranged else Answer(200, other, rest)
+    server = stub(Answer(200, LARGE[:300_000], short), again)
+    store = regions.stack(kind, regions.far(endpoint_url=server.url))
+    regions.eu.put(regions.key, Body.of(LARGE))
+
+    assert read(store, regions.key) == LARGE
+    assert len(server.requests) == 2
+
+
+def test_row_20_an_etag_that_is_no_digest_is_believed(
+    regions: Regions, stub, kind
+) -> None:
+    """That of an upload in parts is not the MD5 of its bytes, and others are not."""
+    for etag in ('"0123456789abcdef0123456789abcdef-2"', '"opaque"'):
+        server = stub(Answer(200, SMALL, {"ETag": etag}))
+        store = regions.stack(kind, regions.far(endpoint_url=server.url))
+
+        assert read(store, regions.key) == SMALL
 
 
 def test_row_21_a_put_whose_answer_is_lost(regions: Regions, kind) -> None:
@@ -578,11 +606,12 @@ def test_row_30_a_write_that_one_region_took(regions: Regions) -> None:
     assert regions.near.get(regions.key).read() == SMALL
 
 
+@pytest.mark.parametrize("us_kind", ["moto", "seaweed"])
 def test_a_server_that_is_stopped_and_killed(
-    private_s3: Callable[..., S3Server], seaweed_server: S3Server, kind
+    private_s3: Callable[..., S3Server], seaweed_server: S3Server, kind, us_kind: str
 ) -> None:
     """Rows 1 and 5 with the server itself: it hangs, goes on, and is no more."""
-    us = private_s3("moto")
+    us = private_s3(us_kind)
     regions = Regions(us, seaweed_server, (us.make_bucket(), "unused"))
     regions.eu = seaweed_server.store(seaweed_server.make_bucket(), timeout=30)
     store = regions.stack(kind, us.store(regions.buckets[0], timeout=0.5), breaker=None)

@@ -96,7 +96,7 @@ def test_a_fork_waits_for_what_another_thread_imports(tmp_path: Path) -> None:
 
 
 def test_a_stack_made_before_a_fork_works_in_the_child() -> None:
-    """As gunicorn --preload makes one, while its threads and locks are in use."""
+    """Row 63: as gunicorn --preload does, while its threads and locks are in use."""
     done = run(
         """
         import os, sys, threading, tempfile, warnings

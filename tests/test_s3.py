@@ -939,7 +939,7 @@ def test_a_body_opened_again_is_the_same_version(far: S3Store) -> None:
 
 
 def test_a_server_that_ignores_what_it_is_asked_is_noticed(closing: Closing) -> None:
-    """Some know neither If-Match nor Range, and answer with all of something."""
+    """Row 20: some know neither If-Match nor Range, and answer with something."""
     tagged = {"ETag": '"one"'}
     for second in (
         Answer(200, b"0123456789", tagged),  # all, where a part was asked for

@@ -916,7 +916,7 @@ def test_threads_share_a_tier(own: RedisServer, tiers: Tiers) -> None:
 def test_more_calls_than_connections_are_this_process_own_trouble(
     own: RedisServer, tiers: Tiers
 ) -> None:
-    """The breaker takes no notice, and nobody queues."""
+    """Row 56: the breaker takes no notice, and nobody queues."""
     tier = tiers(connections=1, timeout=30.0, heartbeat=60.0)
     fill(tier)
     until(lambda: tier.online)
