@@ -33,6 +33,11 @@ class RetryBudget:
         """Take a lock of one's own."""
         self._lock = threading.Lock()
 
+    @property
+    def left(self) -> float:
+        """What can be had at once, as a share of what can be kept."""
+        return self._tokens / self.floor if self.floor else 0.0
+
     def earn(self, calls: int = 1) -> None:
         """Note a call, or several."""
         with self._lock:

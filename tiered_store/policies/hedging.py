@@ -29,6 +29,8 @@ HedgeAfter = float | Literal["p95"]
 _KEPT = 256  # reads of each store
 _ENOUGH = 20  # of them, before they say what is usual
 _AT_FIRST = 0.25  # seconds, as long as nobody knows
+_AT_ONCE = 10  # second requests
+_LONGER = 0.5  # as a share, that is waited while the budget is used up
 _LATEST = 20  # reads, of which
 _TOO_LATE = 12  # so many are too many
 _LEAST = 0.02  # seconds, from which a probe is slow, however quick the others are
@@ -57,7 +59,8 @@ class Hedge:
 
     Args:
         after: Seconds; or ``p95``, what 95 % of the last reads took of the store that
-            is the quickest by that, or, if they are not *alike*, of the first one.
+            is the quickest by that, or, if they are not *alike*, of the first one; up
+            to half of that longer as the budget is used up.
         budget: Second requests as a share of reads.
         circuits: By name, those of the stores that have one.  A store of which twelve
             of the last twenty reads took longer than *after* is slow, and its circuit
@@ -82,7 +85,7 @@ class Hedge:
         if not 0 < budget <= 1:
             raise ConfigError(f"budget: must be above 0 and at most 1, not {budget}")
         self._after = after
-        self._tokens = RetryBudget(budget, 10)
+        self._tokens = RetryBudget(budget, _AT_ONCE)
         self._alike = alike
         self._circuits = circuits if alike or after != "p95" else {}
         self._workers = workers
@@ -96,7 +99,13 @@ class Hedge:
         self._lock = threading.Lock()
 
     def delay(self, first: str) -> float:
-        """Return the seconds before a second store is asked, after the *first*."""
+        """
+        Return the seconds before a second store is asked, after the *first*.
+
+        One read in twenty takes longer than 95 % do, without being late.  If each were
+        hedged, they would leave nothing of a budget of 5 % to those that are; so what
+        is waited for grows as the budget shrinks, until most that remain are.
+        """
         if self._after != "p95":
             return self._after
         known = [
@@ -105,7 +114,9 @@ class Hedge:
             if self._alike or name == first
         ]
         usual = min(known, default=math.inf)
-        return _AT_FIRST if usual == math.inf else usual
+        if usual == math.inf:
+            return _AT_FIRST
+        return usual * (1 + _LONGER * (1 - self._tokens.left) ** 2)
 
     def answers(
         self,
