@@ -629,6 +629,7 @@ def test_an_answer_ends_the_silences_before_it() -> None:
     bench = Bench()
     bench.together(DOWN)
     bench.call()
+    bench.clock.advance(0.1)
     permit = bench.circuit.admit()
     bench.clock.advance(0.5)
     bench.circuit.settle(permit, DOWN, about="another")
