@@ -24,6 +24,7 @@ from tiered_store.journals.row import Row, is_gone
 from tiered_store.key import Key
 from tiered_store.policies.hedging import Hedge
 from tiered_store.replication.continuing import continued, others
+from tiered_store.replication.glimpse import Glimpse
 from tiered_store.replication.health import (
     answers_of,
     is_ill,
@@ -65,6 +66,7 @@ class Reader:
         self._rota = rota
         self._lenient = lenient
         self._hedge = hedge
+        self.glimpse = Glimpse(journal)
 
     def get(self, key: Key) -> Body:
         """
@@ -130,13 +132,14 @@ class Reader:
         """
         Return a URL from a replica that is not behind, by what is known at once.
 
-        A journal that is reached over a network is not asked.
+        Of a journal that is reached over a network that is what was last seen of it.
 
         Raises:
-            UnavailableError: Every replica is behind for it, or isolated.
+            UnavailableError: Every replica is behind for it, or isolated; or nobody
+                knows, as the journal was not heard of for some seconds.
             UnsupportedError: None that is not has URLs.
         """
-        rows = self._rows(key) if self._journal.local else {}
+        rows = self._seen(key)
         refusal: UnsupportedError | None = None
         standing = self._rota.now()
         names = self._current(rows, standing)
@@ -162,6 +165,16 @@ class Reader:
             and deadlines.ends() is None  # of which each has a share
             and not is_ill(self._replicas[names[0]])
         )
+
+    def _seen(self, key: Key) -> Mapping[str, Row]:
+        """Return what is pending for *key* on the replicas there are, without I/O."""
+        try:
+            rows = self.glimpse.rows(key)
+        except StoreError:
+            if not self._lenient:
+                raise
+            return {}
+        return {name: rows[name] for name in rows if name in self._replicas}
 
     def _ask(
         self,

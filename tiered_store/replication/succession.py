@@ -24,6 +24,7 @@ from tiered_store.journals.row import Row, is_gone
 from tiered_store.key import Key
 from tiered_store.policies.hedging import Hedge
 from tiered_store.replication.continuing import continued, others
+from tiered_store.replication.glimpse import Glimpse
 from tiered_store.replication.health import (
     answers_of,
     is_ill,
@@ -69,6 +70,7 @@ class Succession:
         self._lenient = lenient
         self._hedge = hedge
         self._told = told
+        self.glimpse = Glimpse(journal)
 
     def get(self, key: Key, order: Sequence[str], standing: Standing) -> Body:
         """
@@ -138,13 +140,14 @@ class Succession:
         """
         Return a URL from a store that is up and not behind, by what is known at once.
 
-        A journal that is reached over a network is not asked.
+        Of a journal that is reached over a network that is what was last seen of it.
 
         Raises:
-            UnavailableError: Every store that has URLs is behind for it.
+            UnavailableError: Every store that has URLs is behind for it; or nobody
+                knows, as the journal was not heard of for some seconds.
             UnsupportedError: None has.
         """
-        rows = self._rows(key) if self._journal.local else {}
+        rows = self._rows(key, self.glimpse.rows)
         able = [name for name in order if "url" in self._stores[name].capabilities()]
         if not able:
             raise UnsupportedError("none of its stores has URLs")
@@ -227,10 +230,12 @@ class Succession:
             if not (name in rows and rows[name].behind):
                 answers.add(name, standing.refusal(name))
 
-    def _rows(self, key: Key) -> Mapping[str, Row]:
+    def _rows(
+        self, key: Key, look: Callable[[Key], Mapping[str, Row]] | None = None
+    ) -> Mapping[str, Row]:
         """Return what is pending for *key* on the stores there are."""
         try:
-            rows = self._journal.rows(key)
+            rows = (look or self._journal.rows)(key)
         except StoreError:
             if not self._lenient:
                 raise

@@ -266,8 +266,13 @@ class FallbackStore(Mirror):
                 told=functools.partial(self._teller.fell_back, "put", key),
             )
         self._teller.diverged(key, missed)
-        if not missed and next(iter(calls)) == self._home:
-            self._order.remember(key, self._home)
+        took = next(name for name in calls if name not in missed)
+        plain = took == self._home and not missed
+        if plain:
+            self._order.remember(key, took)
+        if not plain or self._succession.glimpse.knows(key):
+            others = [name for name in self.replicas if name != took]
+            self._succession.glimpse.note(key, others, "put")
 
     def _takers(self, asked: Mapping[str, Store], standing: Standing) -> Sequence[str]:
         """Return who of *asked* is given a put, until one has taken it."""
@@ -295,6 +300,8 @@ class FallbackStore(Mirror):
             errors[name] = outcome
         if not all_must and not changed_nothing(outcomes):
             self._teller.diverged(key, errors)
+            missed = [name for name in errors if errors[name] is not None]
+            self._succession.glimpse.note(key, missed, "delete")
         failed = [error for error in errors.values() if error is not None]
         if failed and (all_must or len(failed) == len(errors)):
             raise failed[0] if len(errors) == 1 else _not_deleted(errors)
@@ -387,6 +394,7 @@ class FallbackStore(Mirror):
 
     def _close(self) -> None:
         self._order.close()
+        self._succession.glimpse.close()
         if self._background is not None:
             self._background.close(lifecycle.EXIT_SECONDS)
         self._workers.close()

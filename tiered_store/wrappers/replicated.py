@@ -256,6 +256,9 @@ class ReplicatedStore(Mirror):
             errors[name] = outcome
         if not all_must and not changed_nothing(outcomes):
             self._teller.diverged(key, errors)
+            missed = [name for name in errors if errors[name] is not None]
+            gone = "put" not in intents.values()
+            self._reader.glimpse.note(key, missed, "delete" if gone else "put")
         counted = [name for name in intents if all_must or intents[name] != "drop"]
         done = sum(errors[name] is None for name in counted)
         needed = len(counted) if all_must else quorum
@@ -300,6 +303,7 @@ class ReplicatedStore(Mirror):
 
     def _close(self) -> None:
         self._rota.close()
+        self._reader.glimpse.close()
         if self._background is not None:
             self._background.close(lifecycle.EXIT_SECONDS)
         left = self._writer.stragglers.drain(lifecycle.EXIT_SECONDS)
