@@ -17,6 +17,7 @@ from flask import Flask, Response, request
 
 from tiered_store import NotFoundError, StoreError, load
 from tiered_store.web.exposed import ExposedStore
+from tiered_store.web.upload import Upload
 
 
 images = load(Path(__file__).with_name("images.yaml"))
@@ -29,8 +30,9 @@ PICTURE = (1, 1, "image/png")
 
 @app.put("/album/<int:number>")
 def upload(number: int) -> Response:
-    """Store the body of the request, as it comes in."""
-    images.put_file(request.stream, "album", number, *PICTURE, reproducible=False)
+    """Store the body of the request; a client that goes away stores nothing."""
+    picture = Upload(request.environ)
+    images.put_file(picture, "album", number, *PICTURE, reproducible=False)
     return Response(exposed.get_url("album", number, *PICTURE), 201)
 
 
@@ -59,3 +61,9 @@ def failed(error: StoreError) -> Response:
     if isinstance(error, NotFoundError):
         return Response("no such picture", 404)
     return Response("try again", 503, {"Retry-After": "5"})
+
+
+@app.errorhandler(ConnectionError)
+def broken_off(error: ConnectionError) -> Response:
+    """Whoever sent half of a picture will not read this."""
+    return Response(f"the picture is not whole: {error}", 400)
