@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.boards import Board, BoardTier
-from tests.waiting import until
+from tests.waiting import PATIENT, until
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
@@ -26,6 +26,7 @@ from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.faults import FaultStore
 from tiered_store.testing.recording import Recorder
 from tiered_store.tiers.memory import MemoryTier
+from tiered_store.tiers.redis import RedisTier
 from tiered_store.tiers.store import StoreTier
 from tiered_store.tiers.tier import Tier
 from tiered_store.tree import observe
@@ -61,20 +62,31 @@ class Stack:
         self.origin.child.put(KEY, Body.of(content))
 
 
-@pytest.fixture(params=["memory", "directory", "shared"])
+@pytest.fixture(
+    params=[
+        *("memory", "directory", "shared"),
+        pytest.param("redis", marks=pytest.mark.servers),
+    ]
+)
 def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Any]:
     stacks: list[Stack] = []
 
-    def make(ttl: float | None = 60, **options: Any) -> Stack:
+    def make(ttl: float | None = 60, jitter: float = 0, **options: Any) -> Stack:
         clock = FakeClock()
         tier: Tier
         if request.param == "memory":
-            tier = MemoryTier(ttl=ttl, jitter=0, clock=clock)
+            tier = MemoryTier(ttl=ttl, jitter=jitter, clock=clock)
         elif request.param == "directory":
             store = FileSystemStore(str(tmp_path / "cache"), create=True)
-            tier = StoreTier(store, ttl=ttl, jitter=0, clock=clock)
-        else:
+            tier = StoreTier(store, ttl=ttl, jitter=jitter, clock=clock)
+        elif request.param == "shared":
             tier = BoardTier(Board(clock), ttl=ttl)
+            tier.jitter = jitter
+        else:
+            url = request.getfixturevalue("redis_server").url
+            prefix = f"{tmp_path.name}:{len(stacks)}:"
+            times = {"ttl": ttl, "jitter": jitter, "clock": clock}
+            tier = RedisTier(url, prefix=prefix, **times, **PATIENT)
         stack = Stack(tier, clock, **options)
         if isinstance(tier, BoardTier):
             tier.connect()
@@ -97,6 +109,25 @@ def test_a_copy_is_believed_for_its_ttl(make) -> None:
     assert stack.get() == b"one"
     stack.clock.advance(2)
     assert stack.get() == b"two"
+
+
+def test_copies_made_together_do_not_end_together(make) -> None:
+    """A share of the ttl is left to chance, or their origin is asked all at once."""
+    stack = make(jitter=0.5)
+    keys = [KEY._replace(object_id=number) for number in range(100)]
+    for key in keys:
+        stack.origin.child.put(key, Body.of(b"one"))
+        stack.store.get(key)
+
+    def fetched_after(seconds: float) -> int:
+        stack.clock.advance(seconds)
+        before = stack.reads
+        for key in keys:
+            stack.store.get(key)
+        return stack.reads - before
+
+    assert fetched_after(29) == 0
+    assert 10 < fetched_after(16) < 90  # half of them, the chances being even
 
 
 def test_a_copy_is_refreshed_behind_its_reader(make) -> None:

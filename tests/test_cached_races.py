@@ -367,6 +367,23 @@ def deafen(member: Member) -> None:
     member.store._keeper.overtaken = lambda key: None
 
 
+def test_a_fetch_that_begins_in_a_gap_is_not_kept(threads) -> None:
+    """Whatever overtook it was not heard of, although the feed is mended by its end."""
+    fleet = on_board(Board())
+    reader, writer = fleet.join(), fleet.join()
+    fleet.origin.child.put(KEY, Body.of(b"old"))
+    reader.shared.tear()
+    with fleet.origin.pause("get", after_apply=True) as fetched:
+        slow = threads.submit(reader.get)
+        fetched.wait()
+        writer.put(b"new")
+        reader.shared.connect()
+    assert slow.result(60) == b"old"
+
+    assert reader.get() == b"new"
+    fleet.close()
+
+
 def test_one_cold_key_is_fetched_once_by_all(fleet, threads) -> None:
     """Whoever comes while it is fetched waits for that, in any process."""
     members = [fleet.join() for _ in range(4)]

@@ -33,7 +33,7 @@ LONG = 60.0
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the files are."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path / f"tiered-store-{os.getuid()}"
+    return tmp_path / f"tiered-store-{os.geteuid()}"
 
 
 def led(identity: int = 7) -> Spool:

@@ -198,7 +198,7 @@ def _folder() -> str:
     """Return the directory of the files, made if there is none."""
     import tempfile  # most programs never come here
 
-    user = os.getuid()
+    user = os.geteuid()
     folder = os.path.join(tempfile.gettempdir(), f"tiered-store-{user}")
     with suppress(FileExistsError):
         os.mkdir(folder, 0o700)
