@@ -10,10 +10,8 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import django
 import pytest
 
-from django.conf import settings
 from django.core.exceptions import SuspiciousFileOperation
 from django.core.files.base import ContentFile
 from django.core.files.uploadedfile import (
@@ -24,6 +22,7 @@ from django.core.files.uploadedfile import (
 from django.db import connection, models
 from PIL import Image
 
+from tests import djangos
 from tiered_store import FileSystemStore, MemoryStore, UnavailableError
 from tiered_store.testing import FaultStore
 
@@ -36,14 +35,7 @@ stores:
   disk: {type: filesystem, path: FOLDER/disk, base_url: "http://cdn/", create: true}
 """
 
-if not settings.configured:
-    settings.configure(
-        DATABASES={
-            "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}
-        },
-        USE_TZ=True,
-    )
-    django.setup()
+djangos.set_up()
 
 from tiered_store.django import TieredStorage, key_of  # noqa: E402
 

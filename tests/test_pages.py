@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests import wands
+from tests import djangos, wands
 from tiered_store.config import build, load
 from tiered_store.config.registry import STORES
 from tiered_store.store import Store
@@ -52,6 +52,8 @@ def moved(tmp_path, monkeypatch):
 def test_the_listings_of_a_page_run_in_their_order(page, moved) -> None:
     """YAML becomes the file that its first line names, Python and commands are run."""
     names: dict[str, Any] = {}
+    if page == "django":
+        djangos.set_up()
     if page == "imageattach":
         wands.ensure()
         moved = before_entities(moved)
