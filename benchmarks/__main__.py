@@ -27,7 +27,8 @@ from benchmarks.table import line, show
 
 GROUPS = (
     *("memory", "redis", "fill", "invalidation", "directory", "s3", "mirror"),
-    *("hits", "cold", "outage", "regions", "startup", "stack", "growth"),
+    *("hits", "cold", "outage", "regions", "limits", "startup", "stack"),
+    "growth",
 )
 
 
