@@ -8,6 +8,7 @@ import itertools
 import pkgutil
 import re
 import textwrap
+import tomllib
 
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,16 @@ def test_the_readme_runs(tmp_path, monkeypatch) -> None:
     for region in ("us", "eu"):
         name = f"{region}/comics.cover/234/1/1234.405x640.jpe"
         assert (tmp_path / name).read_bytes() == b"..."
+
+
+def test_the_readme_lists_every_extra() -> None:
+    """But those of the project's own work, and of its demo, which ``make`` installs."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        extras = set(tomllib.load(file)["project"]["optional-dependencies"])
+    told = README.split("other extras are")[1].split("\n")[0]
+
+    listed = {"web", *re.findall(r"`(\w+)`", told)}
+    assert listed == extras - {"demo", "test", "lint", "docs"}
 
 
 def test_the_changelog_and_decisions_are_there() -> None:
