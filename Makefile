@@ -43,8 +43,10 @@ soak: $(VENV)/test
 	&& rm -rf "$$folder"
 	$(BIN)/python -m tests.model_mirror 100000 ""
 	$(BIN)/python -m tests.test_verify_properties 5000
-	for replicas in "directories --rounds 2000" "mixed --rounds 250" "s3 --rounds 250"; do \
-	folder=$$(mktemp -d) && $(BIN)/python -m tests.kills "$$folder" --replicas $$replicas \
+	for campaign in "directories --rounds 2000" "mixed --rounds 250" "s3 --rounds 250" \
+	"directories --rounds 250 --journal redis" "mixed --rounds 50 --journal redis" \
+	"directories --rounds 250 --journal postgres" "mixed --rounds 50 --journal postgres"; do \
+	folder=$$(mktemp -d) && $(BIN)/python -m tests.kills "$$folder" --replicas $$campaign \
 	&& rm -rf "$$folder" || exit 1; done
 
 lint: $(VENV)/lint

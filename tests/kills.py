@@ -4,7 +4,7 @@ Kill processes that write to replicas with one journal, and look what is left.
 .. code-block:: text
 
    python -m tests.kills FOLDER --rounds 200 --seed 7
-   python -m tests.kills FOLDER --rounds 200 --journal redis://127.0.0.1:6379/0
+   python -m tests.kills FOLDER --rounds 200 --journal redis
    python -m tests.kills FOLDER --rounds 200 --replicas mixed
 
 In each round two processes put, delete, read and repair a few objects, sometimes with
@@ -13,8 +13,9 @@ was drawn beforehand, or at any instruction.  Afterwards every object must be wh
 process may expect, whichever replica is asked first; after a repair the replicas must
 be equal.  The campaign itself has no threads, so that it may fork.
 
-Replicas are ``directories``, buckets of an ``s3`` server that keeps them on disk, or
-``mixed``.
+The journal is a file, on a ``redis`` or ``postgres`` server that is started for it, or
+wherever an URL leads.  Replicas are ``directories``, buckets of an ``s3`` server that
+keeps them on disk, or ``mixed``.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from pathlib import Path
 
 from tests.histories import Change, History
 from tests.killing import KilledJournal, KilledStore, Killer
+from tests.servers.postgres import _starting as postgres_servers
+from tests.servers.redis import _starting as redis_servers
 from tests.servers.s3 import S3Server, start_s3
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.body import Body
@@ -297,18 +300,31 @@ class Campaign:
 
 @contextlib.contextmanager
 def placed(folder: Path, replicas: str, journal: str | None) -> Iterator[Place]:
-    """Lend a place in *folder*, and whatever server it needs."""
+    """Lend a place in *folder*, and whatever servers it needs."""
     buckets = {"directories": (), "s3": NAMES, "mixed": NAMES[1:]}[replicas]
-    if not buckets:
-        yield Place(folder, journal)
-        return
-    below = folder / "server"
-    below.mkdir()
-    server = start_s3("seaweed", below)
-    try:
-        yield Place(folder, journal, server, buckets)
-    finally:
-        server.stop()
+    with contextlib.ExitStack() as servers:
+        url = servers.enter_context(kept(folder, journal))
+        if not buckets:
+            yield Place(folder, url)
+            return
+        below = folder / "server"
+        below.mkdir()
+        server = start_s3("seaweed", below)
+        servers.callback(server.stop)
+        yield Place(folder, url, server, buckets)
+
+
+@contextlib.contextmanager
+def kept(folder: Path, journal: str | None) -> Iterator[str | None]:
+    """Lend the URL of a *journal*, and the server that is named instead of one."""
+    if journal == "redis":
+        with redis_servers(folder) as start:
+            yield start("--appendonly", "yes", "--appendfsync", "always").url
+    elif journal == "postgres":
+        with postgres_servers(folder) as start:
+            yield start().url
+    else:
+        yield journal
 
 
 def main() -> None:
