@@ -31,8 +31,8 @@ from tiered_store.readers import Descriptor
 
 _PLACE = 1 << 62  # of the lock, behind those of keys
 # words of eight bytes, each written in one piece
-_FILE, _LATEST, _EMPTY, _JOURNAL, _BOOT, _PLACE_OF_THIS = range(6)
-_SIZE = 48
+_FILE, _LATEST, _EMPTY, _JOURNAL, _BOOT, _PLACE_OF_THIS, _CALLS = range(7)
+_SIZE = 56
 _UNKNOWN = -1
 
 
@@ -127,6 +127,18 @@ class Emptiness:
         """Say that transaction *number* left no rows, after it was committed."""
         assert self._words is not None
         self._words[_EMPTY] = number
+
+    def called(self) -> None:
+        """Count a call from somebody who waits; of two at once one may be lost."""
+        words = self._words
+        if words is not None:
+            words[_CALLS] += 1
+
+    @property
+    def calls(self) -> int:
+        """How many there were, about; what matters is whether there are more."""
+        words = self._words
+        return 0 if words is None else words[_CALLS]
 
     @property
     def _place(self) -> int:

@@ -247,6 +247,14 @@ class Journal(ABC):
         """
         return None
 
+    def called(self) -> None:  # noqa: B027 - optional
+        """Hear that somebody waits for an answer; what it costs every read pays."""
+
+    @property
+    def calls(self) -> int:
+        """A number that changes while others who share it are called, if it can be."""
+        return 0
+
     def close(self) -> None:  # noqa: B027 - optional
         """Let go of files and connections; a later use opens them again."""
 

@@ -197,6 +197,16 @@ class SQLiteJournal(Journal):
         with self._database.reading() as connection:
             return born(connection.execute("SELECT identity FROM state").fetchone()[0])
 
+    def called(self) -> None:
+        known = self._emptiness
+        if known is not None:
+            known.called()
+
+    @property
+    def calls(self) -> int:
+        known = self._emptiness
+        return 0 if known is None else known.calls
+
     def short_of(self, copies: int) -> int:
         with self._database.reading() as connection:
             return int(connection.execute(_SHORT, (copies,)).fetchone()[0])

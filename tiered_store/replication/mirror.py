@@ -65,7 +65,7 @@ class Mirror(Store):
 
     def _called(self) -> None:
         """Note that somebody waits for an answer."""
-        self._traffic.calls += 1
+        self._traffic.called()
         if self._background is not None and not self._background.begun:
             self._background.begin()
 

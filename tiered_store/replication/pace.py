@@ -15,6 +15,7 @@ from typing import TypeVar
 from tiered_store import deadlines
 from tiered_store.clock import Clock
 from tiered_store.errors import ConfigError
+from tiered_store.journals.journal import Journal
 from tiered_store.units import Duration, Size
 from tiered_store.workers import Workers
 
@@ -59,14 +60,25 @@ class Traffic:
     """
     How many calls a store had from those who wait for an answer.
 
-    Attributes:
-        calls: About; two at once may count as one.
+    Args:
+        journal: Tells those who share it, and knows of theirs, as far as it can.
     """
 
-    __slots__ = ("calls",)
+    __slots__ = ("_journal", "_own")
 
-    def __init__(self) -> None:
-        self.calls = 0
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._own = 0
+
+    def called(self) -> None:
+        """Count a call; two at once may count as one."""
+        self._own += 1
+        self._journal.called()
+
+    @property
+    def calls(self) -> int:
+        """About how many there were, here and elsewhere."""
+        return self._own + self._journal.calls
 
 
 class Pace:
@@ -74,8 +86,8 @@ class Pace:
     Says when the next object may begin.
 
     It never owes more than what has begun, so a pause is not caught up with.  Beside
-    *traffic* of this process it takes one object at a time and a quarter of the time;
-    the traffic of other processes is not seen, for which there are the two limits.
+    *traffic* it takes one object at a time and a quarter of the time.  What is not seen
+    of the traffic of other processes, over a network, there are the two limits for.
 
     Args:
         rate: Objects a second.

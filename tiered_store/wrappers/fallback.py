@@ -213,7 +213,7 @@ class FallbackStore(Mirror):
             if repair is None or journal is None
             else Background(self, journal, repair)
         )
-        self._traffic = Traffic()
+        self._traffic = Traffic(self._journal)
         self._writer = FailoverWriter(
             self._journal,
             self._workers,

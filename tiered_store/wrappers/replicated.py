@@ -167,7 +167,7 @@ class ReplicatedStore(Mirror):
             if repair is None or journal is None
             else Background(self, journal, repair)
         )
-        self._traffic = Traffic()
+        self._traffic = Traffic(self._journal)
         self._teller = Teller(self)
         self._rota = Rota(self._placement.order, followed(control, journal), self)
         degrade = journal_errors == "degrade"
