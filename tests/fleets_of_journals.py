@@ -348,7 +348,7 @@ def _ran(module: str, *words: str) -> dict[str, int]:
         cwd=Path(__file__).parent.parent,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=590,
         check=False,
     )
     assert ran.returncode == 0, ran.stderr

@@ -57,7 +57,7 @@ from tiered_store.wrappers.replicated import ReplicatedStore
 KEYS = [Key("testing", number, 1, 1, "image/png") for number in range(2)]
 NAMES = ("us", "eu")
 LINGER = 0.3  # seconds that a request to the server may outlive its sender
-_SECONDS = 30  # that a worker may go on without being killed
+_SECONDS = 280  # that a worker may go on without being killed, on a slow machine
 
 
 def made_of(token: str) -> bytes:
@@ -117,6 +117,7 @@ class Place:
             path = str(self.folder / "journal.db")
             return SQLiteJournal(path, quarantine=quarantine)
         options = {"quarantine": quarantine, "lease_ttl": self.lease_ttl}
+        options["timeout"] = 60.0  # a busy machine is no outage of the journal
         if self._url.startswith("redis"):
             return RedisJournal(self._url, **options)
         return SQLJournal(self._url, **options)

@@ -463,6 +463,7 @@ def test_a_failover_keeps_what_the_replica_had(
 # -- over it ----------------------------------------------------------------------
 
 
+@pytest.mark.timeout(600)
 def test_killed_writers_leave_what_can_be_settled(server, tmp_path) -> None:
     """Nothing acknowledged is lost, nothing deleted returns, nothing differs."""
     server.ask("FLUSHALL")
@@ -473,6 +474,7 @@ def test_killed_writers_leave_what_can_be_settled(server, tmp_path) -> None:
     assert counts["acknowledged"] > 3
 
 
+@pytest.mark.timeout(600)
 def test_writers_of_the_same_objects_leave_equal_replicas(server, tmp_path) -> None:
     """With the last acknowledged bytes, and nothing to repair; reads saw no others."""
     server.ask("FLUSHALL")

@@ -572,6 +572,7 @@ def test_journals_of_one_database_do_not_meet(postgres_server, prefix) -> None:
 # -- over it ------------------------------------------------------------------------
 
 
+@pytest.mark.timeout(600)
 def test_killed_writers_leave_what_can_be_settled(own, tmp_path) -> None:
     """Nothing acknowledged is lost, nothing deleted returns, nothing differs."""
     counts = campaign(tmp_path, own.url, 6)
@@ -580,6 +581,7 @@ def test_killed_writers_leave_what_can_be_settled(own, tmp_path) -> None:
     assert counts["acknowledged"] > 3
 
 
+@pytest.mark.timeout(600)
 def test_writers_of_the_same_objects_leave_equal_replicas(own, tmp_path) -> None:
     """With the last acknowledged bytes, and nothing to repair; reads saw no others."""
     counts = crowd(tmp_path, own.url, 6)

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 
+pytestmark = pytest.mark.timeout(600)  # each is some hundred processes
+
 ROOT = Path(__file__).parent.parent
 STEPS = {
     *("lease-after", "begin-before", "begin-after", "put-before", "put-half"),
@@ -30,7 +32,7 @@ def campaign(folder: Path, *options: str, of: str = "kills") -> dict[str, Any]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=590,
         check=False,
     )
     print(done.stdout)  # noqa: T201 - the counts, with the seed
