@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
 import signal
 import stat
 import subprocess
@@ -21,6 +22,7 @@ from tests.servers.process import heed_interrupts
 from tiered_store.body import Body
 from tiered_store.cli import main
 from tiered_store.cli.failure import complain, explain
+from tiered_store.cli.program import COMMANDS
 from tiered_store.cli.transfer import WatchedBody
 from tiered_store.config.options import options_of
 from tiered_store.tiers.memory import MemoryTier
@@ -586,3 +588,25 @@ def test_progress_is_that_of_the_farthest_reader() -> None:
     assert body.open(255_999).read() == b"\xff"
     assert seen == sorted(seen)
     assert seen[-1] == len(EVERY_BYTE)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """None is imported before it is asked for."""
+    assert main([name, "--help"]) == 0
+    assert f"tiered-store {name}" in capsys.readouterr().out
+
+
+def test_every_command_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """With a line that says what it does."""
+    assert main(["-h"]) == 0
+    listed = re.findall(r"^\W*([a-z]+)  +[A-Z]", capsys.readouterr().out, re.MULTILINE)
+    assert listed == list(COMMANDS)
+
+
+def test_a_command_that_is_misspelled(capsys: pytest.CaptureFixture[str]) -> None:
+    """The nearest one is named."""
+    assert main(["repiar"]) == 2
+    assert "did you mean 'repair'?" in capsys.readouterr().err.lower()

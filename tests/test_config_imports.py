@@ -49,6 +49,30 @@ def test_nor_by_the_command_or_the_schema() -> None:
     assert not {name.split(".")[0] for name in modules(command)} & SDKS
 
 
+def test_a_command_pays_for_itself() -> None:
+    """What the others need is imported when they are."""
+    command = (
+        "from tiered_store.cli import main\n"
+        f"assert main(['check', {str(FOLDER / 'production.yaml')!r}]) == 0"
+    )
+    seen = modules(command)
+    mine = {"program", "failure", "options", "output", "configuration"}
+    assert {name for name in seen if name.startswith("tiered_store.cli.")} == {
+        f"tiered_store.cli.{name}" for name in mine
+    }
+    others = ("web", "drill", "demo", "difference", "connecting", "explanation")
+    assert not seen & {f"tiered_store.{name}" for name in others}
+
+
+def test_a_program_that_loads_is_not_told_what_hurts() -> None:
+    """Nor has it a command line, a schema for editors, or a way to write files."""
+    path = str(FOLDER / "production.yaml")
+    seen = modules(f"from tiered_store import load; load({path!r}).close()")
+    unwanted = ("checking", "lint", "json_schema", "documented", "written", "options")
+    assert not seen & {f"tiered_store.config.{name}" for name in unwanted}
+    assert not seen & {"typer", "rich", "tiered_store.cli"}
+
+
 def test_the_package_is_nothing_by_itself() -> None:
     """A program pays for what it names."""
     own = modules("import tiered_store") - modules(

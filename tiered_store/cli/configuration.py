@@ -1,5 +1,5 @@
 """
-Commands for configurations: check, tree, schema.
+Commands for configurations: check, lint, presets, schema, tree.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tiered_store.cli import options
-from tiered_store.cli.differing import diff
 from tiered_store.cli.failure import FAILED, WRONG, CommandError, complain
 from tiered_store.cli.options import (
     ConfigArgument,
@@ -21,7 +20,6 @@ from tiered_store.cli.options import (
     seconds_of,
 )
 from tiered_store.cli.output import console, print_json, print_table
-from tiered_store.cli.types import types
 
 
 if TYPE_CHECKING:
@@ -215,6 +213,3 @@ def tree(
     if not terminal.is_terminal:
         terminal.width = 10_000  # a pipe has no margin
     terminal.print(as_tree(drawn))
-
-
-COMMANDS = (check, lint, tree, diff, types, presets, schema)

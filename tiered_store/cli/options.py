@@ -5,13 +5,16 @@ Options that several commands share.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tiered_store.cli.failure import WRONG, CommandError
-from tiered_store.store import Store
 from tiered_store.units import parse_duration
+
+
+if TYPE_CHECKING:
+    from tiered_store.store import Store
 
 
 DEFAULT = Path("tiered-store.yaml")

@@ -4,30 +4,73 @@ The commands together, and what becomes of an error.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
 
 import typer
 
-from tiered_store.cli import configuration
-from tiered_store.cli.deciding import drain, failback, isolate, promote, undrain
-from tiered_store.cli.demo import demo
-from tiered_store.cli.drilling import drill
-from tiered_store.cli.explaining import explain as explain_object
+from typer.core import TyperGroup
+from typer.main import get_command
+
 from tiered_store.cli.failure import FAILED, INTERRUPTED, WRONG, explain
-from tiered_store.cli.objects import get, ls, put, rm, stat, url
-from tiered_store.cli.pending import forget, pending
-from tiered_store.cli.repairing import repair
-from tiered_store.cli.serving import serve
-from tiered_store.cli.status import status
-from tiered_store.cli.verifying import verify
+
+
+# in the order in which they are listed; none is imported before it is asked for
+COMMANDS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("check", "lint", "tree", "presets", "schema"), "tiered_store.cli.configuration"
+    ),
+    "diff": "tiered_store.cli.differing",
+    "types": "tiered_store.cli.types",
+    **dict.fromkeys(
+        ("put", "get", "url", "rm", "ls", "stat"), "tiered_store.cli.objects"
+    ),
+    "explain": "tiered_store.cli.explaining",
+    "status": "tiered_store.cli.status",
+    "repair": "tiered_store.cli.repairing",
+    **dict.fromkeys(("pending", "forget"), "tiered_store.cli.pending"),
+    "verify": "tiered_store.cli.verifying",
+    **dict.fromkeys(
+        ("drain", "undrain", "promote", "failback", "isolate"),
+        "tiered_store.cli.deciding",
+    ),
+    "drill": "tiered_store.cli.drilling",
+    "serve": "tiered_store.cli.serving",
+    "demo": "tiered_store.cli.demo",
+}
+
+
+class _Made(Mapping[str, Any]):
+    """Every command, each made when it is asked for."""
+
+    def __getitem__(self, name: str) -> Any:
+        module = importlib.import_module(COMMANDS[name])
+        alone = typer.Typer(add_completion=False)
+        alone.command(name)(getattr(module, name))
+        return get_command(alone)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class _Group(TyperGroup):
+    """A group of commands most of which are not wanted this time."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Made()  # type: ignore[assignment] # nothing is added to it
 
 
 app = typer.Typer(
     name="tiered-store",
+    cls=_Group,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -72,19 +115,3 @@ def tiered_store(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help())
         raise typer.Exit(WRONG)
-
-
-_OF_OBJECTS = (put, get, url, rm, ls, stat)
-_OF_MIRRORS = (status, repair, pending, forget, verify)
-_OF_REGIONS = (drain, undrain, promote, failback, isolate, drill)
-_COMMANDS = (
-    *configuration.COMMANDS,
-    *_OF_OBJECTS,
-    *_OF_MIRRORS,
-    *_OF_REGIONS,
-    serve,
-    demo,
-)
-for _command in _COMMANDS:
-    app.command()(_command)
-app.command("explain")(explain_object)
