@@ -163,9 +163,9 @@ def schema() -> None:
     "# yaml-language-server: $schema=tiered-store.schema.json".
     """
     from tiered_store.config.json_schema import json_schema, left_out
-    from tiered_store.config.registry import Registry
+    from tiered_store.config.registry import INSTALLED
 
-    found, broken = json_schema(Registry())
+    found, broken = json_schema(INSTALLED)
     print_json(found, indent=2)
     if broken:
         complain(left_out(broken))

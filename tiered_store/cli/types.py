@@ -28,13 +28,13 @@ def types(
 
     Those of other packages are among them; one that is broken says so, and fails.
     """
-    from tiered_store.config import Registry
     from tiered_store.config.problems import unknown
+    from tiered_store.config.registry import INSTALLED
     from tiered_store.config.types import types as every
 
-    found = [one for one in every(Registry()) if word in (None, one.word)]
+    found = [one for one in every(INSTALLED) if word in (None, one.word)]
     if word is not None and not found:
-        known = dict.fromkeys(one.word for one in every(Registry()))
+        known = dict.fromkeys(one.word for one in every(INSTALLED))
         raise CommandError(unknown("type", word, known), WRONG)
     if json:
         print_json([one.plain() for one in found], indent=2)

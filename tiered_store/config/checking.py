@@ -9,11 +9,11 @@ import os
 from tiered_store.config.document import read
 from tiered_store.config.lint import Finding, find, rule_named
 from tiered_store.config.lint.stack import Stack
-from tiered_store.config.loading import REGISTRY, build_all, builder_of, tell_conflicts
+from tiered_store.config.loading import build_all, builder_of, tell_conflicts
 from tiered_store.config.outline import Outline
 from tiered_store.config.preset import without_presets
 from tiered_store.config.problems import Problem, Problems
-from tiered_store.config.registry import Registry
+from tiered_store.config.registry import INSTALLED, Registry
 from tiered_store.config.yaml_text import dumped
 from tiered_store.errors import ConfigError
 
@@ -35,7 +35,7 @@ def examine(
     secret in plain, a node that nobody refers to.
     """
     problems = Problems()
-    registry = registry or REGISTRY
+    registry = registry or INSTALLED
     root = read(path, problems)
     if root is None:
         return problems.listed(), []

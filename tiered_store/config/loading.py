@@ -16,13 +16,10 @@ from tiered_store.config.document import from_plain, read
 from tiered_store.config.node import Node
 from tiered_store.config.outline import Outline
 from tiered_store.config.problems import Problems, unknown
-from tiered_store.config.registry import Registry
+from tiered_store.config.registry import INSTALLED, Registry
 from tiered_store.errors import ConfigError
 from tiered_store.store import Store
 from tiered_store.tree import label
-
-
-REGISTRY = Registry()
 
 
 def load(
@@ -41,7 +38,7 @@ def load(
         ConfigError: Something is wrong; every problem at once, with its place.
     """
     problems = Problems()
-    return _built(read(path, problems), name, problems, registry or REGISTRY)
+    return _built(read(path, problems), name, problems, registry or INSTALLED)
 
 
 def build(
@@ -57,7 +54,7 @@ def build(
         ConfigError: Something is wrong; every problem at once, with its path.
     """
     problems = Problems()
-    return _built(from_plain(mapping, problems), name, problems, registry or REGISTRY)
+    return _built(from_plain(mapping, problems), name, problems, registry or INSTALLED)
 
 
 def builder_of(outline: Outline, problems: Problems, registry: Registry) -> Builder:

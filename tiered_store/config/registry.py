@@ -201,6 +201,9 @@ class Registry:
         return next((known for known in self.families if known.base == name), None)
 
 
+INSTALLED = Registry()  # packages are looked through once, when that is needed
+
+
 def _imported(word: str, target: str, distribution: str) -> Constructor:
     module, _, name = target.partition(":")
     try:

@@ -14,7 +14,7 @@ from tiered_store.config.attributes import ATTRIBUTES
 from tiered_store.config.leaf import Leaf
 from tiered_store.config.options import UNKNOWN, has_password, spelled, value_of
 from tiered_store.config.outline import NAME, SECTIONS, VERSION
-from tiered_store.config.registry import Family, Registry
+from tiered_store.config.registry import INSTALLED, Family, Registry
 from tiered_store.config.schema import (
     Choice,
     Group,
@@ -45,7 +45,7 @@ def to_yaml(stack: Store, *, registry: Registry | None = None) -> str:
         ConfigError: Something in it has no type that a file can name: any object with
             the four methods, for example.
     """
-    return Written(stack, registry or Registry()).text()
+    return Written(stack, registry or INSTALLED).text()
 
 
 class Written:
