@@ -20,7 +20,10 @@ version: 1
 default: images
 stores:
   images:
-    {type: replicated, replicas: {a: here, b: there}, journal: {type: memory ALLOW}}
+    type: replicated
+    replicas: {a: here, b: there}
+    journal: {type: memory ALLOW}
+    repair: {every: 30s}
   here: {type: filesystem, path: /srv/images}
   there: {type: filesystem, path: /mnt/images}
 """
@@ -85,7 +88,7 @@ def test_rules_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     [
         MEMORY.replace("ALLOW", ", allow: {journal-in-memory: a rehearsal}"),
         MEMORY.replace(" ALLOW", "") + "allow: {journal-in-memory: a rehearsal}",
-        MEMORY.replace(" ALLOW}", "}, allow: {journal-in-memory: a rehearsal}"),
+        MEMORY.replace(" ALLOW}", "}\n    allow: {journal-in-memory: a rehearsal}"),
     ],
 )
 def test_what_is_meant_is_not_told(text: str) -> None:
@@ -115,7 +118,7 @@ def test_an_allowance_that_is_wrong(allow: str, said: str) -> None:
     """A rule that is not there is silenced by nobody, and a reason is needed."""
     (line,) = problems(MEMORY.replace("ALLOW", f", allow: {allow}"))
     assert said in line
-    assert "images.yml:5:" in line
+    assert "images.yml:7:" in line
 
 
 def test_how_severe_decides_what_check_says(capsys: pytest.CaptureFixture[str]) -> None:

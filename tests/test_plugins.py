@@ -73,6 +73,7 @@ STACK = """
           type: replicated
           replicas: {a: {type: acme, room: 1MiB, timeout: 5s}, b: {type: acme}}
           journal: {type: ledger}
+          repair: {every: 30s}
 """
 
 

@@ -12,6 +12,7 @@ from tiered_store.config.lint import (
     mirrors,
     names,
     purposes,
+    recovery,
     retries,
     timeouts,
 )
@@ -36,6 +37,8 @@ RULES = (
     Rule("journal-in-passing", "warning", journals.journal_in_passing),
     Rule("journal-of-one-host", "warning", journals.journal_of_one_host),
     Rule("cache-below-mirror", "warning", mirrors.cache_below_mirror),
+    Rule("control-without-journal", "warning", recovery.control_without_journal),
+    Rule("nothing-repairs", "note", recovery.nothing_repairs),
     Rule("missing-disk-made", "note", mirrors.missing_disk_made),
     Rule("replicas-in-one-region", "note", mirrors.replicas_in_one_region),
     Rule(
@@ -128,6 +131,7 @@ stores:
     type: replicated
     replicas: {a: {type: memory}, b: {type: memory}}
     journal: {type: memory}
+    repair: {every: 30s}
     allow: {journal-in-memory: "one process, and what it holds can be computed again"}
 ```
 

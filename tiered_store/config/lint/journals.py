@@ -29,6 +29,7 @@ def journal_in_memory(stack: Stack) -> Found:
           type: replicated
           replicas: {us: {type: s3, bucket: us}, eu: {type: s3, bucket: eu}}
           journal: {type: memory}
+          repair: {every: 30s}
 
     Better::
 
@@ -36,6 +37,7 @@ def journal_in_memory(stack: Stack) -> Found:
           type: replicated
           replicas: {us: {type: s3, bucket: us}, eu: {type: s3, bucket: eu}}
           journal: {type: sqlite, path: /var/lib/images.sqlite}
+          repair: {every: 30s}
     """
     of_caches = {id(cache.journal) for cache, _ in stack.stores("cached")}
     for thing, node in stack.things():
@@ -69,6 +71,7 @@ def journal_in_passing(stack: Stack) -> Found:
           type: replicated
           replicas: {us: {type: s3, bucket: us}, eu: {type: s3, bucket: eu}}
           journal: {type: sqlite, path: /tmp/images.sqlite}
+          repair: {every: 30s}
 
     Better::
 
@@ -76,6 +79,7 @@ def journal_in_passing(stack: Stack) -> Found:
           type: replicated
           replicas: {us: {type: s3, bucket: us}, eu: {type: s3, bucket: eu}}
           journal: {type: sqlite, path: /var/lib/images.sqlite}
+          repair: {every: 30s}
     """
     for journal, node in _files(stack):
         written = node.entries.get("path")
@@ -111,6 +115,7 @@ def journal_of_one_host(stack: Stack) -> Found:
             type: replicated
             replicas: {us: {type: s3, bucket: us}, eu: {type: s3, bucket: eu}}
             journal: {type: sqlite, path: /var/lib/images.sqlite}
+            repair: {every: 30s}
 
     Better::
 
@@ -121,6 +126,7 @@ def journal_of_one_host(stack: Stack) -> Found:
             type: replicated
             replicas: {us: {type: s3, bucket: us}, eu: {type: s3, bucket: eu}}
             journal: {type: redis, url: "redis://journal.internal"}
+            repair: {every: 30s}
     """
     files = {id(journal) for journal, _ in _files(stack)}
     for cache, _ in stack.stores("cached"):

@@ -25,6 +25,7 @@ def replicas_in_one_place(stack: Stack) -> Found:
             a: {type: filesystem, path: /srv/images}
             b: {type: filesystem, path: /srv/../srv/images}
           journal: {type: sqlite, path: /var/lib/images.sqlite}
+          repair: {every: 30s}
 
     Better::
 
@@ -34,6 +35,7 @@ def replicas_in_one_place(stack: Stack) -> Found:
             a: {type: filesystem, path: /srv/images}
             b: {type: filesystem, path: /mnt/other/images}
           journal: {type: sqlite, path: /var/lib/images.sqlite}
+          repair: {every: 30s}
     """
     for store, node in stack.stores("replicated", "fallback"):
         owners: dict[object, str] = {}
@@ -59,6 +61,7 @@ def replicas_in_one_region(stack: Stack) -> Found:
             a: {type: s3, bucket: pictures, region: us-east-1}
             b: {type: s3, bucket: pictures-copy, region: us-east-1}
           journal: {type: sqlite, path: /var/lib/images.sqlite}
+          repair: {every: 30s}
 
     Better::
 
@@ -68,6 +71,7 @@ def replicas_in_one_region(stack: Stack) -> Found:
             a: {type: s3, bucket: pictures, region: us-east-1}
             b: {type: s3, bucket: pictures-copy, region: eu-west-1}
           journal: {type: sqlite, path: /var/lib/images.sqlite}
+          repair: {every: 30s}
     """
     for store, node in stack.stores("replicated", "fallback"):
         found = [leaf for child in store.children().values() for leaf in leaves(child)]
@@ -96,6 +100,7 @@ def replica_that_is_not_written(stack: Stack) -> Found:
             own: {type: s3, bucket: pictures}
             theirs: {type: readonly, child: {type: s3, bucket: theirs}}
           journal: {type: sqlite, path: /var/lib/images.sqlite}
+          repair: {every: 30s}
 
     Better::
 
@@ -129,6 +134,7 @@ def cache_below_mirror(stack: Stack) -> Found:
             us: {type: cached, tiers: [{type: memory, ttl: 60s}], origin: us}
             eu: {type: s3, bucket: pictures-eu}
           journal: {type: sqlite, path: /var/lib/images.sqlite}
+          repair: {every: 30s}
         us: {type: s3, bucket: pictures-us}
 
     Better::
@@ -140,6 +146,7 @@ def cache_below_mirror(stack: Stack) -> Found:
             us: {type: s3, bucket: pictures-us}
             eu: {type: s3, bucket: pictures-eu}
           journal: {type: sqlite, path: /var/lib/images.sqlite}
+          repair: {every: 30s}
     """
     for store, node in stack.stores("replicated"):
         for name, child in store.replicas.items():
@@ -163,6 +170,7 @@ def missing_disk_made(stack: Stack) -> Found:
             a: {type: filesystem, path: /mnt/a/images, create: true}
             b: {type: filesystem, path: /mnt/b/images, create: true}
           journal: {type: sqlite, path: /var/lib/images.sqlite}
+          repair: {every: 30s}
 
     Better::
 
@@ -172,6 +180,7 @@ def missing_disk_made(stack: Stack) -> Found:
             a: {type: filesystem, path: /mnt/a/images}
             b: {type: filesystem, path: /mnt/b/images}
           journal: {type: sqlite, path: /var/lib/images.sqlite}
+          repair: {every: 30s}
     """
     for store, node in stack.stores("replicated", "fallback"):
         for name, child in store.children().items():
@@ -197,6 +206,7 @@ def nothing_kept(stack: Stack) -> Found:
           type: replicated
           replicas: {disk: {type: filesystem, path: /srv/images}, spare: {type: memory}}
           journal: {type: sqlite, path: /var/lib/images.sqlite}
+          repair: {every: 30s}
 
     Better::
 
@@ -206,6 +216,7 @@ def nothing_kept(stack: Stack) -> Found:
             disk: {type: filesystem, path: /srv/images}
             spare: {type: filesystem, path: /mnt/spare}
           journal: {type: sqlite, path: /var/lib/images.sqlite}
+          repair: {every: 30s}
     """
     for store, node in stack.stores("replicated"):
         kept = {
