@@ -187,6 +187,28 @@ def test_file_that_is_no_secret(tmp_path: Path) -> None:
         )
 
 
+@pytest.mark.parametrize("name", ["environ", "cmdline", "root/proc/self/environ"])
+def test_what_the_kernel_makes_up_is_no_secret(name: str) -> None:
+    """Whoever may write a file must not send the whole environment somewhere."""
+    with pytest.raises(ConfigError) as caught:
+        leaf(bucket=f"http://example.com/${{file:/proc/self/{name}}}")
+    assert str(caught.value) == (
+        f"stores.x.bucket: secret file /proc/self/{name} cannot be read: the kernel "
+        "makes it up, and no one put a secret there"
+    )
+
+
+def test_a_secret_as_containers_mount_it(tmp_path: Path) -> None:
+    """Links to a directory that is replaced as a whole; an empty file is empty."""
+    (tmp_path / "..2026").mkdir()
+    (tmp_path / "..2026" / "key").write_text("hunter2\n")
+    (tmp_path / "..data").symlink_to("..2026")
+    (tmp_path / "key").symlink_to("..data/key")
+    (tmp_path / "empty").touch()
+    assert leaf(bucket=f"${{file:{tmp_path}/key}}").bucket == "hunter2"
+    assert leaf(bucket=f"${{file:{tmp_path}/empty}}").bucket == ""
+
+
 def test_variable_that_is_no_text(monkeypatch: pytest.MonkeyPatch) -> None:
     """A variable of other bytes cannot be a value."""
     monkeypatch.setenv("BYTES", "\udcff")

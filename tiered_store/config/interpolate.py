@@ -3,15 +3,18 @@ Values from outside: ``${env:NAME}``, ``${env:NAME:-default}``, ``${file:/path}`
 
 They are put in after parsing and in scalars only, so that no value can bring
 structure with it; ``$${`` stands for ``${``.  As in a shell, ``:-default`` also
-replaces an empty variable.  Of a file, the line break at its end is left out.
+replaces an empty variable.  Of a file, the line break at its end is left out.  It is a
+regular file of 64 KiB at most, and none that the kernel makes up (``/proc``, ``/sys``).
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from tiered_store.config.node import Node
@@ -117,12 +120,22 @@ def _bytes(path: str) -> bytes | None:
     # a pipe must not make us wait, nor a device deliver without end
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
             return None
+        if status.st_dev in _made_up():
+            raise ValueError("the kernel makes it up, and no one put a secret there")
         with open(descriptor, "rb", closefd=False) as file:
             return file.read(_LARGEST + 1)
     finally:
         os.close(descriptor)
+
+
+def _made_up() -> Iterator[int]:
+    """Yield the devices of files that nobody wrote, our environment among them."""
+    for folder in ("/proc", "/sys"):
+        with contextlib.suppress(OSError):
+            yield os.stat(folder).st_dev
 
 
 def _text(value: str, what: str) -> str:
