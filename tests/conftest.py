@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from hypothesis import HealthCheck, settings
+
+
+# how long an example takes on a busy machine says nothing
+settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 pytest_plugins = [
     "tests.conformance_table",
