@@ -204,10 +204,20 @@ def test_only_store_is_the_default() -> None:
         ),
         (
             "{version: 2, stores: 3}",
-            [":1:11 version: expected 1, got 2"],
+            [":1:11 version: expected 1, got 2; write version: 1"],
         ),
-        ("{version: '1', stores: 3}", [":1:11 version: expected 1, got '1'"]),
-        ("{version: true, stores: 3}", [":1:11 version: expected 1, got true"]),
+        (
+            "{version: 1, default: 5, stores: {5: {type: memory}}}",
+            [":1:23 default: expected the name of a store, got 5; put it in quotes"],
+        ),
+        (
+            "{version: '1', stores: 3}",
+            [":1:11 version: expected 1, got '1'; write version: 1"],
+        ),
+        (
+            "{version: true, stores: 3}",
+            [":1:11 version: expected 1, got true; write version: 1"],
+        ),
         ("version: 1", [": missing 'stores': what there is, by name"]),
         (
             "{version: 1, stores: [a]}",
@@ -232,7 +242,7 @@ def test_only_store_is_the_default() -> None:
         ),
         (
             "{version: 1, default: 3, stores: {a: {type: memory}}}",
-            [":1:23 default: expected the name of a store, got 3"],
+            [":1:23 default: expected the name of a store, got 3; put it in quotes"],
         ),
         (
             "{version: 1, default: {type: memory}, stores: {a: {type: memory}}}",

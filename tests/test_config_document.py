@@ -150,8 +150,10 @@ def test_alias_has_its_own_path() -> None:
         ("a: *x", "1:4 a: alias *x: no such anchor stands above it"),
         ("a: &x [*x]", "1:8 a[0]: alias *x: no such anchor stands above it"),
         ("a: !!python/object/apply:os.system []",
-         "1:4 a: tag '!!python/object/apply:os.system': tags are not supported"),
-        ("a: !secret x", "1:4 a: tag '!secret': tags are not supported"),
+         "1:4 a: tag '!!python/object/apply:os.system': tags are not supported; "
+         "put a text in quotes"),
+        ("a: !secret x",
+         "1:4 a: tag '!secret': tags are not supported; put a text in quotes"),
         ("? [a]\n: b", "1:3: a key is a word, nothing else"),
         ("a: {<<: 3}", "1:9 a: only mappings can be merged"),
         ("a: 1\nb: 2\na: 3", "3:1 a: duplicate key 'a'; the first is on line 1"),
@@ -264,9 +266,9 @@ def test_path_object() -> None:
 def test_other_encodings() -> None:
     """Only UTF-8 is text; the place of the first other byte is given."""
     Path("x.yml").write_bytes(b"version: 1\nname: caf\xe9\n")
-    assert check("x.yml") == ["x.yml:2:10: not UTF-8"]
+    assert check("x.yml") == ["x.yml:2:10: not UTF-8; save it as that"]
     Path("x.yml").write_bytes("version: 1\n".encode("utf-16"))
-    assert check("x.yml") == ["x.yml:1:1: not UTF-8"]
+    assert check("x.yml") == ["x.yml:1:1: not UTF-8; save it as that"]
 
 
 def test_byte_order_mark() -> None:

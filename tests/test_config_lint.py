@@ -209,6 +209,34 @@ def test_reproducible_untold() -> None:
     assert cache(redis, option, both) == []
 
 
+def test_shell_variable() -> None:
+    """A text that is put together from outside is one's own affair; so is a secret."""
+    text = """\
+        version: 1
+        stores:
+          images:
+            type: s3
+            bucket: BUCKET
+            access_key: A
+            secret_key: "${env:HOME}$SECRET"
+            prefix: $low/$$DOLLARS/$5
+        """
+    assert warnings(text.replace("BUCKET", "pictures")) == []
+    assert warnings(
+        """\
+        version: 1
+        default: images
+        stores:
+          images: {type: group, stores: {a: a, b: a}, more: [a]}
+          a: {type: filesystem, path: &path $HOME/x, base_url: *path, timeout: 3s}
+        """
+    ) == [
+        f"images.yml:5:{column} stores.a.{key}: $HOME is not put in; write "
+        "${env:HOME} [shell-variable]"
+        for column, key in ((25, "path"), (46, "base_url"))
+    ]
+
+
 def test_never_used() -> None:
     """What nobody refers to is a mistake, or loaded by name."""
     assert warnings(

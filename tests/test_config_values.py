@@ -89,7 +89,8 @@ def test_value(option: str, written: object, value: object) -> None:
         ("attempts: true", "attempts: expected a whole number, got true"),
         ("ratio: half", "ratio: expected a number, got 'half'"),
         ("ratio: true", "ratio: expected a number, got true"),
-        ("public: yes", "public: expected true or false, got 'yes'"),
+        ("public: yes", "public: expected true or false, got 'yes'; write true"),
+        ("public: Off", "public: expected true or false, got 'Off'; write false"),
         ("public: 1", "public: expected true or false, got 1"),
         (
             "mode: al",

@@ -124,7 +124,8 @@ class _Composer(Bounded):
         allowed = (*_TEXT, *_COLLECTION)
         if event.tag not in allowed:
             tag = brief(event.tag.replace("tag:yaml.org,2002:", "!!"))
-            self._problems.add(place, path, f"tag {tag}: tags are not supported")
+            message = f"tag {tag}: tags are not supported; put a text in quotes"
+            self._problems.add(place, path, message)
             node = replace(node, broken=True)
         if event.anchor is not None:
             self._anchors[event.anchor] = node

@@ -40,6 +40,11 @@ _BOUNDS = {
     "less_than": ("below", "lt"),
     "less_than_equal": ("at most", "le"),
 }
+# what other versions of YAML take for one
+_ANSWERS = {
+    **dict.fromkeys(("yes", "on", "y", "t"), "true"),
+    **dict.fromkeys(("no", "off", "n", "f"), "false"),
+}
 # how a constructor begins what it says about one of its options
 _ABOUT = re.compile(
     r"([a-z_][a-z0-9_]*)((?:\.[a-z_][a-z0-9_]*)*)(?:(: )|[\s\[.])", re.ASCII
@@ -253,6 +258,8 @@ def _expected(
     if node.sources or isinstance(node.value, dict | list):
         return message
     if isinstance(node.value, str):
+        if "true or false" in words and node.value.lower() in _ANSWERS:
+            return f"{message}; write {_ANSWERS[node.value.lower()]}"
         meant = nearest(node.value, choices)
         return message if meant is None else f"{message}; did you mean {meant!r}?"
     if "a text" in words and node.value is not None:

@@ -36,7 +36,7 @@ def read(path: str | os.PathLike[str], problems: Problems) -> Node | None:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         read_so_far = content[: error.start].decode("utf-8-sig", "replace")
-        problems.add(place_at(file, read_so_far), "", "not UTF-8")
+        problems.add(place_at(file, read_so_far), "", "not UTF-8; save it as that")
         return None
     return parse(text, file, problems)
 

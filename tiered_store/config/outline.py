@@ -66,7 +66,9 @@ class Outline:
             self._problems.add(self.file, "", message)
             return True
         if type(version.value) is not int or version.value != VERSION:
-            message = f"expected {VERSION}, got {version.shown()}"
+            message = (
+                f"expected {VERSION}, got {version.shown()}; write version: {VERSION}"
+            )
             self._problems.add(version.place, version.path, message)
             return False
         return True
@@ -129,6 +131,8 @@ class Outline:
             return
         if not isinstance(node.value, str):
             message = f"expected the name of a store, got {node.shown()}"
+            if isinstance(node.value, int | float):
+                message += "; put it in quotes"
         elif node.value in stores:
             self.default = node.value
             return

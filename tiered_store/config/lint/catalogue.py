@@ -52,6 +52,7 @@ RULES = (
     Rule("policy-without-ttl", "warning", caches.policy_without_ttl),
     Rule("reproducible-untold", "warning", caches.reproducible_untold),
     Rule("secret-in-file", "warning", names.secret_in_file, written=True),
+    Rule("shell-variable", "warning", names.shell_variable),
     Rule("never-used", "warning", names.never_used, written=True),
 )
 _SILENT_FOR_NOTHING = "allowed-in-vain"

@@ -14,6 +14,7 @@ from tiered_store.config.lint.stack import Stack
 from tiered_store.config.problems import Problems
 
 
+_SHELL = re.compile(r"(?<!\$)\$([A-Z_][A-Z0-9_]+)\b", re.ASCII)
 _PASSWORD = re.compile(r"://[^/\s@]*:[^/\s@]+@")
 
 
@@ -43,6 +44,36 @@ def secret_in_file(stack: Stack) -> Found:
         if "://" in text and not _PASSWORD.search(text):
             continue  # an address without a password
         yield node, "a secret, in plain; write ${env:NAME} or ${file:/run/secrets/x}"
+
+
+def shell_variable(stack: Stack) -> Found:
+    """
+    A variable as a shell writes it is left as it is.
+
+    `$HOME/images` is a directory called `$HOME` below wherever a process is started,
+    and two processes that are started elsewhere have two of them.  Values from outside
+    are put in where `${env:HOME}` stands.
+
+    Hurts::
+
+        images: {type: filesystem, path: $HOME/images}
+
+    Better::
+
+        images: {type: filesystem, path: "${env:HOME:-/srv}/images"}
+    """
+    secret = {(node.place, node.path) for node in stack.builder.secrets()}
+    seen: set[object] = set()
+    for _, made_of in stack.things():
+        for node in made_of.nodes():
+            if node.sources or not isinstance(node.value, str):
+                continue
+            found = _SHELL.search(node.value)
+            where = node.place, node.path
+            if found is None or where in secret or where in seen:
+                continue
+            seen.add(where)
+            yield node, f"{found[0]} is not put in; write ${{env:{found[1]}}}"
 
 
 def never_used(stack: Stack) -> Found:
