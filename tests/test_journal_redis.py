@@ -288,6 +288,7 @@ def test_a_server_that_went_back_is_told_once(own, caplog, tmp_path) -> None:
     """It has lost rows that this process has seen; what is left is the journal."""
     journal = RedisJournal(own.url)
     journal.begin(OTHER, PUT)
+    first = journal.born()
     saved = tmp_path / "saved"
     shutil.copytree(own.process.folder, saved)
     journal.begin(KEY, PUT)
@@ -305,6 +306,9 @@ def test_a_server_that_went_back_is_told_once(own, caplog, tmp_path) -> None:
     assert missed(journal) == {}
     journal.begin(KEY, PUT)
     journal.close()
+    later = RedisJournal(own.url)  # verify concludes nothing from what is older
+    assert later.born() > first
+    later.close()
 
 
 def test_what_is_no_row_is_an_error(own) -> None:

@@ -4,7 +4,9 @@ Rows in one hash, changed by a script if they still are what a rule has seen.
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import time
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -13,6 +15,7 @@ from tiered_store.errors import (
     CorruptError,
     FullError,
     MisconfiguredError,
+    StoreError,
     UnavailableError,
 )
 from tiered_store.journals.identity import born, fresh
@@ -28,6 +31,7 @@ from tiered_store.key import Key
 Result = TypeVar("Result")
 
 _SCHEMA = 2  # 1 had rows without a size
+_BACK = "back"  # the field that tells since when there are no gaps, if there was one
 _KNOWN = 10_000  # objects whose rows are remembered as this process left them
 _log = logging.getLogger("tiered_store")
 
@@ -134,7 +138,9 @@ class Ledger:
 
     def born(self) -> float | None:
         """Return since when it remembers, in seconds since the epoch, if it knows."""
-        return born(self._ready().decode())
+        identity = self._ready()
+        back = self._ask("HGET", self._hash, _BACK)
+        return born(identity.decode()) if back is None else float(back)
 
     def short_of(self, copies: int) -> int:
         """Return how many objects at least *copies* replicas may lack."""
@@ -275,6 +281,8 @@ class Ledger:
         if changes < seen:
             self._changes = changes
             self._known.clear()
+            with contextlib.suppress(StoreError):  # then its log is all that tells
+                self._ask("HSET", self._hash, _BACK, repr(time.time()))
             message = (
                 f"the journal {self._prefix!r} went back from change {seen} to "
                 f"{changes}: its server has lost rows; verify the replicas"
