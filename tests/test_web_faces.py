@@ -513,13 +513,41 @@ def test_serve_does_not_guess_whose_objects_are_open(tmp_path: Path) -> None:
     assert "a secret" not in ran.stderr
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_serve_fails_where_somebody_else_listens(tmp_path: Path, workers: str) -> None:
+    """With the status of a failure; by uvicorn's own an object would be absent."""
+    (tmp_path / "open.yaml").write_text(OPEN)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "tiered_store", "serve", "open.yaml"]
+        options = ["--port", port, "--workers", workers]
+
+        ran = subprocess.run(
+            [*command, *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+
+    assert ran.returncode == 1
+    assert f"could not listen on 127.0.0.1, port {port}" in ran.stderr
+    assert "Traceback" not in ran.stderr
+
+
 def test_serve_says_what_is_wrong_before_it_serves(tmp_path: Path) -> None:
     """With the status of a wrong configuration."""
-    wrong = tmp_path / "wrong.yaml"
+    wrong, right = tmp_path / "wrong.yaml", tmp_path / "open.yaml"
     wrong.write_text("version: 1\nstores: {images: {type: memry}}\ndefault: images\n")
-    command = [sys.executable, "-m", "tiered_store", "serve", str(wrong)]
+    right.write_text(OPEN)
+    command = [sys.executable, "-m", "tiered_store", "serve"]
+    for arguments, said in (
+        ([str(wrong)], "memory"),
+        ([str(right), "--cors", "https://a.example/"], "not an origin"),
+    ):
+        ran = subprocess.run(
+            [*command, *arguments], capture_output=True, text=True, check=False
+        )
 
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-
-    assert ran.returncode == 2
-    assert "memory" in ran.stderr
+        assert ran.returncode == 2
+        assert said in ran.stderr

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
-from tiered_store.errors import ThrottledError, UnavailableError
+from tiered_store.errors import ConfigError, ThrottledError, UnavailableError
 from tiered_store.key import Key
 from tiered_store.layout import object_name, path_name
 from tiered_store.signing import Signer
@@ -531,6 +531,21 @@ def test_absence_is_told_to_nobody_without_a_signature(disk) -> None:
     site = Site(disk, signer=Signer(SECRET))
 
     assert ask(site, object_name(KEY._replace(object_id=9))).status == 403
+
+
+def test_an_origin_that_no_browser_names_is_refused(disk) -> None:
+    """It would never match, and nobody would know why the page sees nothing."""
+    for wrong in ("https://a.example/", "a.example", "https://a b", "https://*/x", ""):
+        with pytest.raises(ConfigError, match="not an origin"):
+            Site(disk, cors=["https://a.example", wrong])
+
+    for right in ("https://a.example:8443", "app://-", "null", "http://[::1]:80"):
+        shown = ask(Site(disk, cors=[right]), origin=right)
+        assert told(shown)["Access-Control-Allow-Origin"] == right
+    anyone = ask(
+        Site(disk, cors=["https://a.example", "*"]), origin="https://b.example"
+    )
+    assert told(anyone)["Access-Control-Allow-Origin"] == "*"
 
 
 def test_pages_from_elsewhere_may_read_if_they_are_let(disk) -> None:

@@ -63,20 +63,24 @@ def serve(
         ) from None
     from tiered_store.web import server
 
-    server.serve(
-        server.Options(
-            str(config),
-            store,
-            prefix=prefix,
-            cors=tuple(cors or ()),
-            threads=threads,
-            **chosen,
-        ),
-        host=host,
-        port=port,
-        workers=workers,
-        access_log=access_log,
+    shown = server.Options(
+        str(config),
+        store,
+        prefix=prefix,
+        cors=tuple(cors or ()),
+        threads=threads,
+        **chosen,
     )
+    try:
+        server.serve(
+            shown, host=host, port=port, workers=workers, access_log=access_log
+        )
+    except SystemExit as end:  # by a number of uvicorn's own
+        if end.code:
+            raise CommandError(
+                f"could not listen on {host}, port {port}, or not begin to serve; "
+                "what is logged before says why"
+            ) from None
 
 
 def _seconds(option: str, text: str) -> float:

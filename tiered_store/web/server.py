@@ -55,7 +55,7 @@ def serve(
     import uvicorn
 
     with load(options.config, options.store) as stack:
-        _served(stack)
+        _site(options, stack, _served(stack))
     os.environ[_VARIABLE] = json.dumps(asdict(options))
     uvicorn.run(
         "tiered_store.web.server:application",
@@ -85,15 +85,19 @@ def application() -> ASGIApplication:
     prefix = options.prefix
     if prefix is None:
         prefix = "" if served is None else served.prefix
-    site = Site(
+    site = _site(options, stack, served)
+    face = ASGIFace(site, _Alive(stack), prefix=prefix, threads=options.threads)
+    return _health_first(face)
+
+
+def _site(options: Options, stack: Store, served: ServedStore | None) -> Site:
+    return Site(
         stack,
         freshness=Freshness(options.ttl, options.reproducible_ttl),
-        cors=True if "*" in options.cors else options.cors or False,
+        cors=options.cors or False,
         signer=None if served is None else served.signer,
         timeout=options.timeout,
     )
-    face = ASGIFace(site, _Alive(stack), prefix=prefix, threads=options.threads)
-    return _health_first(face)
 
 
 def _served(stack: Store) -> ServedStore | None:

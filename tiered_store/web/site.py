@@ -37,6 +37,7 @@ from tiered_store.layout import key_of_object, key_of_path, object_name
 from tiered_store.signing import Signer
 from tiered_store.store import Store
 from tiered_store.units import Duration
+from tiered_store.web.cors import CrossOrigin
 from tiered_store.web.freshness import Freshness
 from tiered_store.web.message import PIECE, Joined, Request, Response, Stream
 from tiered_store.web.ranges import Span, UnsatisfiableError, spans
@@ -46,8 +47,6 @@ from tiered_store.web.validators import Validators
 
 _METHODS = "GET, HEAD, OPTIONS"
 _LONGEST_PATH = 4096  # characters; no name that a store keeps is longer
-_MAY_ASK = "Range, If-Range, If-Match, If-None-Match, If-Modified-Since"
-_MAY_SEE = "ETag, Content-Length, Content-Range, Accept-Ranges, Retry-After"
 # types that carry no script; two at once ("image/png,text/html") are none of them
 _HARMLESS = re.compile(
     r"(?!.*(xml|svg))(image|audio|video|font)/[a-z0-9.+-]+|application/pdf"
@@ -68,10 +67,13 @@ class Site:
     Args:
         freshness: What browsers and proxies are told to keep.
         cors: Whether pages from anywhere may read the bytes; or from which origins,
-            such as ``https://example.com``.
+            such as ``https://example.com``, of which ``*`` is any.
         signer: Only who has a signed URL is shown anything.
         timeout: Seconds until the bytes begin to come; None waits as long as the store.
         retry_after: Seconds to ask for patience in an outage, unless the store says.
+
+    Raises:
+        ConfigError: Of *cors*, something is no origin, and would never be one.
 
     Attributes:
         store: Where the objects are; whoever made it closes it.
@@ -91,9 +93,7 @@ class Site:
     ) -> None:
         self.store = store
         self._freshness = freshness or Freshness()
-        if isinstance(cors, str):  # whose letters would be the origins
-            cors = [cors]
-        self._cors = cors if isinstance(cors, bool) else frozenset(cors)
+        self._cors = CrossOrigin(cors)
         self._signer = signer
         self.timeout = timeout
         self._retry_after = retry_after
@@ -123,7 +123,7 @@ class Site:
         return self._finished(request, self._failure(error))
 
     def _finished(self, request: Request, response: Response) -> Response:
-        response.headers += self._cross_origin(request)
+        response.headers += self._cors.headers(request)
         if request.method == "HEAD":
             response.close()
             response.content, response.stream = b"", None
@@ -205,26 +205,7 @@ class Site:
         return response
 
     def _options(self, request: Request) -> Response:
-        response = Response(204, [("Allow", _METHODS)])
-        if self._cors and "access-control-request-method" in request.headers:
-            response.headers += [
-                ("Access-Control-Allow-Methods", "GET, HEAD"),
-                ("Access-Control-Allow-Headers", _MAY_ASK),
-                ("Access-Control-Max-Age", "86400"),
-            ]
-        return response
-
-    def _cross_origin(self, request: Request) -> list[tuple[str, str]]:
-        if self._cors is False:
-            return []
-        told = [("Access-Control-Expose-Headers", _MAY_SEE)]
-        if self._cors is True:
-            return [("Access-Control-Allow-Origin", "*"), *told]
-        vary = ("Vary", "Origin")
-        origin = request.headers.get("origin")
-        if origin not in self._cors:
-            return [vary]
-        return [("Access-Control-Allow-Origin", str(origin)), vary, *told]
+        return Response(204, [("Allow", _METHODS), *self._cors.preflight(request)])
 
 
 def _key(path: str) -> Key | None:
