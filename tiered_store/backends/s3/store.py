@@ -10,14 +10,14 @@ import io
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeVar, get_args
 
-from tiered_store import deadlines
 from tiered_store.backends.s3.address import bucket_url, is_bucket, is_http
 from tiered_store.backends.s3.client import Checksums, Client, Connection
 from tiered_store.backends.s3.download import stat_of
 from tiered_store.backends.s3.obstore import ObstoreReading, installed
 from tiered_store.backends.s3.reading import REPRODUCIBLE, Boto3Reading, Reading
+from tiered_store.backends.s3.sending import rereadable
 from tiered_store.backends.s3.upload import upload
-from tiered_store.body import Body, BytesBody, FileBody, Stat, StreamBody
+from tiered_store.body import Body, BytesBody, Stat, StreamBody
 from tiered_store.errors import (
     ConfigError,
     ConflictError,
@@ -192,7 +192,7 @@ class S3Store(Store):
         if body.size > self.multipart_threshold:
             upload(self._client, self._workers, body, self.part_size, parameters)
             return
-        with _rereadable(body) as file:
+        with rereadable(body) as file:
             self._client.call(
                 "put_object", Body=file, ContentLength=body.size, **parameters
             )
@@ -324,39 +324,3 @@ class S3Store(Store):
 def _code(error: DeniedError) -> str:
     """Return the code that S3 denied something with, whoever asked for it."""
     return code_of(error.__cause__) or obstore_code_of(error.__cause__)
-
-
-def _rereadable(body: Body) -> io.BufferedIOBase:
-    """Return a file of *body*, which the SDK may read thrice: to sum, sign and send."""
-    if isinstance(body, BytesBody | FileBody):
-        file: io.BufferedIOBase = body.open()
-    else:
-        file = io.BytesIO(body.read())
-    return file if deadlines.remaining() is None else io.BufferedReader(_Timely(file))
-
-
-class _Timely(io.RawIOBase):
-    """A *file* that is read, and so sent, for no longer than the caller's time."""
-
-    def __init__(self, file: io.BufferedIOBase) -> None:
-        self._file = file
-
-    def readinto(self, buffer: Any) -> int:
-        deadlines.check()
-        return self._file.readinto(buffer)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        return self._file.tell()
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()

@@ -1,0 +1,48 @@
+"""
+Bodies as the SDK sends them.
+"""
+
+from __future__ import annotations
+
+import io
+
+from typing import Any
+
+from tiered_store import deadlines
+from tiered_store.body import Body, BytesBody, FileBody
+
+
+def rereadable(body: Body) -> io.BufferedIOBase:
+    """Return a file of *body*, which the SDK may read thrice: to sum, sign and send."""
+    if isinstance(body, BytesBody | FileBody):
+        file: io.BufferedIOBase = body.open()
+    else:
+        file = io.BytesIO(body.read())
+    return file if deadlines.remaining() is None else io.BufferedReader(_Timely(file))
+
+
+class _Timely(io.RawIOBase):
+    """A *file* that is read, and so sent, for no longer than the caller's time."""
+
+    def __init__(self, file: io.BufferedIOBase) -> None:
+        self._file = file
+
+    def readinto(self, buffer: Any) -> int:
+        deadlines.check()
+        return self._file.readinto(buffer)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
