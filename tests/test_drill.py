@@ -36,6 +36,7 @@ from tiered_store.drill.seen import failover
 from tiered_store.drill.stage import Stage, leaves
 from tiered_store.drill.workload import Call, Workload
 from tiered_store.errors import CorruptError, DeadlineError, UnavailableError
+from tiered_store.journals.memory import MemoryJournal
 from tiered_store.key import Key
 from tiered_store.wrappers.cached import CachedStore
 
@@ -115,6 +116,32 @@ def test_a_mirror_with_a_journal_holds(written) -> None:
     assert all(one.reads > 20 and one.writes for one in report.outcomes)
     holes = [one for one in report.outcomes if one.fault == "black-hole"]
     assert all(one.paid for one in holes), "somebody waited for the timeout"
+    down = [one for one in report.outcomes if one.fault == "down"]
+    assert all(one.by_hand for one in down), "nothing repairs by itself"
+    assert "by hand" in page(report)
+
+
+def test_a_stack_s_own_repair_is_what_converges(written) -> None:
+    """With its limits, and the time until it looks again."""
+    journal = "journal: {{type: memory}}\n        repair: {{every: 2s, rate: 500}}"
+    text = re.sub(r"journal: .*", journal, MIRROR)
+    report = drill(written(text), faults=("down",), requirements=required("lost=0"))
+
+    assert report.failures == []
+    for one in report.outcomes:
+        assert not one.by_hand
+        assert one.converged is not None
+        assert one.converged >= 3.0
+
+
+def test_a_journal_in_memory_stays_one(written, tmp_path: Path) -> None:
+    """A process that begins later has another one, and so it is in a drill."""
+    text = re.sub(r"journal: .*", "journal: {{type: memory}}", MIRROR)
+    stage = Stage(written(text), None, tmp_path)
+
+    with stage.built() as one, stage.built() as other:
+        assert isinstance(one.journal, MemoryJournal)
+        assert one.journal is not other.journal
 
 
 def test_one_place_alone_fails_with_the_reason(written, tmp_path: Path, capsys) -> None:
@@ -199,7 +226,8 @@ def test_failover_passes_its_own_drill(shipped: Mapping[str, Report]) -> None:
     """
     report = shipped["failover"]
 
-    assert missed(report, *HARMLESS, "writes=100%", "reads=97%", "converge=15s") == []
+    assert missed(report, *HARMLESS, "writes=100%", "reads=97%", "converge=30s") == []
+    assert not any(one.by_hand for one in report.outcomes)
     assert missed(report, "reads=100%", but=("erroring", "corrupting")) == []
 
 

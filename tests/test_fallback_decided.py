@@ -152,6 +152,21 @@ def test_what_was_missed_comes_by_itself_when_a_decision_is_over() -> None:
     assert regions.us.child.get(KEY).read() == b"new"
 
 
+def test_what_a_store_missed_though_it_is_well_comes_by_itself() -> None:
+    """One put failed there, and nothing was amiss before or after."""
+    regions = Regions(breaker=BreakerPolicy())
+    regions.us.child.put(OTHER, OLD)
+    regions.us.fail("put")
+    regions.store.put(KEY, NEW)
+    assert regions.owed()
+
+    while regions.owed():
+        regions.clock.advance(1.1)
+        regions.read(OTHER)
+
+    assert regions.us.child.get(KEY).read() == b"new"
+
+
 @pytest.mark.parametrize("journal", [None, MemoryJournal()], ids=["none", "memory"])
 def test_what_an_isolated_primary_may_have_is_not_absent(journal) -> None:
     """Somebody else makes the copies, and may not have made this one yet."""

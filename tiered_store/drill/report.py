@@ -31,8 +31,11 @@ class Outcome:
         slowest: Seconds of the slowest call.
         failover: Seconds until most users noticed nothing any more; None if they did as
             long as it lasted.
-        converged: Seconds from the end of the fault until nothing was pending; None if
-            something still was.
+        converged: Seconds from the end of the fault until nothing was pending, the time
+            until the stack's own repair looks again included; None if something still
+            was.
+        by_hand: Nothing in the stack repairs by itself, so the drill did, as
+            ``tiered-store repair`` does.
         first_error: What went wrong first, in words.
         began: Of the fault, in seconds since the workload began; *healed* its end.
         calls: All of them, for a plot.
@@ -59,6 +62,7 @@ class Outcome:
     began: float
     healed: float
     calls: Sequence[Call] = ()
+    by_hand: bool = False
 
     @property
     def reads_right(self) -> float:

@@ -6,12 +6,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+import threading
 import time
 import uuid
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from tiered_store.drill.alike import Alike
 from tiered_store.drill.leaf import Fault, Leaf
@@ -21,15 +23,17 @@ from tiered_store.drill.stage import Stage, bare, is_called, leaves, stores_with
 from tiered_store.drill.workload import Workload, content_of, verdict_of
 from tiered_store.errors import StoreError
 from tiered_store.key import Key
+from tiered_store.replication.pace import RepairPolicy
 from tiered_store.store import Store
 from tiered_store.tree import walk
+from tiered_store.wrappers.fallback import FallbackStore
 from tiered_store.wrappers.replicated import ReplicatedStore
 from tiered_store.wrappers.timeout import TimeoutStore
 
 
 _WARM, _AFTER = 0.4, 1.0
 _SHORT, _LONG = 1.5, 3.0  # seconds that a fault lasts; to be found slow takes longer
-_CONVERGED_WITHIN = 15.0
+_CONVERGED_WITHIN = 30.0
 _STEP = 0.05
 
 
@@ -111,11 +115,12 @@ class _Played:
         self._leaf.heal()
         healed = work.now()
         work.stop_writing()
-        converged = self._converge(healed)
+        converged, by_hand = self._converge(healed)
         self._pass(max(0.0, _AFTER - (work.now() - healed)))
         work.stop(self._setting.patience + 5.0)
         lost, resurrected, why = self._final()
-        return self._told(began, healed, converged, lost, resurrected, why)
+        told = self._told(began, healed, converged, lost, resurrected, why)
+        return replace(told, by_hand=by_hand)
 
     def end(self, *, clean: bool) -> None:
         """Let nobody wait for an answer any more, and leave nothing behind."""
@@ -142,22 +147,30 @@ class _Played:
         while time.monotonic() < ends and not self._setting.ended():
             time.sleep(min(_STEP, max(0.0, ends - time.monotonic())))
 
-    def _converge(self, healed: float) -> float | None:
-        """Repair until nothing is pending; return the seconds since *healed*."""
-        repairing = list(stores_with(self._stack, "repair"))
+    def _converge(self, healed: float) -> tuple[float | None, bool]:
+        """
+        Return the seconds from *healed* until nothing is pending, and whether by hand.
+
+        A repair in the background makes its passes at once, with all its limits; that
+        it may have looked just before the end of the fault is added.
+        """
+        mirrors = list(stores_with(self._stack, "repair"))
+        waits = max((wait for mirror in mirrors if (wait := _wait(mirror))), default=0)
+        by_hand = False
         while True:
             pending = 0
-            for store in repairing:
+            for mirror in mirrors:
                 try:
-                    store.repair()
-                    pending += store.status().rows
+                    if mirror.status().rows:
+                        by_hand = _repaired(mirror) or by_hand
+                        pending += mirror.status().rows
                 except StoreError:
                     pending += 1
             passed = self._work.now() - healed
             if not pending:
-                return passed
+                return passed + waits, by_hand
             if passed > _CONVERGED_WITHIN or self._setting.ended():
-                return None
+                return None, by_hand
             time.sleep(_STEP)
 
     def _final(self) -> tuple[int, int, str]:
@@ -214,3 +227,20 @@ class _Played:
             healed=healed,
             calls=tuple(sorted(self._work.calls, key=lambda call: call.at)),
         )
+
+
+def _wait(mirror: Any) -> float:
+    """Return the seconds until its repair in the background looks again, at most."""
+    policy: RepairPolicy | None = mirror.repair_policy
+    return 0.0 if policy is None else 1.5 * policy.every
+
+
+def _repaired(mirror: Any) -> bool:
+    """Let *mirror* repair as it does by itself; if it does not, do, and say so."""
+    policy: RepairPolicy | None = mirror.repair_policy
+    if policy is not None:
+        mirror.repair_in_background(policy, threading.Event())
+    elif not (isinstance(mirror, FallbackStore) and mirror.repairs_itself):
+        mirror.repair()
+        return True
+    return False

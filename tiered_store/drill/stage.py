@@ -24,6 +24,7 @@ from tiered_store.control.file import FileControl
 from tiered_store.drill.leaf import Leaf
 from tiered_store.errors import StoreError
 from tiered_store.foreign import as_store
+from tiered_store.journals.memory import MemoryJournal
 from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.key import Key
 from tiered_store.policies.guard import Guard
@@ -113,8 +114,10 @@ class Stage:
             self._kept.append(MemoryStore(capacity=GIB))
         return Leaf(_Shared(self._kept[number]), store, seed=self._seed + number)
 
-    def _journal(self, _: Any) -> Any:
+    def _journal(self, made: Any) -> Any:
         # nothing that times out on this stage takes effect later
+        if isinstance(made, MemoryJournal):  # which no other process has
+            return MemoryJournal(capacity=made.capacity)
         return SQLiteJournal(self._scratch("journal"), quarantine=0.0)
 
     def _control(self, made: Any) -> Any:

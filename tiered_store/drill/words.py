@@ -32,7 +32,12 @@ MEANINGS = (
     ("Diverged", "objects that replicas disagree about at the end"),
     ("Paid", "calls that took 0.1 s, and ten times the usual"),
     ("Failover", "until most users did not notice any more"),
-    ("Converged", "from the end of the fault until nothing was pending"),
+    (
+        "Converged",
+        "from the end of the fault until nothing was pending, by the stack's own "
+        "repair and all that it waits for; or by hand, as tiered-store repair does, "
+        "where nothing repairs by itself",
+    ),
 )
 
 
@@ -47,7 +52,7 @@ def cells(outcome: Outcome) -> list[str]:
         *(str(number) if number else "-" for number in numbers),
         _seconds(outcome.slowest),
         "never" if outcome.failover is None else _seconds(outcome.failover),
-        "never" if outcome.converged is None else _seconds(outcome.converged),
+        _converged(outcome),
     ]
 
 
@@ -94,6 +99,13 @@ def _share(share: float) -> str:
     if share == 1:
         return "100 %"
     return f"{min(share * 100, 99.9):.1f} %"
+
+
+def _converged(outcome: Outcome) -> str:
+    if outcome.converged is None:
+        return "never"
+    seconds = _seconds(outcome.converged)
+    return f"{seconds} by hand" if outcome.by_hand else seconds
 
 
 def _seconds(seconds: float) -> str:

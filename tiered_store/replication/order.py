@@ -107,6 +107,16 @@ class Order:
         if len(self._given) > _REMEMBERED:
             self._given.popitem(last=False)
 
+    def owe(self) -> None:
+        """Bring to the stores that are relied on what they may have missed."""
+        for recovery in self._recoveries.values():
+            recovery.owe()
+
+    @property
+    def repairs(self) -> bool:
+        """Whether what was missed is brought there without anybody asking."""
+        return bool(self._recoveries)
+
     def fail_back(self, name: str | None = None) -> None:
         """Use *name*, or every store, again as soon as it is well."""
         for known, recovery in self._recoveries.items():
@@ -133,8 +143,7 @@ class Order:
         self._seen = standing
         if standing.decisions != self._decided:
             self._decided = standing.decisions
-            for recovery in self._recoveries.values():
-                recovery.owe()
+            self.owe()
         known, self._returned = self._returned, standing.returned
         if known is not None and known is not standing.returned:
             for name, revision in standing.returned.items():

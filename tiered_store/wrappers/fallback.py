@@ -266,6 +266,8 @@ class FallbackStore(Mirror):
                 told=functools.partial(self._teller.fell_back, "put", key),
             )
         self._teller.diverged(key, missed)
+        if missed:
+            self._order.owe()  # what it missed, also if it is well again by now
         took = next(name for name in calls if name not in missed)
         plain = took == self._home and not missed
         if plain:
@@ -302,6 +304,8 @@ class FallbackStore(Mirror):
             self._teller.diverged(key, errors)
             missed = [name for name in errors if errors[name] is not None]
             self._succession.glimpse.note(key, missed, "delete")
+            if missed:
+                self._order.owe()
         failed = [error for error in errors.values() if error is not None]
         if failed and (all_must or len(failed) == len(errors)):
             raise failed[0] if len(errors) == 1 else _not_deleted(errors)
@@ -365,6 +369,11 @@ class FallbackStore(Mirror):
             known = ", ".join(self.stores)
             raise ValueError(f"no store {name!r}; there are {known}")
         self._order.fail_back(name)
+
+    @property
+    def repairs_itself(self) -> bool:
+        """Whether what a store missed is brought there without anybody asking."""
+        return self.journal is not None and self._order.repairs
 
     def findings(self, key: Key) -> Iterator[Finding]:
         return findings(str(self), self.stores, self._journal.rows(key))
