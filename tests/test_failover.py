@@ -308,6 +308,7 @@ def test_a_store_that_cannot_be_written_is_neither_asked_nor_believed() -> None:
         {"us": us, "copy": ReadOnlyStore(copy), "eu": eu},
         write="failover",
         journal=MemoryJournal(),
+        clock=FakeClock(),
     )
     us.fail("put")
     store.put(KEY, NEW)
@@ -351,7 +352,10 @@ def test_no_url_is_better_than_one_of_what_is_old() -> None:
     """The only store that has the object has no URLs."""
     us, local = FaultStore(MemoryStore(base_url="https://us/")), MemoryStore()
     store = FallbackStore(
-        {"us": us, "local": local}, write="failover", journal=MemoryJournal()
+        {"us": us, "local": local},
+        write="failover",
+        journal=MemoryJournal(),
+        clock=FakeClock(),
     )
     us.fail("put")
     store.put(KEY, NEW)

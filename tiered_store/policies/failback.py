@@ -127,9 +127,10 @@ class Recovery:
         return self.stage == "active" and self._circuit.state == "closed"
 
     def owe(self) -> None:
-        """Bring up to date what is relied on: it may have missed something."""
+        """Bring up to date, soon, what is relied on: it may have missed something."""
         with self._lock:
             self._passes = 2
+            self._looked = self._clock.monotonic()
             self._look_every = _LOOK_EVERY
 
     def fail_back(self) -> None:
