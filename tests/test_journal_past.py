@@ -4,6 +4,7 @@ A journal that is older than it is told to be is noticed, and not believed.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import shutil
@@ -17,7 +18,7 @@ import pytest
 
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
-from tiered_store.errors import MisconfiguredError
+from tiered_store.errors import MisconfiguredError, StoreError
 from tiered_store.journals import emptiness
 from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.testing.journals import KEY, OTHER, PUT, missed, write
@@ -197,6 +198,37 @@ def test_one_that_is_made_older_in_use_is_not_written(path: str) -> None:
     with pytest.raises(MisconfiguredError):
         child.begin(OTHER, PUT)
     child.close()
+
+
+def test_who_only_looks_makes_no_file(path: str) -> None:
+    """It might be of another user, whom those that write cannot follow."""
+    journal = SQLiteJournal(path)
+    journal.backlogs()
+    journal.born()
+    assert list(journal.pending()) == []
+
+    assert not Path(f"{path}-locks").exists()
+
+
+def test_a_full_disk_is_an_error(small_disk: Path) -> None:
+    """What is shared lies in memory that the disk must have room for; else it kills."""
+    path = str(small_disk / "journal.db")
+    journal = SQLiteJournal(path)
+    write(journal)  # what SQLite shares has its room
+    Path(f"{path}-locks").unlink()
+    with (
+        (small_disk / "filler").open("wb", buffering=0) as filler,
+        contextlib.suppress(OSError),
+    ):
+        while filler.write(b"x" * 512):
+            pass
+
+    def full() -> None:
+        with pytest.raises(StoreError):
+            SQLiteJournal(path).begin(KEY, PUT)
+
+    inside(full)
+    journal.close()
 
 
 def test_verify_does_not_bring_a_delete_back_by_a_backup(path: str) -> None:

@@ -156,7 +156,8 @@ class Emptiness:
             # it keeps a copy of the descriptor; when either is closed all locks of the
             # file are gone, so both live as long as this does
             if os.fstat(self._descriptor.number).st_size < _SIZE:
-                os.ftruncate(self._descriptor.number, _SIZE)
+                # on a full disk an error now, else a signal that kills when it is used
+                os.posix_fallocate(self._descriptor.number, 0, _SIZE)
             mapped = mmap.mmap(self._descriptor.number, _SIZE)
             self._words = memoryview(mapped).cast("q")
         return self._words

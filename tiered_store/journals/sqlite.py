@@ -342,10 +342,13 @@ def _locks_of(path: str) -> str:
 
 def _examine(path: str, flush: bool, connection: sqlite3.Connection) -> None:
     """See whether the journal *path* is what it was, for whoever opens it."""
+    locks = _locks_of(os.path.expanduser(path))
     try:
-        told = file_locks(_locks_of(os.path.expanduser(path))).emptiness
+        if not os.path.getsize(locks):
+            return  # nothing is told yet
+        told = file_locks(locks).emptiness
     except OSError:
-        return  # who cannot use the locks cannot write either
+        return  # who only looks makes no file that is then another user's
     past.examine(connection, told, path, flush=flush)
 
 
