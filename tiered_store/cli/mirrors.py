@@ -33,6 +33,18 @@ Place = Annotated[
 Replica = Annotated[
     str | None, typer.Option("--replica", "-r", metavar="NAME", help="Only this one.")
 ]
+Limit = Annotated[
+    int | None, typer.Option("--limit", min=1, help="Objects a mirror, at most.")
+]
+Rate = Annotated[
+    float | None, typer.Option("--rate", help="Objects a second, at most.")
+]
+Bandwidth = Annotated[
+    str | None,
+    typer.Option(
+        "--bandwidth", metavar="SIZE", help="Bytes a second, at most, like 20MiB."
+    ),
+]
 
 
 @contextmanager
@@ -123,3 +135,21 @@ def _positive(option: str, text: str, parse: Any) -> float:
     if value <= 0:
         raise CommandError(f"{option}: must be positive", WRONG)
     return value
+
+
+def paced(rate: float | None, bandwidth: str | None) -> float | None:
+    """
+    Return the bytes a second that ``--bandwidth`` says.
+
+    Raises:
+        CommandError: It says none, or ``--rate`` is not positive.
+    """
+    if rate is not None and rate <= 0:
+        raise CommandError("--rate: must be positive", WRONG)
+    return None if bandwidth is None else size("--bandwidth", bandwidth)
+
+
+def counted(done: list[str], report: Any, names: Iterable[str]) -> str:
+    """Return *done*, and of what *report* counts what is not 0, in a line."""
+    counts = ((getattr(report, name), name) for name in names)
+    return ", ".join([*done, *(f"{count:,} {name}" for count, name in counts if count)])

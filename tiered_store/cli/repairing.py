@@ -15,8 +15,19 @@ import typer
 
 from tiered_store.cli import options
 from tiered_store.cli.ending import Ending, counting, ending
-from tiered_store.cli.failure import FAILED, WRONG, CommandError, explain
-from tiered_store.cli.mirrors import Place, Replica, duration, mirrors, size, taken
+from tiered_store.cli.failure import FAILED, explain
+from tiered_store.cli.mirrors import (
+    Bandwidth,
+    Limit,
+    Place,
+    Rate,
+    Replica,
+    counted,
+    duration,
+    mirrors,
+    paced,
+    taken,
+)
 from tiered_store.cli.options import Config, Json
 from tiered_store.cli.output import print_json, shown_size
 from tiered_store.cli.pending import show
@@ -58,21 +69,12 @@ def repair(
         bool, typer.Option("--dry-run", help="Only list what would be repaired.")
     ] = False,
     dead: Annotated[bool, typer.Option("--dead", help="Dead letters, too.")] = False,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Objects a mirror, at most.")
-    ] = None,
+    limit: Limit = None,
     parallel: Annotated[
         int | None, typer.Option("--parallel", min=1, help="Objects at once.")
     ] = None,
-    rate: Annotated[
-        float | None, typer.Option("--rate", help="Objects a second, at most.")
-    ] = None,
-    bandwidth: Annotated[
-        str | None,
-        typer.Option(
-            "--bandwidth", metavar="SIZE", help="Bytes a second, at most, like 20MiB."
-        ),
-    ] = None,
+    rate: Rate = None,
+    bandwidth: Bandwidth = None,
     json: Json = False,
 ) -> None:
     """
@@ -82,8 +84,6 @@ def repair(
     under way; however it ends, the next one goes on there.  Exit status 0: nothing is
     left; 1: something is, or with --watch: nothing could be done.
     """
-    if rate is not None and rate <= 0:
-        raise CommandError("--rate: must be positive", WRONG)
     seconds = duration("--every", every)
     wish = _Wish(
         replica=replica,
@@ -92,7 +92,7 @@ def repair(
         dead=dead,
         parallel=parallel,
         rate=rate,
-        bandwidth=None if bandwidth is None else size("--bandwidth", bandwidth),
+        bandwidth=paced(rate, bandwidth),
     )
     with mirrors(config, place, replica) as found, ending() as told:
         if dry_run:
@@ -182,10 +182,8 @@ def _say(
         print_json({"store": str(mirror), **dataclasses.asdict(report), "left": told})
         return
     names = ("failed", "dead", "busy", "quarantined", "down")
-    counts = ((getattr(report, name), name) for name in names)
-    done = [f"{report.repaired} repaired", shown_size(report.copied)]
-    done += [f"{count} {name}" for count, name in counts if count]
-    typer.echo(f"{mirror}: {', '.join(done)}")
+    done = [f"{report.repaired:,} repaired", shown_size(report.copied)]
+    typer.echo(f"{mirror}: {counted(done, report, names)}")
     for name, backlog in left.items():
         dead = f", {backlog.dead} of them dead letters" if backlog.dead else ""
         why = f": {backlog.last_error}" if backlog.last_error else ""

@@ -17,7 +17,15 @@ import typer
 from tiered_store.cli import options
 from tiered_store.cli.ending import Ending, counting, ending
 from tiered_store.cli.failure import FAILED, WRONG, CommandError
-from tiered_store.cli.mirrors import Place, mirrors, size
+from tiered_store.cli.mirrors import (
+    Bandwidth,
+    Limit,
+    Place,
+    Rate,
+    counted,
+    mirrors,
+    paced,
+)
 from tiered_store.cli.notes import Notes
 from tiered_store.cli.options import Config, Json
 from tiered_store.cli.output import print_json, shown_size
@@ -63,21 +71,12 @@ def verify(
             help="Note there how far it is, and go on from there.",
         ),
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Objects a mirror, at most.")
-    ] = None,
+    limit: Limit = None,
     parallel: Annotated[
         int | None, typer.Option("--parallel", min=1, help="Batches at once.")
     ] = None,
-    rate: Annotated[
-        float | None, typer.Option("--rate", help="Objects a second, at most.")
-    ] = None,
-    bandwidth: Annotated[
-        str | None,
-        typer.Option(
-            "--bandwidth", metavar="SIZE", help="Bytes a second, at most, like 20MiB."
-        ),
-    ] = None,
+    rate: Rate = None,
+    bandwidth: Bandwidth = None,
     json: Json = False,
 ) -> None:
     """
@@ -92,8 +91,6 @@ def verify(
     """
     if compare not in _COMPARE:
         raise CommandError(f"--compare: {', '.join(_COMPARE)}, not {compare!r}", WRONG)
-    if rate is not None and rate <= 0:
-        raise CommandError("--rate: must be positive", WRONG)
     wish: dict[str, Any] = {
         "prefix": prefix,
         "repair": repair,
@@ -102,7 +99,7 @@ def verify(
         "limit": limit,
         "parallel": parallel,
         "rate": rate,
-        "bandwidth": None if bandwidth is None else size("--bandwidth", bandwidth),
+        "bandwidth": paced(rate, bandwidth),
     }
     known = None if trust in (None, NEWEST) else trust
     with mirrors(config, place, known) as found, ending() as told:
@@ -215,13 +212,11 @@ def _say(mirror: Mirror, report: VerifyReport, *, ended: bool, json: bool) -> No
         )
         return
     names = ("different", "repaired", "undecided", "pending", "busy", "failed")
-    counts = ((getattr(report, name), name) for name in names)
     done = [f"{report.objects:,} compared", f"{shown_size(report.read)} read"]
-    done += [f"{count:,} {name}" for count, name in counts if count]
     verdict = f"{report.left:,} differ" if report.left else "the same"
     if ended:
         verdict += ", as far as it came"
-    typer.echo(f"{mirror}: {', '.join(done)}: {verdict}")
+    typer.echo(f"{mirror}: {counted(done, report, names)}: {verdict}")
     if report.undecided:
         typer.echo("  nobody can say which is right: say whom to --trust, a replica's")
         typer.echo(
