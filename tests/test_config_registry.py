@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import textwrap
 
 from importlib import import_module
@@ -11,8 +12,11 @@ from pathlib import Path
 import pytest
 
 from tests.configs import REGISTRY, problems
+from tiered_store.cli.failure import explain
 from tiered_store.config import Registry, build, check
+from tiered_store.config.json_schema import json_schema
 from tiered_store.config.registry import JOURNALS, STORES, TIERS
+from tiered_store.config.types import types
 from tiered_store.errors import ConfigError
 from tiered_store.store import Store, kind_of
 
@@ -73,6 +77,85 @@ def test_nothing_is_imported_before_it_is_named() -> None:
         "images.yml:1:33 stores.x.type: type 'noclass' of tiered-store is no class: "
         "tests.configs:CLOSED"
     ]
+
+
+STRANGERS = """
+    from tiered_store.backends.memory import MemoryStore
+
+    class Odd:
+        @classmethod
+        def __get_pydantic_core_schema__(cls, *_):
+            raise RuntimeError("odd")
+
+    class Attribute(MemoryStore):
+        def __init__(self, x: "re.Nope" = None) -> None: ...
+
+    class Syntax(MemoryStore):
+        def __init__(self, x: "int |" = None) -> None: ...
+
+    class Schema(MemoryStore):
+        def __init__(self, x: Odd = None) -> None: ...
+
+    class Signature(MemoryStore):
+        __signature__ = 5
+
+    class Told(MemoryStore):
+        '''Its options are those of :class:`no_such_module.Store`.'''
+
+    class Failing(MemoryStore):
+        def __init__(self) -> None:
+            raise KeyError("nobody")
+
+    import re
+"""
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("leaving:Store", "cannot be loaded: SystemExit: 3"),
+        ("strangers:Attribute", "no readable signature: AttributeError: module 're'"),
+        ("strangers:Syntax", "no readable signature: "),
+        ("strangers:Schema", "no readable signature: RuntimeError: odd"),
+        ("strangers:Signature", "no readable signature: "),
+        ("strangers:NoSuch", "cannot be loaded: AttributeError"),
+    ],
+)
+def test_a_stranger_breaks_nothing_else(
+    target: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However it is broken, it is told where it is named, with all else that is."""
+    monkeypatch.delitem(sys.modules, "strangers", raising=False)
+    Path("leaving.py").write_text("raise SystemExit(3)")
+    Path("strangers.py").write_text(textwrap.dedent(STRANGERS))
+    registry = Registry(stores={"odd": target})
+    Path("x.yml").write_text(
+        "{version: 1, default: b, stores: {a: {type: odd}, b: {type: memry}}}"
+    )
+
+    first, second = check("x.yml", registry=registry)
+    assert said in first
+    assert "'odd' of tiered-store" in first or "'odd' has" in first
+    assert "did you mean 'memory'?" in second
+    listed = {one.word: one for one in types(registry)}
+    assert listed["odd"].broken
+    assert listed["memory"].broken is None
+    schema, broken = json_schema(registry)
+    assert len(broken) == 1
+    assert "store.odd" not in schema["$defs"]
+
+
+def test_a_stranger_may_say_anything(capsys: pytest.CaptureFixture[str]) -> None:
+    """Options of a class that is not there; and a bug says whose it is."""
+    Path("strangers.py").write_text(textwrap.dedent(STRANGERS))
+    stores = {"told": "strangers:Told", "failing": "strangers:Failing"}
+    registry = Registry(stores=stores)
+    assert all(one.broken is None for one in types(registry))
+
+    with pytest.raises(KeyError, match="nobody") as caught:
+        build({"version": 1, "stores": {"x": {"type": "failing"}}}, registry=registry)
+    assert explain(caught.value) == 1
+    assert "KeyError: 'nobody', while stores.x was made" in capsys.readouterr().err
 
 
 def test_unknown_type() -> None:

@@ -262,7 +262,7 @@ def test_constructor_is_heard_above_what_failed() -> None:
 
 def test_bug_is_no_problem_of_the_file() -> None:
     """A constructor that is broken is not blamed on the configuration."""
-    with pytest.raises(TypeError, match=r"^a bug$"):
+    with pytest.raises(TypeError, match=r"^a bug\nwhile stores\.x was made$"):
         problems("{version: 1, stores: {x: {type: refusing, url: bug}}}")
 
 

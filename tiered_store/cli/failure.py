@@ -63,9 +63,10 @@ def _lines(error: BaseException) -> Iterator[str]:
         where = f"{error.filename}: " if error.filename else ""
         yield f"tiered-store: {where}{(error.strerror or str(error)).lower()}"
     else:
+        where = "".join(f", {note}" for note in getattr(error, "__notes__", ()))
         yield (
-            f"tiered-store: a bug: {type(error).__name__}: {error}; "
-            f"{_DEBUG}=1 shows where"
+            f"tiered-store: a bug: {type(error).__name__}: {error}{where}; "
+            f"{_DEBUG}=1 shows more"
         )
 
 

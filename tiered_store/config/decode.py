@@ -153,6 +153,9 @@ class Decoder:
             complaints = error.problems
         except (ValueError, ImportError, OSError) as error:
             complaints = (str(error) or type(error).__name__,)
+        except Exception as error:
+            error.add_note(f"while {node.path} was made")
+            raise
         for complaint in complaints:
             self._blame(node, self._problems.veiled(complaint))
         return FAILED

@@ -73,7 +73,11 @@ def _of_others(docstring: str) -> Mapping[str, str]:
     whose = _THOSE_OF.search(docstring)
     if whose is None:
         return {}
-    return documented(getattr(importlib.import_module(whose[1]), whose[2])).options
+    try:
+        other = getattr(importlib.import_module(whose[1]), whose[2])
+    except (ImportError, AttributeError):  # a stranger's, which may say anything
+        return {}
+    return documented(other).options
 
 
 def _plain(paragraph: str) -> str:

@@ -210,7 +210,7 @@ def _imported(word: str, target: str, distribution: str) -> Constructor:
         found: object = importlib.import_module(module)
         for part in name.split("."):
             found = getattr(found, part)
-    except Exception as error:  # whatever a stranger's module does
+    except (Exception, SystemExit) as error:  # whatever a stranger's module does
         raise ConfigError(
             f"type {word!r} of {distribution} cannot be loaded: "
             f"{type(error).__name__}: {error}"

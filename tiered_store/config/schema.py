@@ -125,8 +125,17 @@ def schema_of(constructor: Constructor, registry: Registry) -> Schema:
     Return what *constructor* takes.
 
     Raises:
-        NameError, TypeError: Its annotations cannot be read.
+        NameError, TypeError, ValueError: Its annotations cannot be read.
     """
+    try:
+        return _read(constructor, registry)
+    except (NameError, TypeError, ValueError):
+        raise
+    except Exception as error:  # whatever a stranger's annotations do
+        raise TypeError(f"{type(error).__name__}: {error}") from error
+
+
+def _read(constructor: Constructor, registry: Registry) -> Schema:
     options: dict[str, Option] = {}
     unspellable: list[str] = []
     hints = hints_of(constructor)
