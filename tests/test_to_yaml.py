@@ -227,6 +227,19 @@ def test_what_nobody_gave_is_nowhere_said(family: Family, word: str) -> None:
         assert name in given or value_of(thing, name) == option.default, name
 
 
+def test_what_is_there_with_its_defaults_is_drawn() -> None:
+    """One that repairs is told from one that does not, in the tree and in the file."""
+    node = {
+        "type": "replicated",
+        "replicas": {"a": {"type": "memory"}},
+        "journal": {"type": "memory"},
+        "repair": {},
+    }
+    with build({"version": 1, "stores": {"images": node}}) as stack:
+        assert drawn(stack)["options"] == {"repair": "{}"}
+        assert "repair: {}" in to_yaml(stack)
+
+
 def test_options_of_every_kind_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Texts that look like numbers or references stay what they are."""
     stack = LeafStore(

@@ -56,8 +56,11 @@ def _options(thing: object) -> Iterator[tuple[str, str]]:
             continue
         marks = list(_marks(hints.get(parameter.name)))
         if is_dataclass(value):
-            for name, shown in _options(value):
+            inside = list(_options(value))
+            for name, shown in inside:
                 yield f"{parameter.name}.{name}", shown
+            if not inside:  # it is there, and all in it is as by default
+                yield parameter.name, "{}"
         elif Secret in marks:
             yield parameter.name, str(Secret(""))
         else:
