@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import (
@@ -35,13 +35,13 @@ from tiered_store.errors import (
     StoreError,
     UnavailableError,
 )
-from tiered_store.journals import past
+from tiered_store.journals import past, pending
 from tiered_store.journals.database import Database
 from tiered_store.journals.emptiness import Emptiness
 from tiered_store.journals.identity import born
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.keylocks import FileLocks, Lease, file_locks
-from tiered_store.journals.row import NEVER, Backlog, Row, Rows, key_of, name_of
+from tiered_store.journals.row import Backlog, Row, Rows, name_of
 from tiered_store.key import Key
 from tiered_store.units import Duration
 
@@ -52,43 +52,6 @@ _QUARANTINE = 60.0
 _SURE = 1.0  # seconds between looks whether the files are still there, for who writes
 _MOST = 500  # look-ups between them, for who reads, where a clock would cost too much
 _NOTHING: Mapping[str, Row] = MappingProxyType({})
-
-_COLUMNS = (  # as a row has them, but for its key
-    "replica, verb, intent, sequence, since, reproducible, size, "
-    "prior, attempts, retry_at, last_error, quarantine"
-)
-_QUALIFIED = ", ".join(f"pending.{name}" for name in _COLUMNS.split(", "))
-_WITH_STATE = (
-    f"SELECT state.sequence AS last, state.size AS rows, {_QUALIFIED} "  # noqa: S608
-    "FROM state LEFT JOIN pending ON pending.key = ?"
-)
-_OF_KEY = f"SELECT {_COLUMNS} FROM pending WHERE key = ?"  # noqa: S608 - constants
-_PAGE = (
-    f"SELECT key, {_COLUMNS} FROM pending "  # noqa: S608 - constants
-    "WHERE (key, replica) > (?1, ?2) AND (?3 IS NULL OR replica = ?3) "
-    "ORDER BY key, replica LIMIT ?4"
-)
-_WRITE = f"INSERT OR REPLACE INTO pending (key, {_COLUMNS}) VALUES "  # noqa: S608
-_WRITE_ANY = f"{_WRITE} (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-_WRITE_NEW = f"{_WRITE} (?, ?, ?, ?, ?, ?, ?, ?, NULL, 0, 0.0, NULL, 0.0)"
-_TOLD = 8  # of a row, what every one tells
-_NOTHING_ELSE = (None, 0, 0.0, None, 0.0)
-_DELETE = "DELETE FROM pending WHERE key = ? AND replica = ?"
-_DELETE_ALL = "DELETE FROM pending WHERE key = ?"
-_STATE = "SELECT sequence, size FROM state"
-_COUNT = "UPDATE state SET sequence = ?, size = ? WHERE sequence = ?"
-_BACKLOGS = (
-    "SELECT replica, count(*), sum(verb = 'in_doubt'), sum(retry_at >= ?), sum(size), "
-    "min(since) FROM pending GROUP BY replica"
-)
-_LAST_ERRORS = (  # of the row with the maximum, which SQLite promises
-    "SELECT replica, last_error, max(retry_at) FROM pending "
-    "WHERE last_error IS NOT NULL GROUP BY replica"
-)
-_SHORT = (
-    "SELECT count(*) FROM (SELECT 1 FROM pending WHERE intent = 'put' "
-    "GROUP BY key HAVING count(*) >= ?)"
-)
 
 
 class SQLiteJournal(Journal):
@@ -171,27 +134,14 @@ class SQLiteJournal(Journal):
         if known is None or not known.attached:
             self._try_to_attach()
         with self._database.reading() as connection:
-            found = connection.execute(_OF_KEY, (name_of(key),)).fetchall()
-        return {values[0]: _row(values, key) for values in found}
+            return pending.of_key(connection, name_of(key), key)
 
     def is_there(self) -> bool:
         return os.path.exists(self.place)
 
     def backlogs(self) -> Mapping[str, Backlog]:
         with self._database.reading() as connection:
-            found = connection.execute(_BACKLOGS, (NEVER,)).fetchall()
-            errors = {row[0]: row[1] for row in connection.execute(_LAST_ERRORS)}
-        return {
-            name: Backlog(
-                rows=rows,
-                in_doubt=in_doubt,
-                dead=dead,
-                size=size,
-                oldest=oldest,
-                last_error=errors.get(name),
-            )
-            for name, rows, in_doubt, dead, size, oldest in found
-        }
+            return pending.backlogs(connection)
 
     def born(self) -> float | None:
         with self._database.reading() as connection:
@@ -209,7 +159,7 @@ class SQLiteJournal(Journal):
 
     def short_of(self, copies: int) -> int:
         with self._database.reading() as connection:
-            return int(connection.execute(_SHORT, (copies,)).fetchone()[0])
+            return pending.short_of(connection, copies)
 
     def close(self) -> None:
         self._database.close()
@@ -232,9 +182,8 @@ class SQLiteJournal(Journal):
                 )
             if emptiness is not None:
                 emptiness.begin(sequence + 1)
-            _write(connection, name, old, new)
-            counts = (sequence + 1, size + growth, sequence)
-            if connection.execute(_COUNT, counts).rowcount != 1:
+            pending.write(connection, name, old, new)
+            if not pending.count(connection, sequence, size + growth):
                 raise self._restored()
             return result, emptiness, sequence + 1, size + growth
 
@@ -250,11 +199,9 @@ class SQLiteJournal(Journal):
         known = self._emptiness
         if known is not None and known.is_known():  # in a transaction it stays so
             return known.latest, 0, {}, known
-        found = connection.execute(_WITH_STATE, (name,)).fetchall()
-        sequence, size = found[0][:2]
+        sequence, size, rows = pending.with_state(connection, name, key)
         if known is not None and known.attached and known.latest > sequence + 1:
             raise self._restored()
-        rows = {row[2]: _row(row[2:], key) for row in found if row[2] is not None}
         return sequence, size, rows, self._attached(locks, sequence, size)
 
     def _attached(self, locks: FileLocks, sequence: int, size: int) -> Emptiness | None:
@@ -276,7 +223,7 @@ class SQLiteJournal(Journal):
             if not locks.emptiness.is_of_another(self._database.number):
                 self._database.change(
                     lambda connection: self._attached(
-                        locks, *connection.execute(_STATE).fetchone()
+                        locks, *pending.state(connection)
                     ),
                     patient=False,
                 )
@@ -332,8 +279,7 @@ class SQLiteJournal(Journal):
         self, replica: str | None, after: tuple[str, str], limit: int
     ) -> list[Row]:
         with self._database.reading() as connection:
-            found = connection.execute(_PAGE, (*after, replica, limit)).fetchall()
-        return [_row(values[1:], key_of(values[0])) for values in found]
+            return pending.page(connection, replica, after, limit)
 
 
 def _locks_of(path: str) -> str:
@@ -350,25 +296,3 @@ def _examine(path: str, flush: bool, connection: sqlite3.Connection) -> None:
     except OSError:
         return  # who only looks makes no file that is then another user's
     past.examine(connection, told, path, flush=flush)
-
-
-def _write(connection: sqlite3.Connection, name: str, old: Rows, new: Rows) -> None:
-    if not new:
-        if old:
-            connection.execute(_DELETE_ALL, (name,))
-        return
-    changed = [row for replica, row in new.items() if row is not old.get(replica)]
-    if all(row[_TOLD:] == _NOTHING_ELSE for row in changed):  # each column takes time
-        rows = [(name, row.replica, *row[2:_TOLD]) for row in changed]
-        connection.executemany(_WRITE_NEW, rows)
-    else:
-        rows = [(name, row.replica, *row[2:]) for row in changed]
-        connection.executemany(_WRITE_ANY, rows)
-    for replica in old.keys() - new.keys():
-        connection.execute(_DELETE, (name, replica))
-
-
-def _row(values: tuple[Any, ...], key: Key) -> Row:
-    replica, *told = values
-    told[4] = bool(told[4])
-    return Row(replica, key, *told)
