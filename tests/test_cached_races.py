@@ -10,6 +10,7 @@ import itertools
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import NoReturn
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.waiting import until
 from tiered_store.body import Body
 from tiered_store.errors import UnavailableError
 from tiered_store.events import FillRejected
+from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.tiers.shared import Claim
 from tiered_store.tiers.tier import Entry
 
@@ -382,6 +384,27 @@ def test_a_fetch_that_begins_in_a_gap_is_not_kept(threads) -> None:
 
     assert reader.get() == b"new"
     fleet.close()
+
+
+def test_who_drops_for_another_process_drops_its_own_memory_too(fleet, tmp_path):
+    """Nobody is told what they said themselves, and here another had written."""
+    writer, other = (
+        fleet.join(journal=SQLiteJournal(str(tmp_path / "purges.db"))) for _ in range(2)
+    )
+    fleet.origin.child.put(KEY, Body.of(b"old"))
+    assert [other.get(), other.get()] == [b"old", b"old"]
+
+    def refuse(*_: object) -> NoReturn:
+        raise UnavailableError("refused")
+
+    writer.shared.begin = writer.shared.delete = refuse
+    writer.put(b"new")
+    assert other.memory.get(KEY) is not None  # nobody could tell
+
+    other.store._keeper.poison.sweep()
+
+    assert other.get() == b"new"
+    assert other.memory.get(KEY) is None
 
 
 def test_one_cold_key_is_fetched_once_by_all(fleet, threads) -> None:

@@ -335,11 +335,13 @@ class Together(Elsewhere):
     def _drop(self, key: Key) -> None:
         claim = self._unended.get(key)
         if claim is None:
-            self.shared.delete(key)  # the others need no dropping
-            return
-        self.shared.end(claim, None)
-        if self._unended.get(key) is claim:
-            self._unended.pop(key, None)
+            self.shared.delete(key)  # the other tiers need no dropping
+        else:
+            self.shared.end(claim, None)
+            if self._unended.get(key) is claim:
+                self._unended.pop(key, None)
+        # nobody hears what they say themselves, and it may be another's write
+        self.overtaken(key)
 
     def _tell_undropped(self, key: Key, error: StoreError) -> None:
         self.teller.poisoned(key, self.shared_name, error)
