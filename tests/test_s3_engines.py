@@ -106,7 +106,9 @@ def test_a_code_means_the_same(code: str, closing: Closing) -> None:
     """One table for both; what it says is a test of its own."""
     stub = closing(StubServer(answers(code, 400)))
 
-    one, other = (failure(closing(told(stub.url, engine))) for engine in ENGINES)
+    one, other = (
+        failure(closing(told(stub.url, engine, timeout=60.0))) for engine in ENGINES
+    )
 
     assert facts(one) == facts(other)
     assert one.message == other.message
@@ -116,7 +118,9 @@ def test_a_code_means_the_same(code: str, closing: Closing) -> None:
 def test_a_status_without_a_code_means_the_same(status: int, closing: Closing) -> None:
     stub = closing(StubServer(answers("", status)))
 
-    one, other = (failure(closing(told(stub.url, engine))) for engine in ENGINES)
+    one, other = (
+        failure(closing(told(stub.url, engine, timeout=60.0))) for engine in ENGINES
+    )
 
     assert facts(one) == facts(other)
 

@@ -14,6 +14,7 @@ import datetime
 import functools
 import importlib.util
 import os
+import time
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -28,6 +29,7 @@ from tiered_store.body import Stat
 from tiered_store.errors import DeadlineError, StoreError, UnavailableError
 from tiered_store.events import Verb
 from tiered_store.translation import obstore as translation
+from tiered_store.units import MIB
 from tiered_store.workers import Workers
 
 
@@ -35,6 +37,8 @@ from tiered_store.workers import Workers
 VERBS: frozenset[Verb] = frozenset({"get"})
 
 _Result = TypeVar("_Result")
+_AT_ONCE = 8 * MIB  # of a body, put together of pieces as they arrive
+_SOON = 0.25  # seconds that more of them are waited for
 _PIECE = 256 * 1024  # a smaller body is read when it is asked for, in one wait
 _MARK = "reproducible"  # of user metadata
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)  # of what is not told
@@ -181,18 +185,43 @@ class _Arriving:
         self._left = length
         self._timely = timely
         self._meaning = meaning
+        self._failure: StoreError | None = None
         self._process = os.getpid()
 
     def read(self, size: int, /) -> bytes:
         """Return up to *size* bytes; none if the server ended early."""
         if self._process != os.getpid():
             raise UnavailableError("the parent process reads from this connection")
+        if self._failure is not None:  # which comes behind what came
+            failure, self._failure = self._failure, None
+            raise failure
         if not self._piece and self._left:
             self._piece = memoryview(self._next())
-        piece = bytes(self._piece[:size])
-        self._piece = self._piece[len(piece) :]
+        if len(self._piece) < min(size, self._left):
+            piece = self._more(min(size, self._left, _AT_ONCE))
+        else:
+            piece = bytes(self._piece[:size])
+            self._piece = self._piece[size:]
         self._left -= len(piece)
         return piece
+
+    def _more(self, wanted: int) -> bytes:
+        """Spare a reader of many pieces to put them together, unless they drip."""
+        pieces, came = [self._piece], len(self._piece)
+        self._piece = memoryview(b"")
+        ends = time.monotonic() + _SOON
+        while came < wanted and time.monotonic() < ends:
+            try:
+                piece = memoryview(self._next())
+            except StoreError as error:
+                self._failure = error
+                break
+            if not piece:
+                break
+            self._piece = piece[wanted - came :]
+            pieces.append(piece[: wanted - came])
+            came += len(pieces[-1])
+        return b"".join(pieces)
 
     def _next(self) -> bytes:
         try:
