@@ -160,19 +160,22 @@ Held = Callable[[int], list[Follower]]
 
 @pytest.fixture
 def held(setting: Setting) -> Held:
-    """Have four processes read object 1, of which only the start has come."""
+    """
+    Have four processes read object 1, of which only the start has come.
+
+    The first one fetches, and has all the time it wants; the others have *patience*.
+    """
 
     def held(patience: float) -> list[Follower]:
         setting.put(1, LARGE)
-        followers = setting.join(fill_lease=patience)
+        leader, *others = setting.join(1) + setting.join(3, fill_lease=patience)
         setting.proxy.hold_answer = 2 * MIB
-        followers[0].tell("get 1")
-        followers[0].began(1)
-        for other in followers[1:]:
+        leader.tell("get 1")
+        leader.began(1)
+        for other in others:
             other.tell("get 1")
             other.began(1)  # the first bytes do not wait for the last ones
-        assert setting.reads(1) == 1
-        return followers
+        return [leader, *others]
 
     return held
 
