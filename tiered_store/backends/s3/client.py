@@ -148,6 +148,8 @@ class _SDK:
     def session(self) -> Any:
         """Return the session."""
         with lifecycle.importing():
+            import encodings.idna  # noqa: F401 - which is imported to connect
+
             import boto3.session
 
         with self._lock:
