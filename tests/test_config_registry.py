@@ -158,6 +158,28 @@ def test_a_stranger_may_say_anything(capsys: pytest.CaptureFixture[str]) -> None
     assert "KeyError: 'nobody', while stores.x was made" in capsys.readouterr().err
 
 
+def test_a_stranger_s_bug_shows_no_secret() -> None:
+    """Whatever its author put into the error."""
+    Path("indiscreet.py").write_text(
+        textwrap.dedent(
+            """
+            from tiered_store import Secret, MemoryStore
+
+            class Indiscreet(MemoryStore):
+                def __init__(self, password: Secret) -> None:
+                    raise RuntimeError(f"cannot log in with {password.reveal()}", 1)
+            """
+        )
+    )
+    registry = Registry(stores={"indiscreet": "indiscreet:Indiscreet"})
+    store = {"type": "indiscreet", "password": "hunter2"}
+
+    with pytest.raises(RuntimeError) as caught:
+        build({"version": 1, "stores": {"x": store}}, registry=registry)
+
+    assert caught.value.args == ("cannot log in with ****", 1)
+
+
 def test_unknown_type() -> None:
     """A word that nothing has is told which one may be meant, or all of them."""
     registry = Registry()

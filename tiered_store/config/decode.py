@@ -154,6 +154,10 @@ class Decoder:
         except (ValueError, ImportError, OSError) as error:
             complaints = (str(error) or type(error).__name__,)
         except Exception as error:
+            veiled = self._problems.veiled
+            error.args = tuple(
+                veiled(said) if isinstance(said, str) else said for said in error.args
+            )
             error.add_note(f"while {node.path} was made")
             raise
         for complaint in complaints:
