@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from tests.fleets import Fleet
+from tests.servers.disk import mounted
 from tests.servers.process import free_port
 from tests.servers.redis import RedisServer, RedisServers, SentinelSetup
 from tests.waiting import PATIENT, until
@@ -627,18 +628,9 @@ def spoil(client: Any, name: bytes, chance: random.Random) -> None:
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of two mebibytes; without one the test counts as skipped."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip(f"a file system cannot be mounted here: {mounted.stderr!r}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=False, capture_output=True)
+    """A file system of two mebibytes."""
+    with mounted(tmp_path / "disk", "size=2m") as folder:
+        yield folder
 
 
 class Machine:
