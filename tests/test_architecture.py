@@ -50,7 +50,7 @@ LAYERS = (
             "envelope",
             "translation",
         ),
-        *("lifecycle", "workers", "combine", "signing", "temporary"),
+        *("lifecycle", "workers", "lookout", "combine", "signing", "temporary"),
     ),
     ("store", "foreign", "wrapper", "tree", "explanation"),
     ("policies", "journals", "control", "tiers", "clients", "replication", "caching"),

@@ -368,7 +368,7 @@ def test_a_store_that_is_forgotten_is_not_followed() -> None:
     """Nobody has to close it for its thread to end."""
     follower = Follower()
     follower.watch.current()
-    thread = follower.watch._thread
+    thread = follower.watch.lookout.thread
     del follower.watch
 
     thread.join(60)

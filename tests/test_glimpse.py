@@ -125,7 +125,7 @@ def test_what_was_seen_long_ago_is_not_believed() -> None:
     """Others may have written since."""
     journal = FarJournal()
     glimpse = Glimpse(journal)
-    glimpse._begin()
+    glimpse.lookout.begin()
     glimpse.close()
     glimpse.refresh()
     assert glimpse.rows(KEY) == {}
@@ -146,7 +146,7 @@ def test_more_rows_than_are_kept_make_a_replica_suspect(
     for number in range(10):
         journal.lack(KEY._replace(object_id=number), ["us"])
     glimpse = Glimpse(journal)
-    glimpse._begin()
+    glimpse.lookout.begin()
     glimpse.close()
     glimpse.refresh()
 
@@ -159,7 +159,7 @@ def test_a_write_is_forgotten_once_it_was_seen() -> None:
     """Else what is repaired would stay behind here, and the memory of it grow."""
     journal = FarJournal()
     glimpse = Glimpse(journal)
-    glimpse._begin()
+    glimpse.lookout.begin()
     glimpse.note(KEY, ["us"], "put")
     assert set(glimpse.rows(KEY)) == {"us"}
 
@@ -174,7 +174,7 @@ def test_a_store_that_is_forgotten_looks_no_more(regions: Regions) -> None:
     """Its thread ends, though nobody closed it."""
     store = regions.stack(ReplicatedStore, FarJournal())
     store.url(KEY)
-    thread = store._reader.glimpse._thread
+    thread = store._reader.glimpse.lookout.thread
     assert thread in threading.enumerate()
 
     del store

@@ -8,20 +8,16 @@ cannot be reached the last ones hold, until they expire.
 
 from __future__ import annotations
 
-import contextvars
 import logging
-import threading
 import weakref
 
-from tiered_store import deadlines, lifecycle
 from tiered_store.control.control import Control
 from tiered_store.control.decisions import Decision, Decisions
 from tiered_store.errors import StoreError
 from tiered_store.events import ControlChanged, Decided
+from tiered_store.lookout import Lookout
 from tiered_store.store import Store
 
-
-_FIRST_SECONDS = 1.0  # that the first call of a process waits for a control
 
 _log = logging.getLogger("tiered_store")
 
@@ -43,20 +39,12 @@ class Watch:
         self.decisions = Decisions()
         self.error: StoreError | None = None
         self._owner = weakref.ref(owner)
-        self.after_fork()
-        lifecycle.survive_fork(self)
-
-    def after_fork(self) -> None:
-        """Start a thread of one's own when next asked; what is known stays."""
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._first = threading.Event()
-        self._thread: threading.Thread | None = None
+        self.lookout = Lookout(self, "tiered-store-control", control.poll)
 
     def current(self) -> Decisions:
         """Return the last known decisions; the first call waits a second at most."""
-        if self._thread is None:
-            self._begin()
+        if not self.lookout.seen:
+            self.lookout.begin()
         return self.decisions
 
     def refresh(self) -> None:
@@ -79,29 +67,7 @@ class Watch:
 
     def close(self) -> None:
         """Look no more; what is known stays."""
-        self._ended.set()
-
-    def _begin(self) -> None:
-        with self._lock:
-            if self._thread is None and not self._ended.is_set():
-                thread = threading.Thread(
-                    target=contextvars.Context().run,
-                    args=(
-                        _follow,
-                        weakref.ref(self),
-                        self._ended,
-                        self._first,
-                        self.control.poll,
-                    ),
-                    name="tiered-store-control",
-                    daemon=True,
-                )
-                try:
-                    thread.start()
-                except RuntimeError:  # no more threads to be had, or the process ends
-                    return
-                self._thread = thread
-        self._first.wait(deadlines.bounded(_FIRST_SECONDS))
+        self.lookout.end()
 
     def _tell(self, before: Decisions, turned: bool) -> None:
         owner = self._owner()
@@ -126,17 +92,3 @@ def _decided(store: str, name: str, held: Decision | None) -> Decided:
         why=held.why,
         until=held.until,
     )
-
-
-def _follow(
-    watching: weakref.ref[Watch],
-    ended: threading.Event,
-    first: threading.Event,
-    poll: float,
-) -> None:
-    while (watch := watching()) is not None:
-        watch.refresh()
-        first.set()
-        del watch  # whoever forgets it need not close it
-        if ended.wait(poll):
-            return

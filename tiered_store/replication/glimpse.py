@@ -8,26 +8,24 @@ beside that; what others have, half a second later.
 
 from __future__ import annotations
 
-import contextvars
 import logging
 import threading
 import time
-import weakref
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from tiered_store import deadlines, lifecycle
+from tiered_store import lifecycle
 from tiered_store.errors import StoreError, UnavailableError
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.row import Intent, Row
 from tiered_store.key import Key
+from tiered_store.lookout import Lookout
 
 
-_POLL = 0.5  # seconds between looks, or longer if one takes long
+_EVERY = 0.5  # seconds
 _SHARE = 0.2  # of a thread's time that looking takes at most
 _STALE = 5.0  # seconds after which what was seen is not believed
-_FIRST_SECONDS = 1.0  # that the first call of a process waits
 _MOST = 20_000  # rows that are kept
 
 _log = logging.getLogger("tiered_store")
@@ -55,15 +53,13 @@ class Glimpse:
         self._journal = journal
         self._sight: _Sight | None = None
         self._own: dict[Key, tuple[float, Mapping[str, Row]]] = {}
+        self.lookout = Lookout(self, "tiered-store-pending", _EVERY, share=_SHARE)
         self.after_fork()
         lifecycle.survive_fork(self)
 
     def after_fork(self) -> None:
-        """Start a thread of one's own when next asked; what is known stays."""
+        """Take a lock of one's own; what is known stays."""
         self._lock = threading.Lock()
-        self._ended = threading.Event()
-        self._first = threading.Event()
-        self._thread: threading.Thread | None = None
 
     def rows(self, key: Key) -> Mapping[str, Row]:
         """
@@ -74,8 +70,8 @@ class Glimpse:
         """
         if self._journal.local:
             return self._journal.rows(key)
-        if self._thread is None:
-            self._begin()
+        if not self.lookout.seen:
+            self.lookout.begin()
         own = self._own.get(key)
         sight = self._sight
         if sight is None or time.monotonic() - sight.began > _STALE:
@@ -89,7 +85,7 @@ class Glimpse:
 
     def note(self, key: Key, behind: Iterable[str], intent: Intent) -> None:
         """Say who missed a write of *key* that this process has made."""
-        if self._thread is None:
+        if not self.lookout.begun:
             return  # nobody has asked for a URL yet
         rows = {name: _behind(name, key, intent) for name in behind}
         if rows or self.knows(key):
@@ -125,35 +121,7 @@ class Glimpse:
 
     def close(self) -> None:
         """Look no more."""
-        self._ended.set()
-
-    def _begin(self) -> None:
-        with self._lock:
-            if self._thread is None and not self._ended.is_set():
-                thread = threading.Thread(
-                    target=contextvars.Context().run,
-                    args=(_follow, weakref.ref(self), self._ended, self._first),
-                    name="tiered-store-pending",
-                    daemon=True,
-                )
-                try:
-                    thread.start()
-                except RuntimeError:  # no more threads to be had, or the process ends
-                    return
-                self._thread = thread
-        self._first.wait(deadlines.bounded(_FIRST_SECONDS))
-
-
-def _follow(
-    following: weakref.ref[Glimpse], ended: threading.Event, first: threading.Event
-) -> None:
-    while (glimpse := following()) is not None:
-        began = time.monotonic()
-        glimpse.refresh()
-        first.set()
-        del glimpse  # whoever forgets it need not close it
-        if ended.wait(max(_POLL, (time.monotonic() - began) / _SHARE)):
-            return
+        self.lookout.end()
 
 
 def _behind(name: str, key: Key, intent: Intent) -> Row:
