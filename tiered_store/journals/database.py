@@ -28,16 +28,12 @@ from tiered_store.journals.keylocks import identity_of, poll
 Result = TypeVar("Result")
 
 _APPLICATION = 0x74696572  # "tier", so that nobody's other database is mistaken for one
-_SCHEMA = 2
+_SCHEMA = 3
 _PAGE = 1024  # bytes; each transaction writes two, with their checksums
 _CHECKPOINT = 4000  # pages after which what was written is moved to the file
 _LONGEST = 60.0  # seconds that a thread waits for the transactions of others
 _TABLES = (
-    """
-    CREATE TABLE state (
-        identity TEXT NOT NULL, sequence INTEGER NOT NULL, size INTEGER NOT NULL
-    )
-    """,
+    "CREATE TABLE journal (identity TEXT NOT NULL)",
     """
     CREATE TABLE pending (
         key TEXT, replica TEXT, verb TEXT NOT NULL, intent TEXT NOT NULL, prior TEXT,
@@ -48,7 +44,18 @@ _TABLES = (
     ) WITHOUT ROWID
     """,
 )
-_UPGRADES = {1: "ALTER TABLE pending ADD COLUMN size INTEGER NOT NULL DEFAULT 0"}
+_COUNTERS = (  # a row of no object, in the page that a mark writes anyway
+    "INSERT INTO pending SELECT '', '', '', '', NULL, {}, 0.0, 0, 0, 0.0, NULL, 0.0, {}"
+)
+_UPGRADES = {
+    1: ("ALTER TABLE pending ADD COLUMN size INTEGER NOT NULL DEFAULT 0",),
+    2: (
+        f"{_COUNTERS.format('sequence', 'size')} FROM state",
+        "CREATE TABLE journal (identity TEXT NOT NULL)",
+        "INSERT INTO journal SELECT identity FROM state",
+        "DROP TABLE state",
+    ),
+}
 
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
 _WRONG = {
@@ -138,14 +145,20 @@ class Database:
         """
         writing = self._writing
         # threads wait here in turn, SQLite would let them sleep and try again
-        if not writing.acquire(timeout=deadlines.bounded(_LONGEST) if patient else 0):
+        if not writing.acquire(blocking=False) and not (
+            patient and writing.acquire(timeout=deadlines.bounded(_LONGEST))
+        ):
             deadlines.check()
             raise UnavailableError("the journal is busy")
         try:
             connection = self._idle.pop() if self._idle else self._connect()
             try:
                 self.check()
-                self._begin(connection, deadlines.remaining() if patient else 0.0)
+                left = deadlines.remaining() if patient else 0.0
+                if left is None:
+                    connection.execute("BEGIN IMMEDIATE")
+                else:
+                    self._begin(connection, left)
                 try:
                     result = work(connection)
                     connection.execute("COMMIT")
@@ -164,9 +177,9 @@ class Database:
         finally:
             writing.release()
 
-    def _begin(self, connection: sqlite3.Connection, left: float | None) -> None:
+    def _begin(self, connection: sqlite3.Connection, left: float) -> None:
         """Wait for the transactions of other processes, if there is time *left*."""
-        if left is None or left >= self._busy:
+        if left >= self._busy:
             connection.execute("BEGIN IMMEDIATE")
             return
         connection.execute(f"PRAGMA busy_timeout = {int(1000 * left)}")
@@ -222,7 +235,7 @@ class Database:
             self._prepare(connection)
             if self._file is None:
                 self._examine(connection)
-                (name,) = connection.execute("SELECT identity FROM state").fetchone()
+                (name,) = connection.execute("SELECT identity FROM journal").fetchone()
                 self._file = _identity(self.path)
                 self.number = past.number(f"{self._file} {name}")
                 self.journal = past.number(name)
@@ -251,11 +264,13 @@ class Database:
         if not schema:
             for table in _TABLES:
                 execute(table)
-            execute("INSERT INTO state VALUES (?, 0, 0)", (fresh(),))
+            execute("INSERT INTO journal VALUES (?)", (fresh(),))
+            execute(_COUNTERS.format(0, 0))
             execute(f"PRAGMA application_id = {_APPLICATION}")
         else:
             for older in range(schema, _SCHEMA):
-                execute(_UPGRADES[older])
+                for statement in _UPGRADES[older]:
+                    execute(statement)
         execute(f"PRAGMA user_version = {_SCHEMA}")
         execute("COMMIT")
 
@@ -289,7 +304,7 @@ class Database:
         Raises:
             MisconfiguredError: It was removed or replaced.
         """
-        if self._file is not None and self._file != _identity(self.path):
+        if self._file is not None and _identity(self.path) != self._file:
             raise MisconfiguredError(
                 f"the journal {self.path!r} was removed or replaced while it was in "
                 "use; start again, and verify the replicas"

@@ -86,7 +86,7 @@ def examine(
                     f"ends with change {latest} of {past.latest}; move it away, so "
                     "that a new one begins, and verify the replicas"
                 )
-            connection.execute("UPDATE state SET identity = ?", (fresh(),))
+            connection.execute("UPDATE journal SET identity = ?", (fresh(),))
             _log.error(_MESSAGES[past.in_place], path, latest, past.latest)
         connection.execute("COMMIT")
     except BaseException:
@@ -97,12 +97,14 @@ def examine(
 
 def _suspicion(connection: sqlite3.Connection, told: Told) -> tuple[Past, int] | None:
     """Return what was told, and the last change there is, if that is not right."""
-    (identity,) = connection.execute("SELECT identity FROM state").fetchone()
+    (identity,) = connection.execute("SELECT identity FROM journal").fetchone()
     past = told.past(number(identity))
     if past is None:
         return None
     # asked after that, for it only grows
-    (latest,) = connection.execute("SELECT sequence FROM state").fetchone()
+    (latest,) = connection.execute(
+        "SELECT sequence FROM pending WHERE key = ''"
+    ).fetchone()
     if past.in_place and past.latest <= latest + 1:
         return None
     return past, latest

@@ -1,5 +1,9 @@
 """
 The rows of an SQLite journal as statements, each column of which takes its time.
+
+The number of the last change, and how many rows there are, are a row of the same table,
+of no object and no replica.  So a journal that is nearly empty is one page, and a mark
+writes no other.
 """
 
 from __future__ import annotations
@@ -17,15 +21,10 @@ _COLUMNS = (  # as a row has them, but for its key
     "replica, verb, intent, sequence, since, reproducible, size, "
     "prior, attempts, retry_at, last_error, quarantine"
 )
-_QUALIFIED = ", ".join(f"pending.{name}" for name in _COLUMNS.split(", "))
-_WITH_STATE = (
-    f"SELECT state.sequence AS last, state.size AS rows, {_QUALIFIED} "  # noqa: S608
-    "FROM state LEFT JOIN pending ON pending.key = ?"
-)
 _OF_KEY = f"SELECT {_COLUMNS} FROM pending WHERE key = ?"  # noqa: S608 - constants
 _PAGE = (
     f"SELECT key, {_COLUMNS} FROM pending "  # noqa: S608 - constants
-    "WHERE (key, replica) > (?1, ?2) AND (?3 IS NULL OR replica = ?3) "
+    "WHERE (key, replica) > (?1, ?2) AND key > '' AND (?3 IS NULL OR replica = ?3) "
     "ORDER BY key, replica LIMIT ?4"
 )
 _WRITE = f"INSERT OR REPLACE INTO pending (key, {_COLUMNS}) VALUES "  # noqa: S608
@@ -35,11 +34,14 @@ _TOLD = 8  # of a row, what every one tells
 _NOTHING_ELSE = (None, 0, 0.0, None, 0.0)
 _DELETE = "DELETE FROM pending WHERE key = ? AND replica = ?"
 _DELETE_ALL = "DELETE FROM pending WHERE key = ?"
-_STATE = "SELECT sequence, size FROM state"
-_COUNT = "UPDATE state SET sequence = ?, size = ? WHERE sequence = ?"
+_STATE = "SELECT sequence, size FROM pending WHERE key = ''"
+_COUNT = (
+    "UPDATE pending SET sequence = ?, size = ? "
+    "WHERE key = '' AND replica = '' AND sequence = ?"
+)
 _BACKLOGS = (
     "SELECT replica, count(*), sum(verb = 'in_doubt'), sum(retry_at >= ?), sum(size), "
-    "min(since) FROM pending GROUP BY replica"
+    "min(since) FROM pending WHERE key > '' GROUP BY replica"
 )
 _LAST_ERRORS = (  # of the row with the maximum, which SQLite promises
     "SELECT replica, last_error, max(retry_at) FROM pending "
@@ -63,31 +65,24 @@ def of_key(connection: sqlite3.Connection, name: str, key: Key) -> Rows:
     return {values[0]: _row(values, key) for values in found}
 
 
-def with_state(
-    connection: sqlite3.Connection, name: str, key: Key
-) -> tuple[int, int, Rows]:
-    """Return both in one step."""
-    found = connection.execute(_WITH_STATE, (name,)).fetchall()
-    sequence, size = found[0][:2]
-    rows = {row[2]: _row(row[2:], key) for row in found if row[2] is not None}
-    return sequence, size, rows
-
-
 def write(connection: sqlite3.Connection, name: str, old: Rows, new: Rows) -> None:
     """Make *new* rows of what are *old* ones."""
     if not new:
         if old:
             connection.execute(_DELETE_ALL, (name,))
         return
-    changed = [row for replica, row in new.items() if row is not old.get(replica)]
-    if all(row[_TOLD:] == _NOTHING_ELSE for row in changed):  # each column takes time
-        rows = [(name, row.replica, *row[2:_TOLD]) for row in changed]
-        connection.executemany(_WRITE_NEW, rows)
+    changed = [row for row in new.values() if row is not old.get(row[0])]
+    plain = [
+        (name, row[0], *row[2:_TOLD]) for row in changed if row[_TOLD:] == _NOTHING_ELSE
+    ]
+    if len(plain) == len(changed):  # each column takes time
+        connection.executemany(_WRITE_NEW, plain)
     else:
-        rows = [(name, row.replica, *row[2:]) for row in changed]
+        rows = [(name, row[0], *row[2:]) for row in changed]
         connection.executemany(_WRITE_ANY, rows)
-    for replica in old.keys() - new.keys():
-        connection.execute(_DELETE, (name, replica))
+    if old:
+        for replica in old.keys() - new.keys():
+            connection.execute(_DELETE, (name, replica))
 
 
 def count(connection: sqlite3.Connection, sequence: int, size: int) -> bool:
@@ -130,6 +125,5 @@ def short_of(connection: sqlite3.Connection, copies: int) -> int:
 
 
 def _row(values: tuple[Any, ...], key: Key) -> Row:
-    replica, *told = values
-    told[4] = bool(told[4])
-    return Row(replica, key, *told)
+    replica, verb, intent, sequence, since, reproducible, *rest = values
+    return Row(replica, key, verb, intent, sequence, since, bool(reproducible), *rest)

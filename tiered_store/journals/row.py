@@ -151,7 +151,8 @@ class Status:
 
 def name_of(key: Key) -> str:
     """Return *key* as a line of text that a person can read."""
-    return " ".join(map(str, key))
+    object_type, object_id, width, height, mimetype = key
+    return f"{object_type} {object_id} {width} {height} {mimetype}"
 
 
 def key_of(name: str) -> Key:

@@ -48,9 +48,12 @@ def begin(
     size: int,
 ) -> Mark:
     """Mark the replicas of *intents*, and those behind, as in doubt."""
-    inherited = _inherited(rows, step)
-    clean = not inherited and not any(row.behind for row in rows.values())
-    mark = Mark(key, step.fresh, intents, reproducible, size, inherited, clean)
+    if rows:
+        inherited = _inherited(rows, step)
+        clean = not inherited and not any(row.behind for row in rows.values())
+        mark = Mark(key, step.fresh, intents, reproducible, size, inherited, clean)
+    else:  # nearly always, and somebody waits
+        mark = Mark(key, step.fresh, intents, reproducible, size)
     _doubt(rows, step, mark)
     return mark
 
@@ -215,19 +218,15 @@ def worded(error: BaseException | str) -> str:
 
 
 def _doubt(rows: Rows, step: Step, mark: Mark) -> None:
-    # a replica that this store does not know any more misses the write as well
-    other: Intent = "put" if "put" in mark.intents.values() else "delete"
-    for name in dict.fromkeys((*mark.intents, *rows)):
-        intent = mark.intents.get(name, other)
-        row = Row(
-            replica=name,
-            key=mark.key,
-            verb="in_doubt",
-            intent=intent,
-            sequence=mark.sequence,
-            since=step.now,
-            reproducible=mark.reproducible,
-            size=mark.size if intent == "put" else 0,
+    key, sequence, intents, reproducible, size, *_ = mark
+    if rows:
+        # a replica that this store does not know any more misses the write as well
+        other: Intent = "put" if "put" in intents.values() else "delete"
+        intents = {**intents, **{name: other for name in rows if name not in intents}}
+    for name, intent in intents.items():
+        size_here = size if intent == "put" else 0
+        row = Row(  # by position, which takes half the time
+            name, key, "in_doubt", intent, sequence, step.now, reproducible, size_here
         )
         old = rows.get(name)
         if old is not None:

@@ -145,7 +145,9 @@ class SQLiteJournal(Journal):
 
     def born(self) -> float | None:
         with self._database.reading() as connection:
-            return born(connection.execute("SELECT identity FROM state").fetchone()[0])
+            return born(
+                connection.execute("SELECT identity FROM journal").fetchone()[0]
+            )
 
     def called(self) -> None:
         known = self._emptiness
@@ -199,7 +201,8 @@ class SQLiteJournal(Journal):
         known = self._emptiness
         if known is not None and known.is_known():  # in a transaction it stays so
             return known.latest, 0, {}, known
-        sequence, size, rows = pending.with_state(connection, name, key)
+        sequence, size = pending.state(connection)
+        rows = pending.of_key(connection, name, key) if size else {}
         if known is not None and known.attached and known.latest > sequence + 1:
             raise self._restored()
         return sequence, size, rows, self._attached(locks, sequence, size)
