@@ -239,7 +239,7 @@ def test_missing_file() -> None:
     ("name", "why"),
     [
         (".", ".: cannot be read: is a directory"),
-        ("a\0b", "'a\\x00b': cannot be read: embedded null byte"),
+        ("a\0b", "'a\\x00b': cannot be read: its name has a null character"),
         ("a\nb", "'a\\nb': cannot be read: no such file or directory"),
     ],
 )

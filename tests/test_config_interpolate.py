@@ -126,7 +126,7 @@ def test_type_and_names_may_come_from_outside(monkeypatch: pytest.MonkeyPatch) -
         ("${file:/}", "secret file / is no regular file"),
         (
             "${file:/a\0b}",
-            "secret file '/a\\x00b' cannot be read: embedded null byte",
+            "secret file '/a\\x00b' cannot be read: its name has a null character",
         ),
         (
             "${env:UNSET:-${env:HOME}}",

@@ -64,7 +64,7 @@ def test_a_fork_waits_for_what_another_thread_imports(tmp_path: Path) -> None:
     done = run(
         f"""
         import os, sys, threading
-        from tiered_store import lifecycle
+        import tiered_store.lifecycle
 
         sys.path.insert(0, {str(tmp_path)!r})
         begun, forking = threading.Event(), threading.Event()
@@ -73,12 +73,8 @@ def test_a_fork_waits_for_what_another_thread_imports(tmp_path: Path) -> None:
             begun.set()
             forking.wait()
 
-        def work():
-            with lifecycle.importing():
-                import sdk
-
         os.register_at_fork(before=forking.set)  # asked before those of earlier
-        thread = threading.Thread(target=work)
+        thread = threading.Thread(target=__import__, args=("sdk",))
         thread.start()
         begun.wait()
         child = os.fork()
@@ -87,12 +83,61 @@ def test_a_fork_waits_for_what_another_thread_imports(tmp_path: Path) -> None:
             os._exit(7)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
         thread.join()
-        with lifecycle.importing():  # whose lock was given back
-            print("well")
+        print("well")
         """
     )
 
     assert (done.stdout, done.stderr) == ("well\n", "")
+
+
+def test_a_fork_waits_once_for_what_is_imported_for_ever(tmp_path: Path) -> None:
+    """As a program that runs while it is imported; nor do the children's forks wait."""
+    (tmp_path / "program.py").write_text("import __main__; __main__.imported()")
+
+    done = run(
+        f"""
+        import os, sys, threading, time
+        from tiered_store import lifecycle
+
+        sys.path.insert(0, {str(tmp_path)!r})
+        begun, over, waits = threading.Event(), threading.Event(), []
+
+        def imported():
+            begun.set()
+            over.wait()
+
+        def forked(work=lambda: None):
+            waits.clear()
+            child = os.fork()
+            if not child:
+                work()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            return bool(waits)
+
+        class Clock:
+            now = 0
+            def monotonic(self):
+                return self.now
+            def sleep(self, seconds):
+                waits.append(seconds)
+                self.now += lifecycle._LONGEST_IMPORT / 3
+
+        def grandchild():
+            assert not forked()
+
+        thread = threading.Thread(target=__import__, args=("program",))
+        thread.start()
+        begun.wait()
+        lifecycle.time = Clock()
+        print(forked(grandchild), forked(), forked(grandchild))
+        over.set()
+        thread.join()
+        """
+    )
+
+    assert done.stdout == "True False False\n"
+    assert done.stderr == "a fork while another thread imports program\n"
 
 
 def test_a_stack_made_before_a_fork_works_in_the_child() -> None:

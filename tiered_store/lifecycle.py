@@ -9,7 +9,7 @@ is started on import.
 from __future__ import annotations
 
 import atexit
-import contextlib
+import importlib
 import logging
 import os
 import signal
@@ -18,13 +18,12 @@ import threading
 import time
 import weakref
 
-from collections.abc import Iterator
 from types import FrameType
-from typing import Protocol
+from typing import Any, Protocol
 
 
 EXIT_SECONDS = 10.0  # all of them together
-_LONGEST_IMPORT = 60.0  # seconds; then something else is wrong, and a fork goes on
+_LONGEST_IMPORT = 30.0  # seconds; then something else is wrong, and a fork goes on
 
 _log = logging.getLogger("tiered_store")
 
@@ -73,37 +72,51 @@ def drain_at_exit(thing: Drainable) -> None:
     _drainable.add(thing)
 
 
-@contextlib.contextmanager
-def importing() -> Iterator[None]:
-    """
-    Let no other thread fork while the block imports something.
-
-    A module that is being imported is locked, in a child for ever: whoever asked for it
-    there would hang.  SDKs take a third of a second, often in a thread of ours.
-    """
-    with _imports.lock:
-        yield
-
-
 class _Imports:
+    """
+    What other threads are importing, which a fork waits for.
+
+    A module that is being imported is locked, in a child for ever: whoever asks for it
+    there hangs.  SDKs import in our threads, at their first connection and later too.
+    Python tells nobody; its own locks, which exist only meanwhile, do.
+    """
+
     def __init__(self) -> None:
-        self._held = False
-        self.after_fork()
+        # of CPython from 3.3 on; tests fail where it is gone
+        self._locks: dict[str, weakref.ref[Any]] = getattr(
+            importlib._bootstrap, "_module_locks", {}
+        )
+        # a program that runs while it is imported, or in a child what its parent did
+        self._endless: weakref.WeakSet[Any] = weakref.WeakSet()
 
-    def before_fork(self) -> None:
-        self._held = self.lock.acquire(timeout=_LONGEST_IMPORT)
-
-    def after_fork_in_parent(self) -> None:
-        if self._held:
-            self.lock.release()
+    def rest(self) -> None:
+        """Wait until nothing is imported, for each import once and not for ever."""
+        ends = time.monotonic() + _LONGEST_IMPORT
+        while under_way := self._under_way():
+            if time.monotonic() > ends:
+                names = ", ".join(sorted(lock.name for lock in under_way))
+                _log.warning("a fork while another thread imports %s", names)
+                self._endless.update(under_way)
+            under_way = []  # a reference keeps it
+            time.sleep(0.001)
 
     def after_fork(self) -> None:
-        self.lock = threading.RLock()
+        self._endless.update(self._under_way())
+
+    def _under_way(self) -> list[Any]:
+        me = threading.get_ident()
+        locks = [reference() for reference in list(self._locks.values())]
+        return [
+            lock
+            for lock in locks
+            if lock is not None
+            and lock.owner not in (None, me)
+            and lock not in self._endless
+        ]
 
 
 _imports = _Imports()
 survive_fork(_imports)
-rest_at_fork(_imports)
 
 
 def end_at_sigterm() -> None:
@@ -124,6 +137,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 def _before() -> None:
     for thing in list(_resting):
         thing.before_fork()
+    _imports.rest()
 
 
 def _in_parent() -> None:

@@ -32,7 +32,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tiered_store import envelope, lifecycle
+from tiered_store import envelope
 from tiered_store.body import Body, Stat
 from tiered_store.clients.endpoint import Endpoint, Mode
 from tiered_store.clients.link import Link
@@ -140,8 +140,7 @@ class RedisStore(Store):
 
     def _connect(self) -> Any:
         """Return a client of redis-py; override it to talk through one of yours."""
-        with lifecycle.importing():
-            from tiered_store.clients.redis import connect
+        from tiered_store.clients.redis import connect
 
         return connect(self._endpoint)
 

@@ -6,7 +6,6 @@ Only this module imports the SDK, and it is imported when a client is made.
 
 from __future__ import annotations
 
-import encodings.idna  # noqa: F401 - what connects imports it, maybe beside a fork
 import threading
 
 from collections.abc import Callable, Mapping, Sequence

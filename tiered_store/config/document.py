@@ -23,6 +23,8 @@ def read(path: str | os.PathLike[str], problems: Problems) -> Node | None:
     name = os.fspath(path)
     file = name if name.isprintable() else repr(name)
     try:
+        if "\0" in str(name):
+            raise ValueError("its name has a null character")
         with open(name, "rb") as stream:
             content = stream.read(LARGEST + 1)
     except (OSError, ValueError) as error:

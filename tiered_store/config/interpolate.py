@@ -117,6 +117,8 @@ def _content(path: str, shown: str) -> str:
 
 
 def _bytes(path: str) -> bytes | None:
+    if "\0" in path:
+        raise ValueError("its name has a null character")
     # a pipe must not make us wait, nor a device deliver without end
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:

@@ -18,7 +18,6 @@ import hashlib
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-from tiered_store import lifecycle
 from tiered_store.clients.endpoint import Endpoint, Mode
 from tiered_store.clients.link import Link
 from tiered_store.clock import SYSTEM, Clock
@@ -114,7 +113,6 @@ class RedisControl(Control):
         self._link.close()
 
     def _connect(self) -> Any:
-        with lifecycle.importing():
-            from tiered_store.clients.redis import connect
+        from tiered_store.clients.redis import connect
 
         return connect(self._endpoint)

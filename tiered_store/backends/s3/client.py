@@ -147,10 +147,7 @@ class _SDK:
 
     def session(self) -> Any:
         """Return the session."""
-        with lifecycle.importing():
-            import encodings.idna  # noqa: F401 - which is imported to connect
-
-            import boto3.session
+        import boto3.session
 
         with self._lock:
             if self._session is None:
@@ -159,8 +156,7 @@ class _SDK:
 
     def client(self, bucket: str, connection: Connection) -> Any:
         """Return a new client; its making is nothing to be done by two at once."""
-        with lifecycle.importing():
-            from botocore.config import Config
+        from botocore.config import Config
 
         def prepare(model: Any, params: Any, context: Any, **_: Any) -> None:
             _prepare(model.name, params["headers"], context, connection.timeout)

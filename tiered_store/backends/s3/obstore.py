@@ -122,8 +122,7 @@ class ObstoreReading:
         if not self._fits or not _runtime.usable():
             return None
         if self._store is None:
-            with lifecycle.importing():
-                import obstore.store
+            import obstore.store
 
             self._get = obstore.get
             self._store = new_store(self._client)

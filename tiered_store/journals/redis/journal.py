@@ -7,7 +7,6 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from tiered_store import lifecycle
 from tiered_store.clients.endpoint import Endpoint, Mode
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError
@@ -158,8 +157,7 @@ class RedisJournal(Journal):
 
     def _connect(self) -> Any:
         """Return a client of redis-py; override it to talk through one of yours."""
-        with lifecycle.importing():
-            from tiered_store.clients.redis import connect
+        from tiered_store.clients.redis import connect
 
         return connect(self._endpoint)
 

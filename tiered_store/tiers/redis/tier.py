@@ -13,7 +13,6 @@ import secrets
 from collections.abc import Sequence
 from typing import Any, Literal
 
-from tiered_store import lifecycle
 from tiered_store.clients.endpoint import Endpoint, Mode, revealed
 from tiered_store.clients.feed import Feed
 from tiered_store.clients.wire import Command, Words, valid
@@ -165,8 +164,7 @@ class RedisTier(SharedTier):
 
     def _connect(self) -> Any:
         """Return a client of redis-py; override it to talk through one of yours."""
-        with lifecycle.importing():
-            from tiered_store.clients.redis import connect
+        from tiered_store.clients.redis import connect
 
         return connect(self._endpoint)
 
