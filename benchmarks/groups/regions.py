@@ -20,13 +20,11 @@ from benchmarks.stacks import key_of
 from tiered_store import FallbackStore, MemoryStore, ReadPolicy, ReplicatedStore
 from tiered_store.body import Body
 from tiered_store.errors import UnavailableError
-from tiered_store.events import FellBack
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.key import Key
 from tiered_store.policies.breaker import BreakerPolicy
 from tiered_store.policies.guard import Guard
 from tiered_store.store import Store
-from tiered_store.tree import observe
 
 
 _KEY = key_of(1)
@@ -131,9 +129,7 @@ def _black_hole(bench: Bench) -> Iterator[Row]:
     after = {"the other region alone": [share(usual, 0.5)]}
     for name in (OURS, _NAIVE):
         us, eu = Region(1), Region(2)
-        fell: list[FellBack] = []
         store = FallbackStore({"us": us, "eu": eu})
-        observe(store, lambda event: fell.append(event))  # noqa: B023
         read: Read = lambda: store.get(_KEY).read()  # noqa: B023, E731
         if name == _NAIVE:
             read = _naive(us, eu)

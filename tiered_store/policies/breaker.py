@@ -170,8 +170,20 @@ class Circuit:
             permit = self._exception(now, trickle, patient)
         self._tell(change)
         if permit is None:
-            raise CircuitOpenError(f"not asked: {self._why(now)}", slow=self.slow)
+            raise self.refusal()
         return permit
+
+    def refuses(self) -> bool:
+        """Tell, without a lock, whether a call is sure not to be made just now."""
+        if self.state == "closed":
+            return False
+        until = self._open_until if self.state == "open" else self._probe_until
+        return until is not None and self._clock.monotonic() < until
+
+    def refusal(self) -> CircuitOpenError:
+        """Return the error of a call that was not made."""
+        why = self._why(self._clock.monotonic())
+        return CircuitOpenError(f"not asked: {why}", slow=self.slow)
 
     def why(self) -> str | None:
         """Return why calls are not made just now, None if they are."""

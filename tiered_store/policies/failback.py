@@ -114,12 +114,17 @@ class Recovery:
         A store that is away is asked all the same: its breaker answers for it, and
         looks now and then whether it is back.
         """
-        if self.is_over and not self._passes:
+        if self.is_settled:
             return True
         self._look()
         if self.stage == "fading":
             return random.random() < self._share(self._clock.monotonic())
         return self.stage in ("active", "away")
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether it gets all it is meant to, and nothing is to be brought to it."""
+        return not self._passes and self.is_over
 
     @property
     def is_over(self) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import functools
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from tiered_store.clock import Clock
 from tiered_store.condition import Condition
@@ -70,9 +70,13 @@ class Order:
             self._follow(standing)
         return standing
 
-    def of_reads(self, key: Key | None = None) -> list[str]:
+    def of_reads(self, key: Key | None = None) -> Sequence[str]:
         """Return who may be read, those first that are relied on."""
         standing = self.standing()
+        if not self._given and all(
+            recovery.is_settled for recovery in self._recoveries.values()
+        ):
+            return standing.read  # those that are drained are last
         given = None if key is None else self._given.get(key)
 
         def rank(name: str) -> tuple[bool, bool, bool]:

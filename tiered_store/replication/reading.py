@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
-from tiered_store import deadlines
 from tiered_store.body import Body
 from tiered_store.combine import Answers
 from tiered_store.control.standing import Rota, Standing
@@ -24,6 +23,7 @@ from tiered_store.journals.row import Row, is_gone
 from tiered_store.key import Key
 from tiered_store.policies.hedging import Hedge
 from tiered_store.replication.continuing import continued, others
+from tiered_store.replication.direct import asked_first, is_direct, once_more
 from tiered_store.replication.glimpse import Glimpse
 from tiered_store.replication.health import (
     answers_of,
@@ -109,11 +109,14 @@ class Reader:
         if rows and is_gone(rows):
             raise NotFoundError("it was deleted")
         names = self._current(rows, self._rota.now())
-        if self._asks_one(verb, rows, names):  # as nearly always
-            try:
-                return names[0], ask(self._replicas[names[0]])
-            except StoreError as error:
-                ask = _once_more(ask, error)
+        if is_direct(rows, self._hedge if verb == "get" else None):
+            asked = asked_first(names, self._replicas, ask)
+            if asked is not None:
+                name, answer = asked
+                if not isinstance(answer, StoreError):
+                    self._teller.passed_over(verb, key, names, name, self._replicas)
+                    return name, answer
+                ask = once_more(ask, self._replicas[name], answer)
         answers = Answers()
         with last_resort((self._replicas[name] for name in names), "read"):
             found = self._ask(verb, key, ask, names, answers)
@@ -121,12 +124,12 @@ class Reader:
             raise answers.conclusion("every replica is behind, or isolated")
         if answers.errors and not rows:
             self._note_lacking(key, answers)
-        ((name, answer),) = found
-        if isinstance(answer, Body) and any(
+        ((name, hit),) = found
+        if isinstance(hit, Body) and any(
             row.verb == "in_doubt" for row in rows.values()
         ):
-            answer.provisional = True  # repair may settle on another one
-        return name, answer
+            hit.provisional = True  # repair may settle on another one
+        return name, hit
 
     def url(self, key: Key) -> str:
         """
@@ -153,18 +156,6 @@ class Reader:
             except UnsupportedError as error:
                 refusal = error
         raise refusal or UnsupportedError("none of its replicas has URLs")
-
-    def _asks_one(
-        self, verb: Verb, rows: Mapping[str, Row], names: Sequence[str]
-    ) -> bool:
-        """Tell whether the first is asked, and nobody else before it has answered."""
-        return (
-            not rows
-            and bool(names)
-            and (self._hedge is None or verb != "get")
-            and deadlines.ends() is None  # of which each has a share
-            and not is_ill(self._replicas[names[0]])
-        )
 
     def _seen(self, key: Key) -> Mapping[str, Row]:
         """Return what is pending for *key* on the replicas there are, without I/O."""
@@ -237,17 +228,3 @@ class Reader:
             name not in self._placement.complete,
             is_ill(self._replicas[name]),
         )
-
-
-def _once_more(
-    ask: Callable[[Store], Result], error: StoreError
-) -> Callable[[Store], Result]:
-    """Return *ask* for whose first answer, which is known, was *error*."""
-    known = [error]
-
-    def again(replica: Store) -> Result:
-        if known:
-            raise known.pop()
-        return ask(replica)
-
-    return again

@@ -24,6 +24,7 @@ from tiered_store.journals.row import Row, is_gone
 from tiered_store.key import Key
 from tiered_store.policies.hedging import Hedge
 from tiered_store.replication.continuing import continued, others
+from tiered_store.replication.direct import asked_first, is_direct, once_more
 from tiered_store.replication.glimpse import Glimpse
 from tiered_store.replication.health import (
     answers_of,
@@ -31,11 +32,11 @@ from tiered_store.replication.health import (
     last_resort,
     note_body,
 )
+from tiered_store.replication.telling import Teller
 from tiered_store.store import Store
 
 
 Result = TypeVar("Result")
-Told = Callable[[Verb, Key, str, StoreError], None]
 
 
 class Succession:
@@ -48,7 +49,7 @@ class Succession:
         thorough: That the first has no object is not the last word.
         lenient: Believe every store while the journal cannot be used.
         hedge: When to ask the next store although one may yet answer.
-        told: Called when a store could not answer and the next is asked.
+        teller: Told when a store could not answer and the next is asked.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Succession:
         thorough: bool,
         lenient: bool,
         hedge: Hedge | None,
-        told: Told,
+        teller: Teller,
     ) -> None:
         self._stores = stores
         self._home = next(iter(stores))
@@ -69,7 +70,7 @@ class Succession:
         self._thorough = thorough
         self._lenient = lenient
         self._hedge = hedge
-        self._told = told
+        self._teller = teller
         self.glimpse = Glimpse(journal)
 
     def get(self, key: Key, order: Sequence[str], standing: Standing) -> Body:
@@ -93,7 +94,7 @@ class Succession:
         def ended(source: str, error: StoreError | None) -> None:
             note_body(self._stores[source], error)
             if error is not None:
-                self._told("get", key, source, error)
+                self._teller.fell_back("get", key, source, error)
 
         return continued(name, body, len(order), elsewhere, ended)
 
@@ -117,16 +118,24 @@ class Succession:
             StoreError: Somebody could not answer, or there was nobody to ask.
         """
         rows = self._rows(key)
-        if is_gone(rows):
+        if rows and is_gone(rows):
             raise NotFoundError("it was deleted")
-        names = self._believed(rows, order)
+        names = self._believed(rows, order) if rows else order
+        if is_direct(rows, self._hedge if verb == "get" else None):
+            asked = asked_first(names, self._stores, ask)
+            if asked is not None:
+                had, answer = asked
+                if not isinstance(answer, StoreError):
+                    self._teller.passed_over(verb, key, names, had, self._stores)
+                    return answer, had == self._home, had
+                ask = once_more(ask, self._stores[had], answer)
         answers = Answers()
         with last_resort((self._stores[name] for name in names), "read"):
             found = self._ask(verb, key, ask, names, answers, standing)
         if not found:
             self._note_withheld(rows, answers, standing)
             raise answers.conclusion("every store that could be asked is behind")
-        ((had, answer),) = found
+        ((had, hit),) = found
         before = itertools.takewhile(lambda name: name != had, standing.read)
         doubtful = any(row.verb == "in_doubt" for row in rows.values())
         final = had == self._home or all(
@@ -134,7 +143,7 @@ class Succession:
             or (name in rows and rows[name].behind)
             for name in (self._home, *before)  # of whom each might have known better
         )
-        return answer, final and not doubtful, had
+        return hit, final and not doubtful, had
 
     def url(self, key: Key, order: Sequence[str]) -> str:
         """
@@ -219,7 +228,7 @@ class Succession:
                 answers.add(name, answer)
             else:
                 answers.add(name, answer)
-                self._told(verb, key, name, answer)
+                self._teller.fell_back(verb, key, name, answer)
         return []
 
     def _note_withheld(

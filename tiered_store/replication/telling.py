@@ -4,15 +4,17 @@ What a replicated store tells its listeners.
 
 from __future__ import annotations
 
+import itertools
 import logging
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from tiered_store.errors import StoreError
 from tiered_store.events import Diverged, FellBack, Repaired, RepairFailed, Verb
 from tiered_store.journals.row import Intent, Row
 from tiered_store.key import Key
+from tiered_store.policies.guard import Guard
 from tiered_store.replication.fanout import UnderwayError
 from tiered_store.store import Store
 
@@ -34,6 +36,23 @@ class Teller:
                     store=str(self._store), verb=verb, key=key, failed=name, error=error
                 )
             )
+
+    def passed_over(
+        self,
+        verb: Verb,
+        key: Key,
+        names: Iterable[str],
+        until: str,
+        stores: Mapping[str, Store],
+    ) -> None:
+        """Say of *names*, up to *until*, that they were not asked, being down."""
+        if not self._store.listeners:
+            return
+        for name in itertools.takewhile(lambda name: name != until, names):
+            store = stores[name]
+            if isinstance(store, Guard):
+                error = store.reading.refusal().at(str(store), verb, key)
+                self.fell_back(verb, key, name, error)
 
     def diverged(self, key: Key, errors: Mapping[str, StoreError | None]) -> None:
         """Say which replicas missed something that the journal knows."""

@@ -205,7 +205,7 @@ class FallbackStore(Mirror):
                 self._workers,
                 clock,
             ),
-            told=self._teller.fell_back,
+            teller=self._teller,
         )
         self._repairs = RepairPolicy() if repair is None else repair
         self._background = (
