@@ -183,6 +183,33 @@ def test_slow_calls_open_it() -> None:
     assert "slow" in bench.changes[-1][1]
 
 
+def test_a_stop_of_this_process_does_not_make_a_store_slow() -> None:
+    """A collection of 0.4 s: whatever was under way took as long, all of it at once."""
+    bench = Bench()
+    for _ in range(100):
+        bench.call(seconds=0.002)
+
+    for _ in range(3):  # and now and then another one
+        bench.together(*[None] * 30, seconds=0.4)
+        for _ in range(100):
+            bench.call(seconds=0.002)
+
+    assert bench.circuit.state == "closed"
+
+
+def test_many_callers_of_a_slow_store_notice_in_their_second_call() -> None:
+    """In the first they cannot know whether it was the store that was stopped."""
+    bench = Bench()
+    for _ in range(100):
+        bench.call(seconds=0.002)
+
+    bench.together(*[None] * 16, seconds=0.4)
+    assert bench.circuit.state == "closed"
+    bench.together(*[None] * 16, seconds=0.4)
+
+    assert bench.circuit.state == "open"
+
+
 def test_slow_is_measured_against_the_usual() -> None:
     """Without a limit of its own: four times the median, and 250 ms at least."""
     bench = Bench(window=1000)

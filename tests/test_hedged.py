@@ -25,10 +25,11 @@ from tiered_store.errors import (
 from tiered_store.events import CircuitChanged
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.key import Key
-from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
+from tiered_store.policies.breaker import BreakerPolicy, Circuit, CircuitOpenError
 from tiered_store.policies.hedging import Hedge, in_turn
 from tiered_store.replication.placement import ReadPolicy
 from tiered_store.store import Store
+from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.faults import FaultStore
 from tiered_store.testing.recording import Recorder
 from tiered_store.tree import label, observe
@@ -313,8 +314,8 @@ def test_what_is_usual_is_learned_from_the_quickest() -> None:
     hedge = Hedge("p95", circuits={}, workers=Workers("test", 4))
     assert hedge.delay("us") == 0.25
     for number in range(100):
-        hedge._note("us", 0.2 + number / 1000, 0.25)
-        hedge._note("eu", 0.002 + number / 100_000, 0.25)
+        hedge._note("us", 0.0, 0.2 + number / 1000, 0.25)
+        hedge._note("eu", 0.0, 0.002 + number / 100_000, 0.25)
 
     assert 0.002 < hedge.delay("us") < 0.004
 
@@ -355,7 +356,14 @@ def test_one_store_is_asked_again() -> None:
 
 def test_a_hedge_is_no_retry() -> None:
     """An error in time is told at once, one after the second was asked is not."""
-    child = FaultStore(MemoryStore())
+    asked: Callable[[], object] = lambda: None  # noqa: E731
+
+    class Second(MemoryStore):
+        def _get(self, key: Key) -> Body:
+            asked()
+            return super()._get(key)
+
+    child = FaultStore(Second())
     child.child.put(KEY, Body.of(b"x"))
     store = HedgedStore(child, after=0.01)
     child.fail("get")
@@ -364,11 +372,25 @@ def test_a_hedge_is_no_retry() -> None:
     assert child.calls["get"] == 1
 
     first = child.pause("get")
-    timer = threading.Timer(0.05, first.release, [lambda: UnavailableError("late")])
-    timer.start()
+    asked = lambda: first.release(lambda: UnavailableError("late"))  # noqa: E731
     assert store.get(KEY).read() == b"x"
-    timer.join()
     store.close()
+
+
+def test_a_stop_of_this_process_does_not_make_a_store_slow() -> None:
+    """All reads under way are late at once, of a store that is as quick as ever."""
+    clock = FakeClock()
+    circuit = Circuit(BreakerPolicy(), lambda *_: None, clock)
+    hedge = Hedge(
+        0.1, circuits={"us": circuit}, workers=Workers("test", 0), clock=clock
+    )
+    for _ in range(30):
+        hedge._note("us", 1.0, 3.0, 0.1)
+    assert circuit.state == "closed"
+
+    hedge._note("us", 3.1, 3.4, 0.1)
+
+    assert circuit.state == "open"
 
 
 @pytest.mark.parametrize("options", [{"after": 0}, {"budget": 0}, {"budget": 2}])
@@ -395,10 +417,10 @@ def some_late(late: float, seed: int) -> tuple[list[float], float]:
         if number >= 1000 and chance.random() < late:
             seconds = 0.2
         delay = hedge.delay("us")
-        hedge._note("us", seconds, delay)
+        hedge._note("us", 0.0, seconds, delay)
         if seconds > delay and hedge._tokens.spend():
             other = 0.002 * chance.lognormvariate(0, 0.2)
-            hedge._note("eu", other, delay)
+            hedge._note("eu", 0.0, other, delay)
             seconds = min(seconds, delay + other)
             second += number >= 1000
         if number >= 1000:

@@ -222,7 +222,8 @@ class Circuit:
                     outcome = "slow"
                 change = self._settle_probe(outcome, now)
             elif self.state == "closed":
-                change = self._count(outcome, seconds, slow, now, size)
+                began = permit.started
+                change = self._count(outcome, began, seconds, slow, now, size)
                 if outcome == "failed" and timed and change is None:
                     change = self._wait_in_vain(permit, error, about, now)
             else:
@@ -306,13 +307,19 @@ class Circuit:
             self.slow = self.slow and self._lost < self.policy.failures
 
     def _count(
-        self, outcome: Outcome, seconds: float, slow: bool, now: float, size: int
+        self,
+        outcome: Outcome,
+        began: float,
+        seconds: float,
+        slow: bool,
+        now: float,
+        size: int,
     ) -> tuple[State, str] | None:
         if outcome == "neutral":
             return None
         if outcome == "refused":
             return self._open("it refused", now)
-        if reason := self._evidence.add(outcome, seconds, slow, now, size):
+        if reason := self._evidence.add(outcome, began, seconds, slow, now, size):
             return self._open(reason, now)
         if slow and outcome == "ok" and (reason := self._evidence.slowness(now)):
             return self._open(reason, now, slow=True)

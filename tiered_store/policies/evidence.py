@@ -12,6 +12,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Literal
 
+from tiered_store.policies.lateness import Lateness
 from tiered_store.policies.outcome import Outcome
 from tiered_store.units import Duration
 
@@ -102,8 +103,7 @@ class Evidence:
         self._calls = 0
         self._failed = 0.0
         self._buckets: deque[_Bucket] = deque()
-        self._ended: deque[float] = deque(maxlen=self._limits.calls)
-        self._slow: deque[bool] = deque(maxlen=self._limits.calls)
+        self._late = Lateness(self._limits.calls, self._limits.slow_ratio)
         self._silent: dict[Hashable, float] = {}
 
     def slow_after(self, size: int) -> float:
@@ -116,9 +116,20 @@ class Evidence:
         return math.inf if usual is None else usual.slow_from
 
     def add(
-        self, outcome: Outcome, seconds: float, slow: bool, now: float, size: int = 0
+        self,
+        outcome: Outcome,
+        started: float,
+        seconds: float,
+        slow: bool,
+        now: float,
+        size: int = 0,
     ) -> str | None:
-        """Count a call that took *seconds*; return why it is enough, None if not."""
+        """
+        Count a call; return why it is enough, None if not.
+
+        Args:
+            seconds: That it took, what its size excuses apart.
+        """
         limits = self._limits
         bucket = self._bucket(now)
         bucket.calls += 1
@@ -136,8 +147,7 @@ class Evidence:
             else:
                 self._in_row = 0
                 self._note(seconds, size)
-                self._ended.append(now)
-                self._slow.append(slow)
+                self._late.note(started, now, late=slow)
         if self._in_row >= limits.failures:
             return f"{self._in_row} failures in a row"
         if self._calls >= limits.calls and self._failed >= limits.ratio * self._calls:
@@ -160,13 +170,10 @@ class Evidence:
 
     def slowness(self, now: float) -> str | None:
         """Return why the last calls are too slow, None if they are not."""
-        limits, last = self._limits, len(self._slow)
-        if last < limits.calls or now - self._ended[0] > limits.window:
+        share = self._late.found(now - self._limits.window)
+        if share is None:
             return None
-        share = sum(self._slow) / last
-        if share < limits.slow_ratio:
-            return None
-        return f"{share:.0%} of the last {last} calls were slow"
+        return f"{share:.0%} of the last {self._limits.calls} calls were slow"
 
     def silence(self, about: Hashable, started: float, now: float) -> str | None:
         """

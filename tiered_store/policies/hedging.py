@@ -20,6 +20,7 @@ from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError, NotFoundError, StoreError
 from tiered_store.policies.breaker import Circuit, CircuitOpenError
 from tiered_store.policies.budget import RetryBudget
+from tiered_store.policies.lateness import Lateness
 from tiered_store.workers import Workers
 
 
@@ -32,7 +33,7 @@ _AT_FIRST = 0.25  # seconds, as long as nobody knows
 _AT_ONCE = 10  # second requests
 _LONGER = 0.5  # as a share, that is waited while the budget is used up
 _LATEST = 20  # reads, of which
-_TOO_LATE = 12  # so many are too many
+_TOO_MANY = 0.6  # is too large a share to be late
 _LEAST = 0.02  # seconds, from which a probe is slow, however quick the others are
 
 
@@ -41,13 +42,13 @@ class _Times:
 
     def __init__(self) -> None:
         self.seconds: deque[float] = deque(maxlen=_KEPT)
-        self.late: deque[bool] = deque(maxlen=_LATEST)
+        self.late = Lateness(_LATEST, _TOO_MANY)
         self.p95 = math.inf
         self.noted = 0
 
-    def note(self, seconds: float, late: bool) -> None:
-        self.seconds.append(seconds)
-        self.late.append(late)
+    def note(self, began: float, ended: float, late: bool) -> None:
+        self.seconds.append(ended - began)
+        self.late.note(began, ended, late=late)
         self.noted += 1
         if len(self.seconds) >= _ENOUGH and self.noted % 10 == 0:
             self.p95 = sorted(self.seconds)[int(0.95 * len(self.seconds))]
@@ -182,18 +183,19 @@ class Hedge:
                     answer = ask(name)
             except BaseException as error:  # noqa: BLE001 - handed over
                 answer = error
-            seconds = self._clock.monotonic() - began
+            ended = self._clock.monotonic()
             if not isinstance(answer, BaseException | NotFoundError):
-                self._note(name, seconds, delay)
+                self._note(name, began, ended, delay)
             back.put((name, answer))
 
         self._workers.start(work)
 
-    def _note(self, name: str, seconds: float, delay: float) -> None:
+    def _note(self, name: str, began: float, ended: float, delay: float) -> None:
+        late = ended - began > delay
         with self._lock:
             times = self._times.setdefault(name, _Times())
-            times.note(seconds, seconds > delay)
-            slow = sum(times.late) >= _TOO_LATE
+            times.note(began, ended, late)
+            slow = late and times.late.found(-math.inf) is not None
             if slow:
                 times.late.clear()
         circuit = self._circuits.get(name)
