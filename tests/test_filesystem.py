@@ -279,14 +279,89 @@ def test_a_torn_write_leaves_what_was_there_and_nothing_else(
         assert store.get(KEY).read() == old
 
 
-def test_a_file_is_opened_as_its_body_would_be(store: FileSystemStore) -> None:
-    """Who asks for a file spares a body, and sees no difference."""
-    put(store, b"one\ntwo\n")
+@pytest.mark.parametrize("length", [8, 32 * 1024, 32 * 1024 + 1])
+def test_a_file_is_opened_as_its_body_would_be(
+    store: FileSystemStore, length: int
+) -> None:
+    """Who asks for a file spares a body, and sees no difference, whatever its size."""
+    content = b"one\ntwo\n".ljust(length, b"!")
+    put(store, content)
 
     with store.get_file(*KEY) as file, store.get(KEY).open() as other:
-        assert type(file) is type(other)
-        assert (file.readline(), file.read()) == (b"one\n", b"two\n")
-        assert (file.seek(2), file.read(3), file.tell()) == (2, b"e\nt", 5)
+        for one in (file, other):
+            assert (one.readline(), one.read()) == (b"one\n", content[4:])
+            assert (one.read(), one.tell()) == (b"", length)
+            assert (one.seek(2), one.read(3), one.tell()) == (2, b"e\nt", 5)
+            assert (one.seek(-1, os.SEEK_END), one.read()) == (length - 1, content[-1:])
+            assert (one.readable(), one.seekable()) == (True, True)
+
+
+def test_a_file_of_nothing_is_opened(store: FileSystemStore) -> None:
+    """No bytes are no reason to say that some are missing."""
+    put(store, b"")
+
+    with store.get_file(*KEY) as file:
+        assert file.read() == b""
+
+
+def test_a_small_file_that_is_open_holds_nothing_open(
+    store: FileSystemStore, root: Path
+) -> None:
+    """It was read: whoever keeps thousands, or forgets to close one, costs no file."""
+    put(store, b"content")
+    before = os.listdir("/proc/self/fd")
+
+    with store.get_file(*KEY) as file:
+        assert os.listdir("/proc/self/fd") == before
+        os.truncate(root / NAME, 0)
+        assert file.read() == b"content"
+
+
+def test_a_large_file_is_opened_without_being_read(
+    store: FileSystemStore, root: Path
+) -> None:
+    """Whatever its size, which no memory would hold."""
+    put(store, b"content")
+    os.truncate(root / NAME, 1 << 40)
+
+    with store.get_file(*KEY) as file:
+        assert file.read(7) == b"content"
+
+
+def test_a_small_file_with_less_than_its_size_is_not_taken_for_whole(
+    store: FileSystemStore, root: Path
+) -> None:
+    """As one that is cut off while it is read; the kernel's own settings are so."""
+    (root / NAME).parent.mkdir(parents=True)
+    (root / NAME).symlink_to("/sys/kernel/uevent_seqnum")  # says 4,096 bytes
+
+    with store.get_file(*KEY) as file, pytest.raises(CorruptError, match="ends after"):
+        file.read()
+
+
+def test_nothing_is_opened_once_it_is_closed(store: FileSystemStore) -> None:
+    """Not by the short way either."""
+    put(store, b"content")
+    store.close()
+
+    with pytest.raises(ValueError, match="images is closed"):
+        store.get_file(*KEY)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+def test_what_is_no_file_is_not_held_open(
+    store: FileSystemStore, root: Path, make: Callable[[Path], None]
+) -> None:
+    """Whoever asks for it again and again must not run out of descriptors."""
+    (root / NAME).parent.mkdir(parents=True)
+    make(root / NAME)
+    before = os.listdir("/proc/self/fd")
+
+    with pytest.raises(CorruptError, match="no file"):
+        store.get_file(*KEY)
+    gc.collect()  # the error has the frames in which it was held
+
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_file_that_is_missing_says_what_its_body_would(

@@ -16,7 +16,7 @@ import math
 import threading
 import time
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
@@ -24,6 +24,9 @@ from tiered_store.errors import DeadlineError, UnavailableError
 
 
 _ends: ContextVar[float | None] = ContextVar("tiered_store_deadline", default=None)
+
+#: Return when the time is up, by the monotonic clock; None without a deadline.
+ends: Callable[[], float | None] = _ends.get
 
 
 @contextmanager
@@ -50,11 +53,6 @@ def remaining() -> float | None:
     """Return the seconds that are left, never below zero; None without a deadline."""
     ends = _ends.get()
     return None if ends is None else max(0.0, ends - time.monotonic())
-
-
-def ends() -> float | None:
-    """Return when the time is up, by the monotonic clock; None without a deadline."""
-    return _ends.get()
 
 
 def bounded(seconds: float) -> float:

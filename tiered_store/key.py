@@ -18,10 +18,10 @@ _KINDS = 1024  # of which a program has few, and asks for them all the time
 _PLAIN_TYPE = functools.lru_cache(_KINDS)(
     re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII).fullmatch
 )
-_PLAIN_MIMETYPE = functools.lru_cache(_KINDS)(
-    re.compile(r"[!-.0-@[-~]+/[!-@[-~]+", re.ASCII).fullmatch
-)
+_PLAIN_MIMETYPE = re.compile(r"[!-.0-@[-~]+/[!-@[-~]+", re.ASCII).fullmatch
 _SMALL = 1 << 128  # as UUID integers are
+_LEAST = -_SMALL
+_tuple = tuple.__new__
 _BITS = 12_000  # the interpreter refuses to print integers of 4,300 digits
 
 
@@ -81,28 +81,28 @@ class Key(_Values):
         height: SupportsIndex,
         mimetype: str,
     ) -> Self:
-        try:
-            if type(object_type) is not str:
-                object_type = str.__str__(object_type)
-            if not _PLAIN_TYPE(object_type):
-                _check_type(object_type)
-            if type(mimetype) is not str or not _PLAIN_MIMETYPE(mimetype):
-                mimetype = _lower_case(mimetype)
-            mimetype = _SYNONYMS.get(mimetype, mimetype)
-        except TypeError:
-            raise TypeError(
-                "object_type and mimetype must be strings, "
-                f"not {object_type!r} and {mimetype!r}"
-            ) from None
         if not (
-            type(object_id) is type(width) is type(height) is int
-            and -_SMALL < object_id < _SMALL
-            and -_SMALL < width < _SMALL
-            and -_SMALL < height < _SMALL
+            type(object_type) is type(mimetype) is str
+            and type(object_id) is type(width) is type(height) is int
+            and _PLAIN_TYPE(object_type)
+            and _LEAST < object_id < _SMALL
+            and _LEAST < width < _SMALL
+            and _LEAST < height < _SMALL
         ):
+            try:
+                object_type = str.__str__(object_type)
+                mimetype = str.__str__(mimetype)
+            except TypeError:
+                raise TypeError(
+                    "object_type and mimetype must be strings, "
+                    f"not {object_type!r} and {mimetype!r}"
+                ) from None
+            _check_type(object_type)
             object_id = _integer("object_id", object_id)
             width, height = _integer("width", width), _integer("height", height)
-        return tuple.__new__(cls, (object_type, object_id, width, height, mimetype))
+        return _tuple(
+            cls, (object_type, object_id, width, height, _one_mimetype(mimetype))
+        )
 
     @classmethod  # which _replace() calls
     def _make(cls, iterable: Iterable[Any]) -> Self:  # type: ignore[override]  # checks
@@ -141,6 +141,8 @@ def _integer(name: str, value: SupportsIndex) -> int:
 
 
 def _check_type(object_type: str) -> None:
+    if _PLAIN_TYPE(object_type):
+        return
     for segment in object_type.split("/"):
         if segment in {"", ".", ".."}:
             raise InvalidError(f"not an object type: {object_type!r}")
@@ -148,8 +150,10 @@ def _check_type(object_type: str) -> None:
         raise InvalidError(f"not an object type: {object_type!r}")
 
 
-def _lower_case(mimetype: str) -> str:
-    lower = str.lower(mimetype)
+@functools.lru_cache(_KINDS)
+def _one_mimetype(mimetype: str) -> str:
+    """Return the one way in which *mimetype* is written."""
+    lower = mimetype.lower()
     if not _PLAIN_MIMETYPE(lower):
         raise InvalidError(f"not a mimetype: {mimetype!r}")
-    return lower
+    return _SYNONYMS.get(lower, lower)

@@ -283,9 +283,11 @@ class PositionedReader(io.BufferedIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         descriptor = self._descriptor  # held, so that nobody closes it meanwhile
-        if size in (-1, None) and self._made is None and descriptor is not None:
+        if self._made is None and descriptor is not None and size in (-1, None):
             offset = self._offset
-            left = self._size - offset if offset < self._size else 0
+            left = self._size - offset
+            if left < 0:
+                left = 0
             try:
                 content = os.pread(descriptor.number, left, self._start + offset)
             except OSError:

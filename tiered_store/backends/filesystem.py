@@ -39,6 +39,7 @@ from tiered_store.urls import join_url
 
 
 _READ = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK  # a pipe must not hold us up
+_AT_ONCE = 32 * 1024  # bytes; to read them takes less than to keep a file open
 _WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
 
 
@@ -128,11 +129,22 @@ class FileSystemStore(Store):
             number = os.open(f"{self._root}/{path_name(key)}", _READ)
         except OSError:
             return self.get(key).open()  # which says why not
-        held = Descriptor(number)
-        found = os.fstat(number)
-        if not stat.S_ISREG(found.st_mode):
-            return self.get(key).open()
-        return PositionedReader(held, 0, found.st_size, 0, self._failing(key))
+        try:
+            found = os.fstat(number)
+            size = found.st_size
+            if stat.S_ISREG(found.st_mode):
+                if size > _AT_ONCE:
+                    held, number = Descriptor(number), -1
+                    return PositionedReader(held, 0, size, 0, self._failing(key))
+                content = os.read(number, size)
+                if len(content) == size:
+                    return io.BytesIO(content)
+        except OSError:
+            pass
+        finally:
+            if number >= 0:
+                os.close(number)
+        return self.get(key).open()  # which is no file, shrinks or cannot be read
 
     def _get(self, key: Key) -> Body:
         try:
