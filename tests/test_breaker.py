@@ -32,13 +32,10 @@ from tiered_store.errors import (
     UnavailableError,
 )
 from tiered_store.key import Key
-from tiered_store.policies.breaker import (
-    BreakerPolicy,
-    Circuit,
-    CircuitOpenError,
-    Permit,
-)
+from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
+from tiered_store.policies.circuit import Circuit
 from tiered_store.policies.outcome import outcome_of
+from tiered_store.policies.probes import Permit
 from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.faults import FaultStore
 from tiered_store.units import MIB

@@ -27,7 +27,8 @@ from tiered_store.clients.lines import ElsewhereError, Lines
 from tiered_store.clients.shield import Shield
 from tiered_store.clients.wire import introduced, packed
 from tiered_store.errors import StoreError, UnavailableError
-from tiered_store.policies.breaker import BreakerPolicy, Circuit, CircuitOpenError
+from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
+from tiered_store.policies.circuit import Circuit
 from tiered_store.testing.clock import FakeClock
 
 

@@ -23,7 +23,7 @@ from tiered_store.errors import (
     StoreError,
     UnavailableError,
 )
-from tiered_store.policies.breaker import Circuit
+from tiered_store.policies.circuit import Circuit
 from tiered_store.translation.translate import family
 
 

@@ -15,7 +15,8 @@ from tiered_store.clients.link import Link, failure_of, unpooled
 from tiered_store.clients.shield import Shield
 from tiered_store.clients.wire import Command
 from tiered_store.errors import StoreError, UnavailableError
-from tiered_store.policies.breaker import Circuit, CircuitOpenError
+from tiered_store.policies.breaker import CircuitOpenError
+from tiered_store.policies.circuit import Circuit
 from tiered_store.translation.translate import family
 
 

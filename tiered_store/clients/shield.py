@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from tiered_store import deadlines, lifecycle
 from tiered_store.errors import DeadlineError, UnavailableError
-from tiered_store.policies.breaker import Circuit
+from tiered_store.policies.circuit import Circuit
 
 
 _T = TypeVar("_T")

@@ -22,7 +22,7 @@ from typing import Literal
 from tiered_store import lifecycle
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError
-from tiered_store.policies.breaker import Circuit
+from tiered_store.policies.circuit import Circuit
 from tiered_store.units import Duration
 
 

@@ -15,14 +15,10 @@ from tiered_store.condition import Condition, Fact
 from tiered_store.events import CircuitChanged
 from tiered_store.findings import Finding
 from tiered_store.key import Key
-from tiered_store.policies.breaker import (
-    BreakerPolicy,
-    Circuit,
-    CircuitOpenError,
-    Permit,
-    State,
-)
+from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
+from tiered_store.policies.circuit import Circuit, State
 from tiered_store.policies.evidence import Judged
+from tiered_store.policies.probes import Permit
 from tiered_store.store import Store
 from tiered_store.wrapper import Wrapper
 

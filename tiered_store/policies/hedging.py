@@ -18,8 +18,9 @@ from typing import Literal, TypeVar
 from tiered_store import deadlines, lifecycle
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError, NotFoundError, StoreError
-from tiered_store.policies.breaker import Circuit, CircuitOpenError
+from tiered_store.policies.breaker import CircuitOpenError
 from tiered_store.policies.budget import RetryBudget
+from tiered_store.policies.circuit import Circuit
 from tiered_store.policies.lateness import Lateness
 from tiered_store.workers import Workers
 

@@ -32,7 +32,8 @@ from tiered_store.clients.wire import (
 )
 from tiered_store.clock import Clock
 from tiered_store.errors import StoreError, UnavailableError
-from tiered_store.policies.breaker import BreakerPolicy, Circuit
+from tiered_store.policies.breaker import BreakerPolicy
+from tiered_store.policies.circuit import Circuit
 from tiered_store.tiers.redis.scripts import CLEAR, MARK, Script
 from tiered_store.translation.translate import family
 
