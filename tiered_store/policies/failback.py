@@ -61,7 +61,25 @@ class FailbackPolicy:
                 raise ConfigError(f"{name}: must not be negative")
 
 
-AT_ONCE = FailbackPolicy(hold_down=0.0, fade_in=0.0, limit=sys.maxsize)
+_AT_ONCE = FailbackPolicy(hold_down=0.0, fade_in=0.0, limit=sys.maxsize)
+
+
+def failback_policy(
+    write: str,
+    failback: str,
+    hold_down: float | None,
+    fade_in: float | None,
+    *,
+    journaled: bool,
+) -> FailbackPolicy | None:
+    """Return how a fallback's store comes back by its options; None for at once."""
+    if write == "primary" and failback == "auto" and hold_down is fade_in is None:
+        return _AT_ONCE if journaled else None
+    return FailbackPolicy(
+        automatic=failback == "auto",
+        hold_down=30.0 if hold_down is None else hold_down,
+        fade_in=60.0 if fade_in is None else fade_in,
+    )
 
 
 class Recovery:

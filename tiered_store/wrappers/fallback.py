@@ -31,7 +31,6 @@ from __future__ import annotations
 import functools
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from typing import Literal, TypeVar
 
 from tiered_store import lifecycle
@@ -41,32 +40,30 @@ from tiered_store.condition import Condition
 from tiered_store.control.beside import followed
 from tiered_store.control.conditions import conditions as decided
 from tiered_store.control.control import Control
-from tiered_store.control.standing import Standing
-from tiered_store.errors import ConfigError, PartialWriteError, StoreError
+from tiered_store.errors import ConfigError
 from tiered_store.events import Verb
 from tiered_store.findings import Finding
 from tiered_store.foreign import as_store
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.none import NoJournal
-from tiered_store.journals.row import Intent
 from tiered_store.key import Key
 from tiered_store.policies.breaker import BreakerPolicy
 from tiered_store.policies.evidence import Judged
-from tiered_store.policies.failback import AT_ONCE, FailbackPolicy
-from tiered_store.policies.guard import guard, patient
+from tiered_store.policies.failback import failback_policy
+from tiered_store.policies.guard import guard
 from tiered_store.replication.background import Background
 from tiered_store.replication.catching_up import CatchUp
+from tiered_store.replication.changing import Journalled, Unjournalled, able
 from tiered_store.replication.conditions import conditions
 from tiered_store.replication.explaining import findings
 from tiered_store.replication.failover import FailoverWriter
-from tiered_store.replication.health import hedge_of, last_resort
+from tiered_store.replication.health import hedge_of
 from tiered_store.replication.mirror import Mirror
 from tiered_store.replication.order import Order, nothing_missed
 from tiered_store.replication.pace import RepairPolicy, Traffic
-from tiered_store.replication.service import askable, in_service, reachable
+from tiered_store.replication.service import reachable
 from tiered_store.replication.succession import Succession
 from tiered_store.replication.telling import Teller
-from tiered_store.replication.writing import changed_nothing
 from tiered_store.store import Store, union
 from tiered_store.units import Duration
 from tiered_store.workers import Workers
@@ -181,12 +178,14 @@ class FallbackStore(Mirror):
         self._journal.expect(lingering=self.lingers())
         self._workers = Workers("fallback", workers)
         self._teller = Teller(self)
-        self.replicas = self._able("put")
+        self.replicas = able(self.stores, "put")
         self._order = Order(
             self,
             self.stores,
             followed(control, journal),
-            _failback(write, failback, hold_down, fade_in, journal),
+            failback_policy(
+                write, failback, hold_down, fade_in, journaled=journal is not None
+            ),
             None if journal is None else self._catch_up,
             clock,
         )
@@ -214,11 +213,22 @@ class FallbackStore(Mirror):
             else Background(self, journal, repair)
         )
         self._traffic = Traffic(self._journal)
-        self._writer = FailoverWriter(
-            self._journal,
-            self._workers,
-            degrade=journal_errors == "degrade",
-            missed=self._teller.missed,
+        self._changing = (
+            Unjournalled(self.stores, self._order)
+            if journal is None
+            else Journalled(
+                self.stores,
+                self._order,
+                FailoverWriter(
+                    journal,
+                    self._workers,
+                    degrade=journal_errors == "degrade",
+                    missed=self._teller.missed,
+                ),
+                self._teller,
+                self._succession.glimpse,
+                failover=write == "failover",
+            )
         )
 
     def children(self) -> Mapping[str, Store]:
@@ -235,97 +245,11 @@ class FallbackStore(Mirror):
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
         self._called()
-        if self.journal is not None:
-            self._put_somewhere(key, body, reproducible)
-            return
-        standing = self._order.standing()
-        if self._home in standing.withheld:
-            raise standing.refusal(self._home)
-        with last_resort([self.stores[self._home]], "write"):
-            self.stores[self._home].put(key, body, reproducible)
-        self._order.remember(key, self._home)
-
-    def _put_somewhere(self, key: Key, body: Body, reproducible: bool) -> None:
-        standing = self._order.standing()
-        asked = in_service(self.replicas, standing)
-        calls = {
-            name: functools.partial(asked[name].put, key, body, reproducible)
-            for name in self._takers(asked, standing)
-        }
-        if not calls:
-            raise standing.refusal(next(iter(standing.withheld)))
-        alone = patient() if len(calls) == 1 else nullcontext()
-        with last_resort(askable(asked), "write"), alone:
-            missed = self._writer.put(
-                key,
-                calls,
-                self._home,
-                everybody=self.replicas,
-                reproducible=reproducible,
-                size=body.size,
-                told=functools.partial(self._teller.fell_back, "put", key),
-            )
-        self._teller.diverged(key, missed)
-        if missed:
-            self._order.owe()  # what it missed, also if it is well again by now
-        took = next(name for name in calls if name not in missed)
-        plain = took == self._home and not missed
-        if plain:
-            self._order.remember(key, took)
-        if not plain or self._succession.glimpse.knows(key):
-            others = [name for name in self.replicas if name != took]
-            self._succession.glimpse.note(key, others, "put")
-
-    def _takers(self, asked: Mapping[str, Store], standing: Standing) -> Sequence[str]:
-        """Return who of *asked* is given a put, until one has taken it."""
-        if self.write == "failover":
-            return self._order.of_writes(asked)
-        first = [name for name in standing.write if name in asked][:1]
-        return [*first, *(name for name in standing.spare if name in asked)]
+        self._changing.put(key, body, reproducible)
 
     def _delete(self, key: Key) -> None:
         self._called()
-        if self.journal is None:
-            self._delete_everywhere(key)
-            return
-        asked = in_service(self._able("delete"), self._order.standing())
-        calls = {
-            name: functools.partial(store.delete, key) for name, store in asked.items()
-        }
-        intents: dict[str, Intent] = dict.fromkeys(calls, "delete")
-        with last_resort(askable(asked), "write"), patient():
-            outcomes, all_must = self._writer.write(key, intents, calls)
-        errors: dict[str, StoreError | None] = {}
-        for name, outcome in outcomes.items():
-            if outcome is not None and not isinstance(outcome, StoreError):
-                raise outcome  # a bug, or an interruption: not ours to judge
-            errors[name] = outcome
-        if not all_must and not changed_nothing(outcomes):
-            self._teller.diverged(key, errors)
-            missed = [name for name in errors if errors[name] is not None]
-            self._succession.glimpse.note(key, missed, "delete")
-            if missed:
-                self._order.owe()
-        failed = [error for error in errors.values() if error is not None]
-        if failed and (all_must or len(failed) == len(errors)):
-            raise failed[0] if len(errors) == 1 else _not_deleted(errors)
-
-    def _delete_everywhere(self, key: Key) -> None:
-        """Delete from one after the other, and stop where that fails."""
-        outcomes: dict[str, StoreError | None] = {}
-        standing = self._order.standing()
-        for name in standing.withheld:  # where it would stay, and come back
-            raise standing.refusal(name)
-        for name in reversed(self._able("delete")):
-            try:
-                self.stores[name].delete(key)
-            except StoreError as error:
-                outcomes[name] = error
-                break
-            outcomes[name] = None
-        failed = [error for error in outcomes.values() if error is not None]
-        if failed:
-            raise failed[0] if len(outcomes) == 1 else _not_deleted(outcomes)
+        self._changing.delete(key)
 
     # -- reading -------------------------------------------------------------
 
@@ -394,13 +318,6 @@ class FallbackStore(Mirror):
         touched = reachable(self.stores, self._rota.now())
         return {name: touched[name] for name in self.replicas}
 
-    def _able(self, verb: Verb) -> dict[str, Store]:
-        return {
-            name: store
-            for name, store in self.stores.items()
-            if verb in store.capabilities()
-        }
-
     def _close(self) -> None:
         self._order.close()
         self._succession.glimpse.close()
@@ -408,23 +325,6 @@ class FallbackStore(Mirror):
             self._background.close(lifecycle.EXIT_SECONDS)
         self._workers.close()
         self._journal.close()
-
-
-def _failback(
-    write: str,
-    failback: str,
-    hold_down: float | None,
-    fade_in: float | None,
-    journal: Journal | None,
-) -> FailbackPolicy | None:
-    """Return how a store comes back; None for at once."""
-    if write == "primary" and failback == "auto" and hold_down is fade_in is None:
-        return None if journal is None else AT_ONCE
-    return FailbackPolicy(
-        automatic=failback == "auto",
-        hold_down=30.0 if hold_down is None else hold_down,
-        fade_in=60.0 if fade_in is None else fade_in,
-    )
 
 
 def _problems(
@@ -447,7 +347,3 @@ def _problems(
         yield "write: failover: no store but the primary can be written; say primary"
     if repair is not None and journal is None:
         yield "repair: needs a journal, which says what is to be repaired"
-
-
-def _not_deleted(outcomes: Mapping[str, StoreError | None]) -> StoreError:
-    return PartialWriteError("not deleted everywhere", outcomes)
