@@ -49,7 +49,7 @@ class Plain:
 
 @pytest.fixture
 def connection() -> Any:
-    return hasty(Plain, 20.0)()
+    return hasty((Plain,), 20.0)()
 
 
 def test_without_a_deadline_the_timeouts_hold(connection: Any) -> None:

@@ -85,7 +85,7 @@ class RedisStore(Store):
         prefix: Begins the name of every object: ``tiered-store:TYPE/ID/WxH.EXT``.
         ttl: Seconds until a *reproducible* object expires; originals never do.
         timeout: Seconds without a byte sent or received, after which it has failed.
-        connect_timeout: Seconds to connect, for each address of a host.
+        connect_timeout: Seconds to connect, the name resolved and all addresses tried.
         max_object: Bytes of the largest object that is taken.
         connections: At most, to each server; with one more call at once it fails.
 

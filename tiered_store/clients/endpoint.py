@@ -33,7 +33,8 @@ class Endpoint:
         sentinel_password: The same.
         nodes: More nodes of a Cluster to ask where the others are, ``host:port``.
         timeout: Seconds without a byte sent or received.
-        connect_timeout: Seconds until a connection is there, for each address.
+        connect_timeout: Seconds until a connection is there, its name resolved and all
+            addresses tried.
         connections: At most, to each server.
 
     Raises:

@@ -22,10 +22,10 @@ _ROOM = 16 * 1024
 _LEAST = 0.001  # seconds; none at all would mean not to wait, which is another thing
 
 
-def hasty(kind: type[Any], connect_timeout: float) -> type[Any]:
-    """Return the connection class *kind*, in haste."""
-    name = f"Hasty{kind.__name__}"
-    return type(name, (_Haste, kind), {"connect_patience": connect_timeout})
+def hasty(kinds: Sequence[type[Any]], connect_timeout: float) -> type[Any]:
+    """Return a class of connections, *kinds* on top of each other, in haste."""
+    name = f"Hasty{kinds[0].__name__}"
+    return type(name, (_Haste, *kinds), {"connect_patience": connect_timeout})
 
 
 class _Haste:
@@ -36,6 +36,7 @@ class _Haste:
     def _connect(self) -> HastySocket:
         self.socket_connect_timeout = _bounded(self.connect_patience)
         connected = super()._connect()  # type: ignore[misc]  # of the other base
+        connected.settimeout(self.socket_timeout)
         return HastySocket(connected, self.socket_timeout)
 
 

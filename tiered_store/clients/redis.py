@@ -6,6 +6,7 @@ Only this module imports the SDK, and it is imported when a client is made.
 
 from __future__ import annotations
 
+import socket
 import threading
 
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +34,7 @@ from tiered_store.clients.endpoint import (
     revealed,
 )
 from tiered_store.clients.haste import hasty
+from tiered_store.dialling import dial
 
 
 try:
@@ -51,8 +53,7 @@ def connect(endpoint: Endpoint) -> Any:
     """
     Return a new client of *endpoint*; only for a Cluster this does I/O.
 
-    No wait is longer than the caller's deadline, but for the resolution of names and
-    the handshake of TLS.
+    No wait is longer than the caller's deadline.
     """
     url = revealed(endpoint.url)
     found: dict[str, Any] = dict(parse_url(url)) if url else {}
@@ -66,7 +67,7 @@ def connect(endpoint: Endpoint) -> Any:
 
 def _of_server(endpoint: Endpoint, kind: type[Any], found: _Options) -> Redis:
     pool = ConnectionPool(
-        connection_class=hasty(kind, endpoint.connect_timeout),
+        connection_class=_hasty(kind, endpoint),
         **_options(endpoint),
         **found,
     )
@@ -89,7 +90,7 @@ def _of_sentinel(endpoint: Endpoint, kind: type[Any], found: _Options) -> Redis:
     pool = SentinelConnectionPool(
         endpoint.service,
         finder,
-        connection_class=hasty(managed, endpoint.connect_timeout),
+        connection_class=_hasty(managed, endpoint),
         **_options(endpoint),
         **found,
     )
@@ -120,7 +121,7 @@ def _of_cluster(endpoint: Endpoint, kind: type[Any], found: _Options) -> RedisCl
         # only with a URL does it let us choose the class of its connections
         url=f"redis://[{host}]:{port}" if ":" in host else f"redis://{host}:{port}",
         startup_nodes=[ClusterNode(*address) for address in others],
-        connection_class=hasty(kind, endpoint.connect_timeout),
+        connection_class=_hasty(kind, endpoint),
         retry=options.pop("retry"),
         require_full_coverage=False,  # what is covered can be served
         **options,
@@ -161,6 +162,36 @@ def one_at_a_time(refresh: Callable[..., Any], seconds: float) -> Callable[..., 
             turn.release()
 
     return refresh_once
+
+
+def _hasty(kind: type[Any], endpoint: Endpoint) -> type[Any]:
+    kinds: tuple[type[Any], ...] = (kind,)
+    if kind is Connection:
+        kinds = (_Dialled,)
+    elif issubclass(kind, Connection):  # and not that of a unix socket
+        kinds = (kind, _Dialled)
+    return hasty(kinds, endpoint.connect_timeout)
+
+
+class _Dialled(Connection):
+    """A connection whose name, and all of its addresses, are tried in time."""
+
+    socket_connect_timeout: float
+
+    def _connect(self) -> socket.socket:
+        options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+        if self.socket_keepalive:
+            options.append((socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1))
+            for option, value in self.socket_keepalive_options.items():
+                options.append((socket.IPPROTO_TCP, option, value))
+        return dial(
+            self.host,
+            self.port,
+            self.socket_connect_timeout,
+            socket.socket,
+            options=options,
+            family=self.socket_type,
+        )
 
 
 def _options(endpoint: Endpoint) -> dict[str, Any]:

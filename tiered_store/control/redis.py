@@ -49,7 +49,7 @@ class RedisControl(Control):
         name: Of the record; fleets on one server are told apart by it.
         poll: Between looks of a process that follows it.
         timeout: Seconds without a byte sent or received, after which it has failed.
-        connect_timeout: Seconds to connect, for each address of a host.
+        connect_timeout: Seconds to connect, the name resolved and all addresses tried.
     """
 
     connections = 4  # one looks, and somebody may decide

@@ -26,7 +26,6 @@ Checksums = Literal["when_supported", "when_required"]
 _SLOWEST = 1 * MIB  # bytes a second that a line must carry not to be taken for dead
 _BUFFERED = 4 * MIB  # what the kernel may hold back when all has been "sent"
 _ASSEMBLY_SECONDS = 60.0  # S3 may take its time to put the parts together
-_AT_ONCE = 0.001  # no time is left; zero would mean something else to a socket
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +157,8 @@ class _SDK:
         """Return a new client; its making is nothing to be done by two at once."""
         from botocore.config import Config
 
+        from tiered_store.backends.s3.connections import in_time
+
         def prepare(model: Any, params: Any, context: Any, **_: Any) -> None:
             _prepare(model.name, params["headers"], context, connection.timeout)
 
@@ -187,6 +188,7 @@ class _SDK:
                 config=config,
             )
         client.meta.events.register_last("before-call.s3", prepare)
+        in_time(client)
         return client
 
 
@@ -203,16 +205,16 @@ def _addressing(bucket: str, endpoint_url: str | None) -> str:
 
 def _prepare(operation: str, headers: Any, context: Any, timeout: float) -> None:
     """
-    Bound the wait for an answer by the caller's deadline.
+    Wait longer for the answer to what takes longer to send, and for no other.
 
-    botocore reads ``read_timeout`` from 1.43.72 on; an older one waits *timeout*.
-    To connect takes what it takes, up to ``connect_timeout``, whatever the deadline.
+    botocore reads ``read_timeout`` from 1.43.72 on; an older one waits *timeout*.  The
+    caller's deadline bounds it in any case, see ``connections``.
     """
     length = int(headers.get("Content-Length", 0))
     seconds = timeout + min(length, _BUFFERED) / _SLOWEST
     if operation == "CompleteMultipartUpload":
         seconds = max(seconds, _ASSEMBLY_SECONDS)
-    context["read_timeout"] = max(deadlines.bounded(seconds), _AT_ONCE)
+    context["read_timeout"] = seconds
     # Asking whether a body is welcome costs a round trip, and a second if the server
     # hangs, whatever the deadline: worth it for large bodies that may be refused.
     if length < _SLOWEST or deadlines.remaining() is not None:

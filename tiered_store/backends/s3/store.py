@@ -79,8 +79,9 @@ class S3Store(Store):
         part_size: Of those, 5 MiB at least; about five are in memory at a time.
         connections: Kept open for the next request; more threads open more.
         timeout: Without an answer, or a byte of it, before the server is given up.
-        connect_timeout: To connect, and for every 16 KiB of a body to leave; a line
-            slower than 1 MiB a second needs more of both.
+        connect_timeout: To connect, the name resolved and all addresses tried; to shake
+            hands; and for every 16 KiB of a body to leave.  A line slower than 1 MiB a
+            second needs more of both.
         checksums: ``when_required`` for servers that do not know AWS's newer ones;
             then nothing that is read is verified.
         absent_when_denied: Take "access denied" for "not found", as a bucket answers

@@ -69,7 +69,7 @@ class RedisJournal(Journal):
         quarantine: Seconds in which a request may still take effect after nobody waits
             for it any more.
         timeout: Seconds without a byte sent or received, after which it has failed.
-        connect_timeout: Seconds to connect, for each address of a host.
+        connect_timeout: Seconds to connect, the name resolved and all addresses tried.
         connections: At most, to each server.
 
     Raises:
