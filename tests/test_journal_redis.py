@@ -11,7 +11,7 @@ import shutil
 import textwrap
 import time
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import yaml
@@ -24,7 +24,7 @@ from tests.servers.redis import (
     SentinelSetup,
 )
 from tests.servers.redis import _starting as starting
-from tests.waiting import until
+from tests.waiting import succeeds, until
 from tiered_store.config import build
 from tiered_store.deadlines import deadline
 from tiered_store.errors import (
@@ -377,15 +377,6 @@ def test_a_frozen_server_is_waited_for_so_long(own) -> None:
     patient = RedisJournal(own.url, timeout=60)
     assert missed(patient) == {"us": "in_doubt", "eu": "in_doubt"}
     patient.close()
-
-
-def succeeds(use: Callable[[], object]) -> bool:
-    """Tell whether a server under load answered in time."""
-    try:
-        use()
-    except UnavailableError:
-        return False
-    return True
 
 
 def test_scripts_are_told_again_to_a_server_that_forgot_them(own) -> None:

@@ -125,6 +125,6 @@ def test_what_an_earlier_writer_left_must_be_settled_to_be_acknowledged(pair) ->
 def test_nobody_need_listen() -> None:
     """A retry may stand anywhere."""
     lingering.note()
-    with lingering.watched() as traces:
+    with lingering.Traces() as traces:
         lingering.note()
     assert traces.left

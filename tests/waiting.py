@@ -6,10 +6,21 @@ import time
 
 from collections.abc import Callable
 
+from tiered_store.errors import UnavailableError
+
 
 # of a client whose server is well: its default is so short that a busy machine
 # makes it give up, and what is tested is another thing
 PATIENT = {"timeout": 20.0, "connect_timeout": 20.0}
+
+
+def succeeds(use: Callable[[], object]) -> bool:
+    """Tell whether a server under load answered a client who is in a hurry."""
+    try:
+        use()
+    except UnavailableError:
+        return False
+    return True
 
 
 def until(true: Callable[[], object], seconds: float = 60.0) -> None:

@@ -8,37 +8,31 @@ above and remembers what replicas must be looked at again.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 
 
 class Traces:
     """
-    What was left behind by what happened in a block.
+    What is left behind by what happens within the block.
 
     Attributes:
         left: Something may still take effect.
     """
 
-    __slots__ = ("left",)
+    __slots__ = ("_token", "left")
 
     def __init__(self) -> None:
         self.left = False
 
+    def __enter__(self) -> Traces:
+        self._token = _traces.set(self)
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        _traces.reset(self._token)
+
 
 _traces: ContextVar[Traces | None] = ContextVar("tiered_store_traces", default=None)
-
-
-@contextmanager
-def watched() -> Iterator[Traces]:
-    """Lend what notes made within the block will be found in."""
-    traces = Traces()
-    token = _traces.set(traces)
-    try:
-        yield traces
-    finally:
-        _traces.reset(token)
 
 
 def note() -> None:

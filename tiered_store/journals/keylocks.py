@@ -117,7 +117,7 @@ class FileLocks:
             return None
         try:
             place = _place(key)
-            if poll(lambda: self._lock(place), ends):
+            if self._lock(place) or poll(lambda: self._lock(place), ends):
                 return Lease(lambda: self._release(place, ours))
         except BaseException:
             ours.release()

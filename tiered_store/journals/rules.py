@@ -66,10 +66,14 @@ def settle(rows: Rows, step: Step, mark: Mark, outcomes: Outcomes) -> None:
     if not rows or any(row.sequence != mark.sequence for row in rows.values()):
         _settle_overtaken(rows, step, mark, done, taken=taken)
         return
-    for name, error in outcomes.items():
-        if error is not None and name in rows:
-            rows[name] = rows[name]._replace(last_error=worded(error))
+    told = {
+        name: worded(error)
+        for name, error in outcomes.items()
+        if error is not None and name in rows
+    }
     if not taken:
+        for name in told:
+            rows[name] = rows[name]._replace(last_error=told[name])
         return
     late = {name: _late(step, mark, name, outcomes.get(name)) for name in rows}
     sound = any(not late[name] for name in puts & late.keys())
@@ -80,7 +84,12 @@ def settle(rows: Rows, step: Step, mark: Mark, outcomes: Outcomes) -> None:
         # who has it, and may have an older one later, is behind too, unless all are
         doubtful = name in puts and not sound
         verb: Missed = "in_doubt" if doubtful else row.intent
-        rows[name] = row._replace(verb=verb, prior=None, quarantine=late[name])
+        rows[name] = row._replace(
+            verb=verb,
+            prior=None,
+            quarantine=late[name],
+            last_error=told.get(name, row.last_error),
+        )
 
 
 def arrive(

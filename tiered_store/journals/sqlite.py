@@ -25,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import MappingProxyType
-from typing import Literal, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import (
@@ -52,6 +52,22 @@ _QUARANTINE = 60.0
 _SURE = 1.0  # seconds between looks whether the files are still there, for who writes
 _MOST = 500  # look-ups between them, for who reads, where a clock would cost too much
 _NOTHING: Mapping[str, Row] = MappingProxyType({})
+
+
+class _Left(NamedTuple):
+    """
+    What this process left when it changed something, all that there was by then.
+
+    While the number of the last change is still that one nobody has changed more.
+    """
+
+    sequence: int
+    size: int
+    name: str
+    rows: Rows
+
+
+_NOBODY_KNOWS = _Left(-1, 0, "", {})
 
 
 class SQLiteJournal(Journal):
@@ -104,6 +120,7 @@ class SQLiteJournal(Journal):
         )
         self._locks: FileLocks | None = None
         self._emptiness: Emptiness | None = None
+        self._left = _NOBODY_KNOWS
         self._path_of_locks = ""
         self._astray = False
         self._sure_until = 0.0
@@ -172,7 +189,7 @@ class SQLiteJournal(Journal):
 
         def change(
             connection: sqlite3.Connection,
-        ) -> tuple[Result, Emptiness | None, int, int]:
+        ) -> tuple[Result, Rows, Emptiness | None, int, int]:
             sequence, size, old, emptiness = self._before(connection, locks, name, key)
             new = dict(old)
             result = rule(new, sequence + 1)
@@ -187,9 +204,10 @@ class SQLiteJournal(Journal):
             pending.write(connection, name, old, new)
             if not pending.count(connection, sequence, size + growth):
                 raise self._restored()
-            return result, emptiness, sequence + 1, size + growth
+            return result, new, emptiness, sequence + 1, size + growth
 
-        result, emptiness, sequence, size = self._database.change(change)
+        result, new, emptiness, sequence, size = self._database.change(change)
+        self._left = _Left(sequence, size, name, new)
         if emptiness is not None and size == 0:
             emptiness.end(sequence)
         return result
@@ -199,8 +217,13 @@ class SQLiteJournal(Journal):
     ) -> tuple[int, int, Rows, Emptiness | None]:
         """Return the last sequence, how many rows there are, and those of *key*."""
         known = self._emptiness
-        if known is not None and known.is_known():  # in a transaction it stays so
-            return known.latest, 0, {}, known
+        if known is not None and known.attached:
+            latest = known.latest  # in a transaction it stays so
+            if known.is_known():
+                return latest, 0, {}, known
+            left = self._left
+            if left.sequence == latest and left.name == name:
+                return latest, left.size, left.rows, known
         sequence, size = pending.state(connection)
         rows = pending.of_key(connection, name, key) if size else {}
         if known is not None and known.attached and known.latest > sequence + 1:

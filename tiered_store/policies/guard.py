@@ -48,8 +48,15 @@ class Guard(Wrapper):
         self.writing = Circuit(policy, self._teller("write"), clock, judged=writes)
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
-        with _through(self.writing, key, size=body.size):
+        # as _through() does, without a block: whoever waits for it waits for this
+        circuit = self.writing
+        permit = circuit.admit(trickle=_trickling.get(), patient=_patient.get())
+        try:
             self.child.put(key, body, reproducible)
+        except BaseException as error:
+            _settle(circuit, permit, error, about=key, size=body.size)
+            raise
+        circuit.settle(permit, None, size=body.size)
 
     def _get(self, key: Key) -> Body:
         # as _through() does, without a block: a hit in a directory comes here

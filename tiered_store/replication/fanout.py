@@ -8,7 +8,7 @@ import contextlib
 import functools
 import threading
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 from tiered_store import deadlines
@@ -66,24 +66,27 @@ def fan_out(
             # a thread less, while there is nothing to wait for but the calls
             flight.passenger(first)()
         else:
-            for name in calls:
-                _send(flight, name, workers, patient=patient)
+            _send(flight, calls, workers, patient=patient)
         flight.wait()
     finally:
         outcomes = flight.land()
     return outcomes
 
 
-def _send(flight: _Flight, name: str, workers: Workers, *, patient: bool) -> None:
-    passenger = flight.passenger(name)
+def _send(
+    flight: _Flight, names: Iterable[str], workers: Workers, *, patient: bool
+) -> None:
+    left = {}
     with contextlib.nullcontext() if patient else deadlines.lifted():
-        sent = workers.offer(passenger)
-    if sent:
-        return
-    if deadlines.remaining() is None:
-        passenger()
-    else:  # whoever has a deadline must not do it himself
-        flight.note(name, UnavailableError("no thread was free", local=True))
+        for name in names:
+            passenger = flight.passenger(name)
+            if not workers.offer(passenger):
+                left[name] = passenger
+    for name, passenger in left.items():
+        if deadlines.remaining() is None:
+            passenger()
+        else:  # whoever has a deadline must not do it himself
+            flight.note(name, UnavailableError("no thread was free", local=True))
 
 
 class _Flight:

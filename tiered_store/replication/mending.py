@@ -183,7 +183,7 @@ class Mending:
             return self._not_yet(row.key, row.replica)
         row = attempt
         try:
-            with lingering.watched() as traces:
+            with lingering.Traces() as traces:
                 done, copied = self._bring(row, behind)
         except Exception as error:  # noqa: BLE001 - one object's bug is not the others'
             if isinstance(error, StoreError) and not error.ambiguous:

@@ -158,7 +158,7 @@ class _Change:
 
     def watch(self, name: str, call: Callable[[], None]) -> None:
         """Make *call* on replica *name*, and see whether it left anything behind."""
-        with lingering.watched() as traces:
+        with lingering.Traces() as traces:
             call()
         if traces.left:
             self._lingering.add(name)
@@ -173,7 +173,7 @@ class _Change:
         return self._mark._replace(quarantine={**self._mark.quarantine, **found})
 
     def is_enough(self, outcomes: Outcomes) -> bool:
-        if self._quorum is None:
+        if self._quorum is None or len(outcomes) < self._quorum:
             return False
         intents = self._mark.intents
         done = (
