@@ -881,6 +881,32 @@ def test_a_stored_file_that_is_shorter_than_it_says_is_corrupt(path: Path) -> No
     assert caught.value.failover
 
 
+@pytest.mark.parametrize(
+    ("first", "last"),
+    [(0, 0), (3, 2), (0, 10_240), (10_240, 0), (10_239, 1), (9, 10_240)],
+)
+def test_a_body_is_cut_in_three_wherever_it_is(
+    path: Path, first: int, last: int
+) -> None:
+    """Nothing twice and nothing lost, also where the pieces would overlap."""
+    path.write_bytes(b"before" + CONTENT)
+    file = FileBody(Descriptor(os.open(path, os.O_RDONLY)), len(CONTENT), start=6)
+    end = max(first, len(CONTENT) - last)
+
+    for body in (Body.of(CONTENT), file):
+        pieces = body.in_three(first, last)
+        assert pieces == (CONTENT[:first], CONTENT[first:end], CONTENT[end:])
+
+
+def test_a_stored_file_that_shrinks_is_not_cut_in_three(path: Path) -> None:
+    """What is not there is no piece of it."""
+    body = FileBody(Descriptor(os.open(path, os.O_RDONLY)), len(CONTENT))
+    os.truncate(path, len(CONTENT) - 1)
+
+    with pytest.raises(CorruptError, match="ends after 10239 of 10240"):
+        body.in_three(3, 2)
+
+
 def test_what_the_kernel_says_of_a_stored_file_is_translated(tmp_path: Path) -> None:
     """As any other error of its store; it is never absence."""
     body = FileBody(Descriptor(os.open(tmp_path, os.O_RDONLY)), 5)

@@ -37,12 +37,22 @@ class Digests(Frame):
 
     def unseal(self, index: int, last: bool, sealed: bytes | memoryview) -> bytes:
         content = sealed[:-TAG]
-        if self._digest(index, last, content) != sealed[-TAG:]:
+        self.check(index, last, content, sealed[-TAG:])
+        return bytes(content)
+
+    def check(
+        self,
+        index: int,
+        last: bool,
+        content: bytes | memoryview,
+        tag: bytes | memoryview,
+    ) -> None:
+        """Do as :meth:`unseal` does, with what has been cut apart already."""
+        if self._digest(index, last, content) != tag:
             start = index * PIECE
             raise CorruptError(
                 f"bytes {start} to {start + len(content)} do not match their digest"
             )
-        return bytes(content)
 
     def _digest(self, index: int, last: bool, content: bytes | memoryview) -> bytes:
         hasher = self._hasher.copy()

@@ -55,7 +55,7 @@ def opened(name: str, stored: Body, drop: Callable[[], None]) -> Entry:
         CorruptError: From here, or later from a reader.
     """
     if stored.size <= _ONE_PIECE:
-        return _checked(name, stored.read())
+        return _checked(name, stored)
     records: list[Record] = []
 
     def frame_of(header: bytes) -> Frame:
@@ -83,12 +83,12 @@ class SourceError(StoreError):
     why: StoreError
 
 
-def _checked(name: str, stored: bytes) -> Entry:
-    record = unpack(name, stored).record
-    if record.absent and len(stored) == HEADER_SIZE:
+def _checked(name: str, stored: Body) -> Entry:
+    header, content, tag = stored.in_three(HEADER_SIZE, TAG)
+    record = unpack(name, header).record
+    if record.absent and stored.size == HEADER_SIZE:
         return Entry(record, None)
-    pieces = _Pieces(name, stored[:HEADER_SIZE], record, _nothing)
-    content = pieces.unseal(0, True, memoryview(stored)[HEADER_SIZE:])
+    _Pieces(name, header, record, _nothing).check(0, True, content, tag)
     return Entry(record, record.body(content))
 
 

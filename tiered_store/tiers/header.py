@@ -40,6 +40,7 @@ _FACTS = struct.Struct("<ddddQQQQBB62s")
 _ALL = struct.Struct("<4sIddddQQQQBB")  # but for the version
 _ABSENT, _ELSEWHERE = 1, 2
 HEADER_SIZE = _START.size + _FACTS.size
+_record = Record._make
 
 
 class Header(NamedTuple):
@@ -89,18 +90,20 @@ def unpack(name: str, start: bytes) -> Header:
     """
     if len(start) < HEADER_SIZE or not start.startswith(_MAGIC):
         raise CorruptError("no copy of this format is stored there")
-    _, check, *facts, flags, length = _ALL.unpack_from(start)
-    since, until, cost, modified, identity, size, checksum, epoch = facts
+    _, check, since, until, cost, modified, *others = _ALL.unpack_from(start)
+    identity, size, checksum, epoch, flags, length = others
     if check != _check(name, start[_START.size : HEADER_SIZE]):
         raise CorruptError("its header is damaged, or another object's")
-    record = Record(
-        since=since,
-        fresh_until=until,
-        size=None if flags & _ABSENT else size,
-        version=start[_ALL.size : _ALL.size + length].decode() if length else None,
-        modified=None if math.isnan(modified) else modified,
-        cost=cost,
-        identity=identity,
+    record = _record(  # as made from all its facts, which takes a fourth
+        (
+            since,
+            until,
+            None if flags & _ABSENT else size,
+            start[_ALL.size : _ALL.size + length].decode() if length else None,
+            None if math.isnan(modified) else modified,
+            cost,
+            identity,
+        )
     )
     return Header(record, checksum, epoch, bool(flags & _ELSEWHERE))
 

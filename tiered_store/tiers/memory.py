@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -182,7 +181,7 @@ class MemoryTier(Tier):
         until = self.until(entry, now)
         ends = self._clock.monotonic() + (until - now)
         look_at = ends - _SURELY * self.early * entry.record.cost
-        copy = Copy(replace(entry.record, fresh_until=until), whole, ends, look_at)
+        copy = Copy(entry.record._replace(fresh_until=until), whole, ends, look_at)
         over = until + self.grace <= now
         return None if over or copy.size > self.capacity else copy
 
@@ -191,7 +190,7 @@ class MemoryTier(Tier):
         until = self._clock.time() + left
         if until == record.fresh_until or abs(until - record.fresh_until) < _JUMP:
             return record
-        return replace(record, fresh_until=until)
+        return record._replace(fresh_until=until)
 
     # -- changes -------------------------------------------------------------
 

@@ -9,8 +9,7 @@ import secrets
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from tiered_store.body import SPOOL_LIMIT, Body, BytesBody
 from tiered_store.key import Key
@@ -26,8 +25,17 @@ def new_identity() -> int:
     return secrets.randbits(63) + 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class _Facts(NamedTuple):
+    since: float
+    fresh_until: float
+    size: int | None
+    version: str | None
+    modified: float | None
+    cost: float
+    identity: int
+
+
+class Record(_Facts):
     """
     What is known of a copy without its bytes.
 
@@ -43,13 +51,23 @@ class Record:
             a shared tier tells which copy is the current one, it does by this name.
     """
 
-    since: float
-    fresh_until: float = FOREVER
-    size: int | None
-    version: str | None = None
-    modified: float | None = None
-    cost: float = 0.0
-    identity: int = field(default_factory=new_identity)
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        *,
+        since: float,
+        fresh_until: float = FOREVER,
+        size: int | None,
+        version: str | None = None,
+        modified: float | None = None,
+        cost: float = 0.0,
+        identity: int | None = None,
+    ) -> Self:
+        if identity is None:
+            identity = new_identity()
+        facts = (since, fresh_until, size, version, modified, cost, identity)
+        return tuple.__new__(cls, facts)
 
     @property
     def absent(self) -> bool:

@@ -7,7 +7,6 @@ added.  A hit is one ``HMGET``; everything else is a script of a few lines.
 
 from __future__ import annotations
 
-import dataclasses
 import secrets
 
 from collections.abc import Sequence
@@ -298,7 +297,7 @@ class RedisTier(SharedTier):
         seconds = until + self.grace - now
         if not seconds >= 0.001:
             return None
-        record = dataclasses.replace(entry.record, fresh_until=until)
+        record = entry.record._replace(fresh_until=until)
         staged = self._keys(name, token)[2]
         entry = Entry(record, entry.body)
         return offered(name, staged, entry, seconds, epoch, self.max_object)
