@@ -22,11 +22,7 @@ from botocore.awsrequest import (
     AWSHTTPSConnection,
     AWSHTTPSConnectionPool,
 )
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    NameResolutionError,
-    NewConnectionError,
-)
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
 from tiered_store import deadlines
@@ -105,16 +101,16 @@ class _Connecting:
                 family=allowed_gai_family(),
                 source=self.source_address,
             )
-        except socket.gaierror as error:
-            raise NameResolutionError(self.host, self, error) from error
         except TimeoutError as error:
             raise ConnectTimeoutError(self, f"{self.host}: {error}") from error
-        except OSError as error:
+        except OSError as error:  # that there is no such name, too
             message = f"failed to establish a new connection: {error}"
             raise NewConnectionError(self, message) from error
 
     def getresponse(self: Any) -> Any:
-        with deadlines.deadline(self.timeout):
+        # which of the two is the time for an answer depends on the version of urllib3
+        patience = max(self.timeout, self.sock.gettimeout() or 0.0)
+        with deadlines.deadline(patience):
             return super().getresponse()  # type: ignore[misc]
 
 
