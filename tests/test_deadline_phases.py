@@ -16,7 +16,9 @@ import sys
 import threading
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -132,7 +134,7 @@ CASES = [
 ]
 
 
-def made(leaf: str, phase: str, port: int) -> Store:
+def made(leaf: str, phase: str, port: int, **options: Any) -> Store:
     _, http, redis = PHASES[phase]
     if leaf == "`redis`":
         return RedisStore(
@@ -145,6 +147,7 @@ def made(leaf: str, phase: str, port: int) -> Store:
         timeout=HOUR,
         connect_timeout=HOUR,
         engine="boto3" if "boto3" in leaf else "obstore",
+        **options,
     )
 
 
@@ -157,6 +160,19 @@ def test_a_deadline_bounds_it(leaf: str, verb: str, phase: str) -> None:
         end = pytest.raises(DeadlineError)
         with deadline(0.1), end:
             VERBS[verb](store)
+
+
+def test_a_deadline_bounds_more_readers_than_connections() -> None:
+    """Those who find no thread of obstore's to wait for them do not wait themselves."""
+    with silent() as port, made(LEAVES[1], "no answer", port, connections=1) as store:
+        store.url(KEY)
+
+        def read(_: int) -> None:
+            with deadline(0.2), pytest.raises(DeadlineError):
+                store.get(KEY)
+
+        with ThreadPoolExecutor(4) as readers:
+            list(readers.map(read, range(4)))
 
 
 NAMES = """

@@ -51,20 +51,15 @@ class Workers:
 
         It cannot be cancelled once it has begun.
         """
-        future: Future[Result] = Future()
-        context = contextvars.copy_context()
-
-        def run() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                future.set_result(context.run(work))
-            except BaseException as error:  # noqa: BLE001 - the future carries it
-                future.set_exception(error)
-
+        future, run = _promised(work)
         if not self._hand_over(run):
             run()
         return future
+
+    def begin(self, work: Callable[[], Result]) -> Future[Result] | None:
+        """Return the future of *work*, or None, undone, if no thread is free for it."""
+        future, run = _promised(work)
+        return future if self._hand_over(run) else None
 
     def offer(self, work: Callable[[], None]) -> bool:
         """Have *work* done in a thread, or return False if none is free for it."""
@@ -122,3 +117,19 @@ class Workers:
             threads = self._threads
         for _ in range(threads):
             self._work.put(None)
+
+
+def _promised(work: Callable[[], Result]) -> tuple[Future[Result], Callable[[], None]]:
+    """Return the future of *work*, and what does it in the context of now."""
+    future: Future[Result] = Future()
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        if not future.set_running_or_notify_cancel():
+            return
+        try:
+            future.set_result(context.run(work))
+        except BaseException as error:  # noqa: BLE001 - the future carries it
+            future.set_exception(error)
+
+    return future, run

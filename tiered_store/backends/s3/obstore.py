@@ -53,7 +53,8 @@ class ObstoreReading:
     """
     Reads what *client* would, with the same credentials.
 
-    A caller with a deadline is not kept beyond it: then a thread waits for the answer.
+    A caller with a deadline is not kept beyond it: then a thread waits for the answer,
+    one of as many as there are connections; who finds none reads with *instead*.
     Bodies of up to 256 KiB are read at once, larger ones as they arrive.
 
     Args:
@@ -89,6 +90,8 @@ class ObstoreReading:
 
         try:
             found, length, content = self._timely(ask)
+        except _BusyError:
+            return self._instead.open(name, meaning, etag=etag, offset=offset)
         except Exception as error:
             failure = self._meaning(error)
             if failure is None:
@@ -134,7 +137,9 @@ class ObstoreReading:
         left = deadlines.remaining()
         if left is None:
             return call()
-        answer = self._workers.start(call)
+        answer = self._workers.begin(call)
+        if answer is None:
+            raise _BusyError("more readers than connections wait for the server")
         try:
             return answer.result(left)
         except TimeoutError:
@@ -147,6 +152,10 @@ class ObstoreReading:
         names = frozenset(kind.__name__ for kind in type(error).__mro__)
         failure = translation.translate(error, names)
         return None if failure is None else self._client.here(failure)
+
+
+class _BusyError(UnavailableError):
+    """No thread is free to wait for the server."""
 
 
 class _Runtime:
