@@ -1,6 +1,7 @@
 # make demo   the main job on real pictures
 # make test   the tests, real servers included
 # make bench  how fast it is, beside other libraries; bench-quick in less than a minute
+# make regions  what users see of a region that fails, beside other libraries; 6 minutes
 # make soak   processes that are killed and wronged, for some hours
 # make package  the wheel, installed alone on every Python there is, and tried
 # make docs     the documentation as a site, in build/site
@@ -15,7 +16,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check
 PIP := $(BIN)/python $(INSTALL)
 PEERS := $(VENV)/peers/bin
 
-.PHONY: demo test bench bench-quick soak lint types package docs clean
+.PHONY: demo test bench bench-quick regions soak lint types package docs clean
 
 demo: $(VENV)/demo
 	$(BIN)/tiered-store demo $(DEMO)
@@ -28,6 +29,9 @@ bench: $(VENV)/bench
 
 bench-quick: $(VENV)/bench
 	$(PEERS)/python -m benchmarks --quick $(BENCH)
+
+regions: $(VENV)/bench
+	$(PEERS)/python -m benchmarks.regions $(REGIONS)
 
 WRONGS := --evict --kill-feeds --kill-writers
 

@@ -4,7 +4,7 @@ and try and except.
 
 Two real servers stand for two regions (SeaweedFS, and Valkey for what only speaks
 Redis), the first behind a gate that fails.  Six users read and write; what they see is
-judged against what they were promised.  Run it: ``python -m benchmarks.regions``.
+judged against what they were promised.  Run it: ``make regions``, some six minutes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import logging
 import sys
 import tempfile
 import threading
@@ -81,6 +82,7 @@ class Candidate:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print a table."""
     options = _parser().parse_args(arguments)
+    logging.getLogger("redis").setLevel(logging.CRITICAL)  # it tells of each failover
     results: list[dict[str, Any]] = []
     watcher = Console(stderr=True)
     with contextlib.ExitStack() as stack:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import threading
 
@@ -437,3 +438,110 @@ def test_the_budget_is_kept_for_reads_that_are_late(seed: int) -> None:
     assert extra <= 0.053  # and the ten that may be had at once
     assert took[4950] <= 1.1 * (took[4750] + 0.002)
     assert sum(seconds > 0.1 for seconds in took) <= 10
+
+
+class OneAtATime(Workers):
+    """Threads, of which the second begins when the first has ended."""
+
+    def __init__(self) -> None:
+        super().__init__("test", 2)
+        self.ended = [threading.Event()]
+        self.ended[0].set()
+
+    def offer(self, work: Callable[[], None]) -> bool:
+        before, ended = self.ended[-1], threading.Event()
+        self.ended.append(ended)
+
+        def after() -> None:
+            assert before.wait(60)
+            work()
+            ended.set()
+
+        return super().offer(after)
+
+
+def test_a_hedge_that_comes_too_late_asks_nobody() -> None:
+    """The first has answered while its thread woke up: that is no second request."""
+    workers = OneAtATime()
+    hedge = Hedge(0.01, circuits={}, workers=workers)
+    asked: list[str] = []
+
+    def ask(name: str) -> str:
+        asked.append(name)
+        if name == "us":
+            while len(workers.ended) < 3:  # until the hedge is on its way
+                threading.Event().wait(0.001)
+        return name
+
+    (answer,) = itertools.islice(hedge.answers(["us", "eu"], ask), 1)
+    assert workers.ended[2].wait(60)
+
+    assert answer == ("us", "us")
+    assert asked == ["us"]
+    assert hedge._tokens.left == 1.0
+    workers.close()
+
+
+def test_a_hedge_that_comes_too_late_is_asked_after_an_error() -> None:
+    """What the first said is not enough, whenever the second woke up."""
+    workers = OneAtATime()
+    hedge = Hedge(0.01, circuits={}, workers=workers)
+
+    def ask(name: str) -> str:
+        if name == "us":
+            while len(workers.ended) < 3:
+                threading.Event().wait(0.001)
+            raise NotFoundError("none")
+        return name
+
+    answers = dict(hedge.answers(["us", "eu"], ask))
+
+    assert isinstance(answers["us"], NotFoundError)
+    assert answers["eu"] == "eu"
+    workers.close()
+
+
+def test_without_a_free_thread_nobody_is_asked_early() -> None:
+    """The caller would wait for the second and not hear the first."""
+    refused = threading.Event()
+
+    class Few(Workers):
+        def offer(self, work: Callable[[], None]) -> bool:
+            taken = super().offer(work)
+            if not taken:
+                refused.set()
+            return taken
+
+    workers = Few("test", 1)
+    hedge = Hedge(0.01, circuits={}, workers=workers)
+    asked: list[str] = []
+
+    def ask(name: str) -> str:
+        asked.append(name)
+        if name == "us":
+            assert refused.wait(60)
+        return name
+
+    (answer,) = itertools.islice(hedge.answers(["us", "eu"], ask), 1)
+
+    assert answer == ("us", "us")
+    assert asked == ["us"]
+    assert hedge._tokens.left == 1.0
+    workers.close()
+
+
+def test_a_store_is_not_slow_for_being_a_little_later_than_usual() -> None:
+    """Where all reads take two milliseconds, 95 in 100 take hardly longer."""
+    circuit = Circuit(BreakerPolicy(), lambda *_: None)
+    hedge = Hedge("p95", circuits={"us": circuit}, workers=Workers("test", 0))
+
+    def note(name: str, seconds: float) -> None:
+        for number in range(100):
+            hedge._note(name, number, number + seconds, hedge.delay("us"))
+
+    note("eu", 0.002)
+    note("us", 0.003)
+    assert circuit.state == "closed"
+
+    note("us", 0.02)
+    assert circuit.state == "open"

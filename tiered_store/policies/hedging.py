@@ -13,7 +13,7 @@ import threading
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Literal, TypeVar
+from typing import Generic, Literal, TypeVar
 
 from tiered_store import deadlines, lifecycle
 from tiered_store.clock import SYSTEM, Clock
@@ -35,6 +35,7 @@ _AT_ONCE = 10  # second requests
 _LONGER = 0.5  # as a share, that is waited while the budget is used up
 _LATEST = 20  # reads, of which
 _TOO_MANY = 0.6  # is too large a share to be late
+_LATE = 2  # times what is waited for, where that is learned: it is close to the usual
 _LEAST = 0.02  # seconds, from which a probe is slow, however quick the others are
 
 
@@ -55,6 +56,27 @@ class _Times:
             self.p95 = sorted(self.seconds)[int(0.95 * len(self.seconds))]
 
 
+class _NotAskedError(Exception):
+    """Nobody was asked, as there was an answer by then."""
+
+
+class _Reading(Generic[Result]):
+    """
+    One read of several stores.
+
+    Attributes:
+        back: What they answer.
+        hit: One of them has it.
+    """
+
+    def __init__(self, ask: Callable[[str], Result]) -> None:
+        self.ask = ask
+        self.back: queue.SimpleQueue[tuple[str, Result | BaseException]] = (
+            queue.SimpleQueue()
+        )
+        self.hit = False
+
+
 class Hedge:
     """
     When a second store is asked, and how often that may be.
@@ -66,7 +88,7 @@ class Hedge:
         budget: Second requests as a share of reads.
         circuits: By name, those of the stores that have one.  A store of which twelve
             of the last twenty reads took longer than *after* is slow, and its circuit
-            is opened.  With ``p95`` only if they are *alike*.
+            is opened.  With ``p95`` only if they are *alike*, and took twice as long.
         alike: Any of the stores is as good as the first, so that the quickest says what
             is usual.
         workers: Threads: every read takes one, a hedge another.
@@ -139,60 +161,78 @@ class Hedge:
             spare: Those that are never asked early.
         """
         self._tokens.earn()
-        back: queue.SimpleQueue[tuple[str, Result | BaseException]] = (
-            queue.SimpleQueue()
-        )
+        reading = _Reading(ask)
         left = list(names)
         under_way = 0
         hedged = False
         delay = self.delay(names[0]) if names else 0.0
         while left or under_way:
             if not under_way:
-                self._begin(left.pop(0), len(left), ask, back, delay)
+                work = self._work(reading, left.pop(0), len(left), delay)
+                if not self._workers.offer(work):
+                    work()
                 under_way += 1
             early = left and left[0] not in spare and not hedged
-            patience = delay if early else None
-            answer = _next(back, patience)
+            answer = _next(reading.back, delay if early else None)
             if answer is None:
                 deadlines.check()
                 hedged = True  # or may not be
-                if self._tokens.spend():
-                    self._begin(left.pop(0), len(left), ask, back, delay)
-                    under_way += 1
+                under_way += self._hedge(reading, left, delay)
                 continue
             under_way -= 1
+            name, found = answer
+            if isinstance(found, _NotAskedError):
+                left.insert(0, name)
+                continue
             if late:
                 left.clear()
-            name, found = answer
             if isinstance(found, BaseException) and not isinstance(found, StoreError):
                 raise found
             yield name, found
 
-    def _begin(
-        self,
-        name: str,
-        others: int,
-        ask: Callable[[str], Result],
-        back: queue.SimpleQueue[tuple[str, Result | BaseException]],
-        delay: float,
-    ) -> None:
+    def _hedge(self, reading: _Reading[Result], left: list[str], delay: float) -> bool:
+        """Ask the next of those that are *left*, if it may be, and a thread is free."""
+        if not self._tokens.spend():
+            return False
+        name = left.pop(0)
+        work = self._work(reading, name, len(left), delay)
+
+        def unless_answered() -> None:
+            if reading.hit:  # while this thread woke up
+                self._tokens.give_back()
+                reading.back.put((name, _NotAskedError()))
+            else:
+                work()
+
+        if self._workers.offer(unless_answered):
+            return True
+        self._tokens.give_back()
+        left.insert(0, name)
+        return False
+
+    def _work(
+        self, reading: _Reading[Result], name: str, others: int, delay: float
+    ) -> Callable[[], None]:
         def work() -> None:
             began = self._clock.monotonic()
             answer: Result | BaseException
             try:
                 with deadlines.share(others + 1):
-                    answer = ask(name)
+                    answer = reading.ask(name)
             except BaseException as error:  # noqa: BLE001 - handed over
                 answer = error
+            else:
+                reading.hit = True
             ended = self._clock.monotonic()
             if not isinstance(answer, BaseException | NotFoundError):
                 self._note(name, began, ended, delay)
-            back.put((name, answer))
+            reading.back.put((name, answer))
 
-        self._workers.start(work)
+        return work
 
     def _note(self, name: str, began: float, ended: float, delay: float) -> None:
-        late = ended - began > delay
+        patience = _LATE * delay if self._after == "p95" else delay
+        late = ended - began > patience
         with self._lock:
             times = self._times.setdefault(name, _Times())
             times.note(began, ended, late)
@@ -225,13 +265,15 @@ def in_turn(
         yield name, answer
 
 
-def _next(
-    back: queue.SimpleQueue[tuple[str, Result | BaseException]], patience: float | None
-) -> tuple[str, Result | BaseException] | None:
+def _next(back: queue.SimpleQueue[Result], patience: float | None) -> Result | None:
     """Return what came back, None if nothing did within *patience* or the deadline."""
     left = deadlines.remaining()
     seconds = patience if left is None else min(left, patience or left)
     try:
         return back.get(timeout=seconds)
+    except queue.Empty:
+        pass
+    try:
+        return back.get_nowait()  # or did while this thread woke up
     except queue.Empty:
         return None
