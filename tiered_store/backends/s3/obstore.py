@@ -14,6 +14,7 @@ import datetime
 import functools
 import importlib.util
 import os
+import threading
 import time
 
 from collections.abc import Callable
@@ -67,6 +68,7 @@ class ObstoreReading:
         self._fits = not is_arn(client.bucket) and "//" not in f"/{prefix}"
         self._instead = instead
         self._workers = Workers("tiered-store-s3-reads", client.connection.connections)
+        self._making = threading.Lock()
         self._store: Any = None
         self._get: Callable[..., Any]
 
@@ -125,12 +127,17 @@ class ObstoreReading:
         if not self._fits or not _runtime.usable():
             return None
         if self._store is None:
-            import obstore.store
+            with self._making:  # each has a pool of its own
+                self._make()
+        return self._store
 
+    def _make(self) -> None:
+        import obstore.store
+
+        if self._store is None and self._fits:
             self._get = obstore.get
             self._store = new_store(self._client)
             self._fits = self._store is not None
-        return self._store
 
     def _timely(self, call: Callable[[], _Result]) -> _Result:
         """Return what *call* does, or raise when the caller's time is up."""
