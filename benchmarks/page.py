@@ -4,85 +4,95 @@ What was measured, as one HTML file that needs nothing beside it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import partial
 from html import escape
+from itertools import groupby
 
+from benchmarks.plan import GROUPS
 from benchmarks.plots import Mark, Point, strip
-from benchmarks.results import OURS, Row, Spread, shown
-from benchmarks.table import compared
+from benchmarks.results import Row, Spread, shown
+from benchmarks.style import STYLE
+from benchmarks.table import compared, reached
 
 
-_STYLE = """
-:root { color-scheme: light dark; font: 15px/1.5 system-ui, sans-serif; }
-body { max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-.verdict { padding: .6rem 1rem; border-radius: .5rem; color: white; }
-.held { background: #1b7f4b; } .broken { background: #b3261e; }
-section { border-top: 1px solid #8884; padding: .4rem 0 .8rem; }
-h2 { margin: 2.2rem 0 .6rem; text-transform: capitalize; }
-h3 { margin: .4rem 0; font-size: 1rem; }
-h3 small { font-weight: normal; color: gray; }
-.met { color: #1b7f4b; } .missed { color: #b3261e; }
-p.note { margin: .2rem 0; color: gray; font-size: .85rem; }
-svg { width: 100%; font-size: 13px; fill: currentColor; }
-.range { stroke: #888; stroke-width: 2; }
-.other circle { fill: #888; } .floor circle { fill: currentColor; }
-.ours circle { fill: #1769c2; } .ours text { font-weight: bold; }
-.ours .range { stroke: #1769c2; }
-.good circle { fill: #1b7f4b; } .bad circle { fill: #b3261e; }
-.mark { stroke: #8888; } .goal { stroke: #1b7f4b; stroke-dasharray: 4 3; }
-table { border-collapse: collapse; } td { padding: .1rem 1.5rem .1rem 0; }
-"""
+def page(
+    rows: list[Row], facts: dict[str, str], method: str, missing: Sequence[str] = ()
+) -> str:
+    """Return the page: every goal in a line, then each row in a plot of its own."""
+    return "".join(_page(rows, facts, method, missing))
 
 
-def page(rows: list[Row], facts: dict[str, str], method: str) -> str:
-    """Return the page: the goals in one plot, then each row in its own."""
-    return "".join(_page(rows, facts, method))
-
-
-def _page(rows: list[Row], facts: dict[str, str], method: str) -> Iterator[str]:
+def _page(
+    rows: list[Row], facts: dict[str, str], method: str, missing: Sequence[str]
+) -> Iterator[str]:
     yield '<!doctype html><html lang="en"><meta charset="utf-8">'
     yield '<meta name="viewport" content="width=device-width">'
-    yield f"<title>tiered-store benchmarks</title><style>{_STYLE}</style>"
-    yield "<h1>How fast it is</h1>"
+    yield f"<title>tiered-store benchmarks</title><style>{STYLE}</style>"
+    yield "<header><h1>How fast is tiered-store?</h1>"
     aims = [row for row in rows if row.goal is not None]
     met = sum(bool(row.met) for row in aims)
-    style = "held" if met == len(aims) else "broken"
-    yield f'<p class="verdict {style}">{met} of {len(aims)} goals are met.</p>'
-    yield f"<p>{escape(method)}</p>"
-    yield "<h2>Goals</h2><p class='note'>What was reached, as a part of what is "
-    yield "allowed: left of the line is met.</p>"
-    yield strip(list(_reached(aims)), [Mark(1.0, "goal")], linear=False)
-    group = ""
-    for row in rows:
-        if row.group != group:
-            group = row.group
-            yield f"<h2>{escape(group)}</h2>"
-        yield from _section(row)
-    yield "<h2>Where</h2><table>"
+    yield f'<p class="verdict"><b>{met}</b> of {len(aims)} goals are met.</p>'
+    if missing:
+        names = ", ".join(missing)
+        yield f'<p class="missed">Not measured to the end: {escape(names)}.</p>'
+    yield f"<p>{escape(facts.get('processor', ''))}</p></header>"
+    yield from _goals(rows, aims)
+    for group, own in groupby(rows, lambda row: row.group):
+        title = GROUPS[group].title if group in GROUPS else group
+        yield f'<h2 id="{escape(group)}">{escape(title)}</h2>'
+        for row in own:
+            yield from _section(row, rows.index(row))
+    yield f"<h2>How, and where</h2><p>{escape(method)}</p><table>"
     for name, fact in facts.items():
-        yield f"<tr><td>{escape(name)}<td>{escape(fact)}"
+        yield f"<tr><th>{escape(name)}<td>{escape(fact)}"
     yield "</table></html>\n"
 
 
-def _reached(rows: list[Row]) -> Iterator[Point]:
-    for row in rows:
-        goal, reached = row.goal, row.reached
-        if goal is None or reached is None or goal.kind == "gain":
-            continue  # points are no part of anything
-        part = max(reached / goal.limit, 1e-3)
-        style = "good" if row.met else "bad"
-        yield Point(row.name, part, part, part, (shown(part, "x"),), style)
+def _goals(rows: list[Row], aims: list[Row]) -> Iterator[str]:
+    yield '<table class="goals"><thead><tr><th>path<th>floor<th>goal<th>ours'
+    yield "<th>of what is allowed<tbody>"
+    for row in aims:
+        assert row.goal is not None
+        style = "met" if row.met else "missed"
+        yield f'<tr class="{style}"><td><a href="#row-{rows.index(row)}">'
+        yield f"{escape(row.name)}</a><td>{escape(_floor(row))}"
+        yield f"<td>{escape(row.goal.text(row.unit))}"
+        yield f"<td>{escape(reached(row))}<td>{_bar(row)}"
+    yield "</table>"
 
 
-def _section(row: Row) -> Iterator[str]:
-    yield f"<section><h3>{escape(row.name)}"
+def _floor(row: Row) -> str:
+    if row.floor not in row.values:
+        return row.floor
+    return f"{row.floor}, {shown(row.spread(row.floor).middle, row.unit)}"
+
+
+def _bar(row: Row) -> str:
+    """Draw what was reached as a part of what is allowed; the line is all of it."""
+    if row.goal is None or row.reached is None or row.goal.limit <= 0:
+        return ""  # as much as LRU, or not much less, is no part of anything
+    part = row.reached / row.goal.limit
+    if row.goal.kind == "gain":
+        part = 1 / part if part > 0 else 2.0  # the more the better
+    width = min(max(part, 0.0), 2.0) * 50
+    return f'<i class="bar"><i style="width:{width:.0f}%"></i></i>'
+
+
+def _section(row: Row, number: int) -> Iterator[str]:
+    yield f'<section id="row-{number}"><h3>{escape(row.name)}'
     if row.goal is not None:
         style, word = ("met", "met") if row.met else ("missed", "not met")
         goal = escape(row.goal.text(row.unit))
         yield f' <small>goal {goal}, <span class="{style}">{word}</span></small>'
     yield "</h3>"
     points = [_point(row, name) for name in row.candidates]
-    yield strip(points, list(_marks(row)), linear=row.unit in ("%", "x"))
+    yield strip(
+        points,
+        list(_marks(row)),
+        linear=row.unit in ("%", "x", ""),
+        label=partial(shown, unit=row.unit),
+    )
     if row.note:
         yield f'<p class="note">{escape(row.note)}</p>'
     for name, why in row.failed.items():
@@ -95,7 +105,7 @@ def _point(row: Row, name: str) -> Point:
     told = dict.fromkeys((shown(spread.middle, row.unit), compared(row, name)))
     remark = row.remarks.get(name)
     figures = (remark,) if remark else tuple(told)
-    style = {OURS: "ours", row.floor: "floor"}.get(name, "other")
+    style = {row.own: "ours", row.floor: "floor"}.get(name, "other")
     return Point(name, spread.middle, spread.low, spread.high, figures, style)
 
 

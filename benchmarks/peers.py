@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.bench import Bench
 from benchmarks.server import HOST, url_of
+from tests.servers.s3 import S3Server
 
 
 def dogpile(bench: Bench) -> Any:
@@ -33,6 +34,20 @@ def minimalkv(client: Any, origin: Any = None) -> Any:
     from minimalkv.memory.redisstore import RedisStore
 
     return CacheDecorator(RedisStore(client), DictStore() if origin is None else origin)
+
+
+def obstore(server: S3Server, bucket: str, url: str | None = None) -> Any:
+    """Return obstore's own store of *bucket*."""
+    from obstore.store import S3Store
+
+    return S3Store(
+        bucket,
+        endpoint=url or server.endpoint_url,
+        access_key_id=server.access_key,
+        secret_access_key=server.secret_key,
+        region="us-east-1",
+        client_options={"allow_http": True},
+    )
 
 
 def cashews(bench: Bench, place: str | None = None) -> Any:

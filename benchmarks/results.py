@@ -72,6 +72,8 @@ class Row:
         remarks: What else is to be said of a candidate.
         failed: Candidates that could not be measured, and why.
         note: How it was measured.
+        own: The candidate that is ours; unless it has our name, the others are less of
+            the same.
     """
 
     group: str
@@ -83,6 +85,7 @@ class Row:
     remarks: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, str] = field(default_factory=dict)
     note: str = ""
+    own: str = OURS
 
     @property
     def kind(self) -> str:
@@ -94,6 +97,8 @@ class Row:
     @property
     def candidates(self) -> list[str]:
         """All that were measured: the floor, ours, then the others, best first."""
+        if self.own != OURS:
+            return list(self.values)
         others = sorted(
             (name for name in self.values if name not in (self.floor, OURS)),
             key=lambda name: self.spread(name).middle,
@@ -123,14 +128,14 @@ class Row:
     @property
     def reached(self) -> float | None:
         """Return what the goal's limit is to be compared with."""
-        if self.goal is None or OURS not in self.values:
+        if self.goal is None or self.own not in self.values:
             return None
         if self.goal.kind == "value":
-            return self.spread(OURS).middle
+            return self.spread(self.own).middle
         if self.goal.kind == "ratio":
-            ratio = self.ratio(OURS)
+            ratio = self.ratio(self.own)
             return None if ratio is None else ratio.middle
-        return self.difference(OURS)
+        return self.difference(self.own)
 
     @property
     def met(self) -> bool | None:
@@ -148,8 +153,8 @@ class Row:
     @property
     def leads(self) -> bool:
         """Whether ours is better than everyone but the floor."""
-        own = self.spread(OURS).middle
-        others = set(self.values) - {OURS, self.floor}
+        own = self.spread(self.own).middle
+        others = set(self.values) - {self.own, self.floor}
         return all(own < self.spread(name).middle for name in others)
 
     @property
@@ -159,7 +164,7 @@ class Row:
 
         A ratio is at twice its goal, or where the goal says; a wall clock never is.
         """
-        if OURS in self.failed:
+        if self.own in self.failed:
             return True
         if self.goal is None or self.reached is None:
             return False
@@ -175,6 +180,7 @@ class Row:
             "name": self.name,
             "unit": self.unit,
             "floor": self.floor,
+            "ours": self.own,
             "goal": None if self.goal is None else self.goal.text(self.unit),
             "met": self.met,
             "broken": self.broken,

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.results import OURS, Row, Spread, Unit, shown
+from benchmarks.results import Row, Spread, Unit, shown
 
 
 _VERDICTS = {
@@ -42,12 +42,31 @@ def show(rows: list[Row], console: Console) -> None:
             console.print(Text(f"{row.name}: {name} failed: {why}"), style="red")
 
 
+def summary(rows: list[Row], console: Console) -> None:
+    """Print a line for each goal: what was allowed, what was reached, and whether."""
+    aims = [row for row in rows if row.goal is not None]
+    met = sum(bool(row.met) for row in aims)
+    table = Table(title=f"{met} of {len(aims)} goals are met", title_style="bold")
+    for name in ("path", "goal", "reached", ""):
+        table.add_column(name, justify="right" if name == "reached" else "left")
+    for row in aims:
+        table.add_row(row.name, _goal(row), reached(row), _VERDICTS[row.met])
+    console.print(table)
+    for name in [row.name for row in rows if row.broken]:
+        console.print(f"broken by a wide margin: {name}", style="bold red")
+
+
 def line(row: Row) -> str:
     """Return *row* in one line, for who watches."""
-    if OURS not in row.values:
+    if row.own not in row.values:
         return f"{row.name}: failed"
     goal = f", goal {row.goal.text(row.unit)}" if row.goal else ""
-    return f"{row.name}: {shown(row.spread(OURS).middle, row.unit)}{goal}"
+    return f"{row.name}: {shown(row.spread(row.own).middle, row.unit)}{goal}"
+
+
+def reached(row: Row) -> str:
+    """Return what the goal of *row* is to be compared with."""
+    return compared(row, row.own) if row.own in row.values else "failed"
 
 
 def compared(row: Row, name: str) -> str:
@@ -64,16 +83,20 @@ def compared(row: Row, name: str) -> str:
 
 
 def _cells(row: Row) -> list[str | Text]:
-    others = [name for name in row.candidates if name not in (row.floor, OURS)]
+    others = [name for name in row.candidates if name not in (row.floor, row.own)]
     return [
         row.name,
         f"{row.floor}\n{_middle(row, row.floor)}",
-        row.goal.text(row.unit) if row.goal else "-",
-        f"{_middle(row, OURS)}\n{_range(row)}",
+        _goal(row),
+        f"{_middle(row, row.own)}\n{_range(row)}",
         _to_the_floor(row),
         _VERDICTS[row.met],
         "\n".join(f"{name}: {_other(row, name)}" for name in others),
     ]
+
+
+def _goal(row: Row) -> str:
+    return row.goal.text(row.unit) if row.goal else "-"
 
 
 def _middle(row: Row, name: str) -> str:
@@ -83,18 +106,18 @@ def _middle(row: Row, name: str) -> str:
 
 
 def _range(row: Row) -> str:
-    if len(row.values.get(OURS, ())) < 2:
+    if len(row.values.get(row.own, ())) < 2:
         return ""
-    return _between(row.spread(OURS), row.unit)
+    return _between(row.spread(row.own), row.unit)
 
 
 def _to_the_floor(row: Row) -> str:
-    ratio = row.ratio(OURS)
+    ratio = row.ratio(row.own)
     if ratio is None or row.kind == "value":
         return ""
-    if row.kind != "ratio" or len(row.values[OURS]) < 2:
-        return compared(row, OURS)
-    return f"{compared(row, OURS)}\n{_between(ratio, 'x')}"
+    if row.kind != "ratio" or len(row.values[row.own]) < 2:
+        return compared(row, row.own)
+    return f"{compared(row, row.own)}\n{_between(ratio, 'x')}"
 
 
 def _between(spread: Spread, unit: Unit) -> str:

@@ -7,6 +7,8 @@ import math
 import re
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,9 +20,12 @@ import pytest
 import benchmarks
 
 from benchmarks.gate import Gate
+from benchmarks.outcome import Outcome
 from benchmarks.page import page
+from benchmarks.plan import GROUPS, rounds_of
 from benchmarks.results import OURS, Goal, Row, Unit, shown
 from benchmarks.sampling import share, side_by_side
+from tests.waiting import until
 
 
 def _row(
@@ -148,10 +153,10 @@ def test_the_page_needs_nothing_beside_it() -> None:
 
     text = page(rows, {"python": "3"}, "method")
 
-    assert not re.search(r"(?i)https?:|src=|href=|url\(|@import|<script", text)
+    assert not re.search(r'(?i)https?:|src=|href=(?!"#)|url\(|@import|<script', text)
     assert "a &lt;row&gt;" in text
     assert "&lt;peer&gt;" in text
-    assert "1 of 1 goals are met" in text
+    assert "<b>1</b> of 1 goals are met" in text
 
 
 def test_the_share_of_a_hundred() -> None:
@@ -228,3 +233,56 @@ def test_what_is_compared_with_is_pinned() -> None:
 
     assert all(re.fullmatch(r"[\w.-]+==[\w.]+", line) for line in required)
     assert {"boto3", "redis"} <= {line.split("==")[0] for line in required}
+
+
+def test_less_of_the_same_stays_in_its_order() -> None:
+    """Where work grows, the most of it is ours, and nobody is a peer."""
+    values = {"1": [1.0], "10": [0.5], "100": [2.0]}
+    row = Row(group="it", name="a row", floor="1", own="100", values=values)
+
+    assert row.candidates == ["1", "10", "100"]
+    assert row.as_json()["ours"] == "100"
+
+
+def test_a_page_says_what_is_missing(tmp_path: Path) -> None:
+    """Half of a run must not be taken for a whole one."""
+    outcome = Outcome("method", ["memory", "redis"], machine={}, seconds={"memory": 1})
+
+    text = outcome.write(tmp_path).read_text()
+
+    assert "Not measured to the end: redis." in text
+    assert json.loads((tmp_path / "bench.json").read_text())["missing"] == ["redis"]
+
+
+def test_each_group_has_a_plan() -> None:
+    """And is there."""
+    folder = Path(benchmarks.__file__).parent / "groups"
+    names = {path.stem for path in folder.glob("*.py")} - {"__init__"}
+
+    assert set(GROUPS) == names
+    assert [rounds_of("redis", quick=False, asked=asked) for asked in (None, 2)] == [
+        GROUPS["redis"].rounds,
+        2,
+    ]
+
+
+def test_a_run_that_is_ended_has_written_what_it_has(tmp_path: Path) -> None:
+    """Group by group; ten minutes are not lost to the eleventh."""
+    command = [sys.executable, "-m", "benchmarks", "--only", "limits,growth"]
+    quick = ["--quick", "--output", str(tmp_path)]
+    with subprocess.Popen(
+        [*command, *quick],
+        cwd=Path(benchmarks.__file__).parent.parent,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as run:
+        try:
+            until(lambda: (tmp_path / "bench.html").exists())
+            run.terminate()
+            assert run.wait(60) == 130
+        finally:
+            run.kill()
+
+    document = json.loads((tmp_path / "bench.json").read_text())
+    assert {row["group"] for row in document["rows"]} == {"limits"}
+    assert document["missing"] == ["growth"]

@@ -11,7 +11,7 @@ from time import process_time
 from typing import Any
 
 from benchmarks.bench import Bench
-from benchmarks.results import OURS, Row
+from benchmarks.results import Row
 from benchmarks.sampling import Sample, calibrated, timed
 from benchmarks.stacks import content_of, filled, key_of, memory_tier, redis_tier
 from tests.servers.s3 import start_s3
@@ -65,12 +65,12 @@ def _row(
     def candidate(number: int) -> Callable[[Bench], Sample]:
         return lambda bench: of(bench, number)
 
-    names = {number: f"{number:,}" for number in numbers}
-    names[numbers[-1]] = OURS  # the most of it is what is told of ours
-    note = f"{numbers[-1]:,} of them, beside {', '.join(map(str, numbers[:-1]))}"
-    candidates = {names[number]: candidate(number) for number in numbers}
-    floor = names[numbers[0]]
-    return bench.compare(name, candidates, floor=floor, note=note, rounds=rounds)
+    least, *_, most = names = [f"{number:,}" for number in numbers]
+    values, failed = bench.measure(
+        {name: candidate(number) for name, number in zip(names, numbers, strict=True)},
+        rounds,
+    )
+    return bench.row(name, values, floor=least, own=most, failed=failed)
 
 
 def _objects(bench: Bench, number: int) -> Sample:

@@ -72,7 +72,7 @@ class S3Server:
                     socket.unlink(missing_ok=True)
 
     @contextlib.contextmanager
-    def client(self) -> Iterator[Any]:
+    def client(self, endpoint_url: str | None = None, **options: Any) -> Iterator[Any]:
         """Lend a plain client of boto3, to look behind a store's back."""
         from botocore.config import Config
 
@@ -80,9 +80,9 @@ class S3Server:
             "s3",
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
-            endpoint_url=self.endpoint_url,
+            endpoint_url=endpoint_url or self.endpoint_url,
             region_name="us-east-1",
-            config=Config(s3={"addressing_style": "path"}),
+            config=Config(s3={"addressing_style": "path"}, **options),
         )
         try:
             yield client

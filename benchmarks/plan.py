@@ -1,0 +1,49 @@
+"""
+What is measured, how often, and how long that takes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """
+    What is measured together.
+
+    Attributes:
+        title: What of.
+        rounds: How often each candidate of its rows: more where rounds differ more.
+        seconds: What that takes on two quiet processors, to tell what remains.
+    """
+
+    title: str
+    rounds: int
+    seconds: float
+
+
+GROUPS = {
+    "memory": Group("Hits in memory", 9, 20),
+    "redis": Group("Hits in Redis", 9, 30),
+    "fill": Group("Fills of Redis", 9, 20),
+    "invalidation": Group("Invalidation in other processes", 5, 20),
+    "directory": Group("Files", 9, 15),
+    "s3": Group("S3", 9, 30),
+    "mirror": Group("Mirrored writes", 7, 30),
+    "hits": Group("What is found in memory", 3, 60),
+    "cold": Group("Cold keys", 1, 30),
+    "outage": Group("Redis gone, or silent", 3, 40),
+    "regions": Group("Regions slow, or gone", 7, 60),
+    "limits": Group("Bounds", 1, 30),
+    "startup": Group("Start-up", 7, 30),
+    "stack": Group("The production stack", 7, 30),
+    "threads": Group("Many threads", 5, 40),
+    "growth": Group("As work grows", 5, 60),
+}
+QUICK_ROUNDS = 3
+
+
+def rounds_of(name: str, *, quick: bool, asked: int | None) -> int:
+    """Return how often the candidates of group *name* are measured."""
+    return asked or (QUICK_ROUNDS if quick else GROUPS[name].rounds)
