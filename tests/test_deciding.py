@@ -188,6 +188,27 @@ def test_a_missed_delete_is_no_copy_at_risk(folder: Path, capsys) -> None:
     assert found["stores"][0]["pending"] == {"us": 0, "eu": 1}
 
 
+@pytest.mark.parametrize(
+    ("verb", "fate"),
+    [("drain", "read from there all the same"), ("isolate", "not to be had then")],
+)
+def test_what_is_kept_in_one_place_on_purpose_is_at_risk(
+    folder: Path, capsys, verb: str, fate: str
+) -> None:
+    """The journal has no row of it, for nobody missed anything."""
+    config = folder / "stack.yaml"
+    apart = "reproducible: {replicas: [us], quorum: 1}\n    control: {type: file"
+    config.write_text(config.read_text().replace("control: {type: file", apart, 1))
+
+    assert main([verb, "us"]) == 1
+    said = capsys.readouterr()
+    assert f"computed again is kept in us alone, and {fate}" in said.out
+    assert "at risk; say --yes" in said.err
+
+    found = reported(capsys, verb, "eu")
+    assert found["stores"][0]["apart"] == []
+
+
 @pytest.mark.parametrize("first", ["drain", "isolate"])
 @pytest.mark.parametrize("second", ["drain", "isolate"])
 def test_the_last_region_stays(folder: Path, capsys, first: str, second: str) -> None:
@@ -234,6 +255,7 @@ def test_json_for_scripts(folder: Path, capsys) -> None:
             "only_copies": 0,
             "alike": True,
             "pending": {"us": 0, "eu": 0},
+            "apart": [],
             "ends": [],
             "error": None,
         }

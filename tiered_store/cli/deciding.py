@@ -272,6 +272,8 @@ def _say(order: _Order, risks: Sequence[Risk]) -> None:
             typer.echo(f"  at risk: {_UNKNOWN if risk.alike else _STAYING}")
         else:
             typer.echo(f"  at risk: {_copies(order.verb, risk, risk.only_copies)}")
+        if risk.apart:
+            typer.echo(f"  at risk: {_apart(order.verb, risk.apart)}")
         rows = [f"{name} {count:,}" for name, count in risk.pending.items()]
         if rows:
             typer.echo(f"  pending: {', '.join(rows)}")
@@ -292,11 +294,19 @@ _STAYING = (
 def _copies(verb: Verb, risk: Risk, count: int) -> str:
     if not count and not risk.alike:
         return "nothing that was put in an outage; ask whoever makes the other copies"
+    if not count and risk.apart:
+        return "of what is kept in every place, nothing"
     if not count:
         return "nothing; what is in service has every object"
     objects = "1 object has" if count == 1 else f"{count:,} objects have"
     fate = "read from there all the same" if verb == "drain" else "not to be had then"
     return f"{objects} no current copy in service, and {fate}"
+
+
+def _apart(verb: Verb, names: Sequence[str]) -> str:
+    where = " and ".join(names)
+    fate = "read from there all the same" if verb == "drain" else "not to be had then"
+    return f"what can be computed again is kept in {where} alone, and {fate}"
 
 
 def _consent(order: _Order, risks: Sequence[Risk]) -> None:

@@ -7,13 +7,14 @@ from __future__ import annotations
 import itertools
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tiered_store.control.control import Control
 from tiered_store.control.decisions import Decision, Decisions
 from tiered_store.control.standing import described, standing
 from tiered_store.errors import StoreError
 from tiered_store.journals.journal import Journal
+from tiered_store.replication.placement import Reproducible
 from tiered_store.store import Store
 from tiered_store.tree import walk
 
@@ -30,6 +31,8 @@ class Risk:
         alike: The store makes all copies itself, so that the journal knows of all that
             are missing; if not, it does of what was put in an outage.
         pending: By name, how many objects each place is behind for.
+        apart: Who alone keeps what can be computed again, if none of them would be in
+            service; how many objects that is, nobody knows.
         ends: Decisions that this one would end, in words.
         error: Why the journal could not say.
     """
@@ -39,13 +42,14 @@ class Risk:
     only_copies: int | None = None
     alike: bool = True
     pending: Mapping[str, int] = field(default_factory=dict)
+    apart: tuple[str, ...] = ()
     ends: tuple[str, ...] = ()
     error: str | None = None
 
     @property
     def is_one(self) -> bool:
         """Whether a person should say that it is worth it; so also if nobody knows."""
-        return self.only_copies != 0 or self.error is not None
+        return self.only_copies != 0 or bool(self.apart) or self.error is not None
 
 
 def governed(root: Store, name: str | None = None) -> Iterator[Store]:
@@ -70,43 +74,40 @@ def risk_of(store: Store, record: Decisions, decision: Decision) -> Risk:
         for name, held in standing(names, record).decisions.items()
         if name not in after.decisions or after.decisions[name].verb != held.verb
     )
-    alike = bool(getattr(store, "alike", False))
+    risk = Risk(
+        store=str(store),
+        serving=tuple(after.write),
+        alike=bool(getattr(store, "alike", False)),
+        apart=_apart(store, after.write if decision.verb == "drain" else after.read),
+        ends=ends,
+    )
     journal = getattr(store, "journal", None)
     if not isinstance(journal, Journal):
-        return Risk(
-            store=str(store), serving=tuple(after.write), alike=alike, ends=ends
-        )
+        return risk
     if not journal.is_there():  # nor is it made by looking
-        return Risk(
-            store=str(store),
-            serving=tuple(after.write),
-            alike=alike,
-            ends=ends,
+        return replace(
+            risk,
             error="it is not on this machine, or was never used; ask where the "
             "services run",
         )
     try:
-        # what is drained can still be read, so only what is not touched is away
-        only = _only_elsewhere(journal, after.read, set(after.withheld))
+        if decision.verb == "drain":
+            only = _only_elsewhere(journal, after.write, set(after.spare))
+        else:  # what is drained can still be read, so only what is not touched is away
+            only = _only_elsewhere(journal, after.read, set(after.withheld))
         behind = {name: log.rows for name, log in journal.backlogs().items()}
     except StoreError as error:
-        return Risk(
-            store=str(store),
-            serving=tuple(after.write),
-            alike=alike,
-            ends=ends,
-            error=error.message or str(error),
-        )
-    if decision.verb == "drain":
-        only = _only_elsewhere(journal, after.write, set(after.spare))
-    return Risk(
-        store=str(store),
-        serving=tuple(after.write),
-        only_copies=only,
-        alike=alike,
-        pending={name: behind.get(name, 0) for name in names},
-        ends=ends,
-    )
+        return replace(risk, error=error.message or str(error))
+    pending = {name: behind.get(name, 0) for name in names}
+    return replace(risk, only_copies=only, pending=pending)
+
+
+def _apart(store: Store, serving: Collection[str]) -> tuple[str, ...]:
+    """Return who keeps what can be computed again, if nobody of them is *serving*."""
+    policy = getattr(store, "reproducible", None)
+    if not isinstance(policy, Reproducible) or not serving:
+        return ()
+    return () if {*policy.replicas} & {*serving} else tuple(policy.replicas)
 
 
 def _only_elsewhere(
