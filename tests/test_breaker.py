@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
 import threading
 
 from collections.abc import Callable
@@ -536,6 +537,24 @@ def test_a_lost_probe_is_replaced() -> None:
     bench.clock.advance(10)
 
     assert bench.circuit.admit().probe
+
+
+def test_a_child_process_does_not_wait_for_its_parents_probe() -> None:
+    """A server that forks while a region is being looked at."""
+    bench = Bench().opened()
+    bench.probing()
+
+    pid = os.fork()
+    if pid == 0:  # the child
+        status = 1
+        try:
+            status = 0 if bench.circuit.admit().probe else 2
+        finally:
+            os._exit(status)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    with pytest.raises(CircuitOpenError):
+        bench.circuit.admit()
 
 
 def test_a_probe_that_was_replaced_does_not_make_room_for_a_third() -> None:

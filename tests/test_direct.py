@@ -117,3 +117,21 @@ def test_all_are_known_to_be_down_and_one_is_asked(regions: Regions) -> None:
     assert regions.store.get(KEY).read() == b"x"
 
     assert sum(regions.asked()) == before + 1
+
+
+def test_beside_one_that_is_just_slow_nobody_looks_at_those_that_are_down(
+    regions: Regions,
+) -> None:
+    """It has the answer, and a look at a black hole takes a timeout."""
+    regions.lose("us")
+    regions.lose("eu")
+    regions.store.children()["asia"].reading.find_slow(0.1)
+    before = regions.asked()
+
+    assert regions.store.get(KEY).read() == b"x"
+
+    assert [now - then for now, then in zip(regions.asked(), before, strict=True)] == [
+        0,
+        0,
+        1,
+    ]

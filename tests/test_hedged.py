@@ -20,6 +20,7 @@ from tiered_store.errors import (
     ConfigError,
     DeadlineError,
     InconclusiveError,
+    MisconfiguredError,
     NotFoundError,
     UnavailableError,
 )
@@ -545,3 +546,92 @@ def test_a_store_is_not_slow_for_being_a_little_later_than_usual() -> None:
 
     note("us", 0.02)
     assert circuit.state == "open"
+
+
+def open_circuit() -> Circuit:
+    """Return one that stays open for long."""
+    policy = BreakerPolicy(open=3600.0, open_limit=3600.0)
+    circuit = Circuit(policy, lambda *_: None)
+    circuit.settle(circuit.admit(), MisconfiguredError("no such bucket"))
+    assert circuit.state == "open"
+    return circuit
+
+
+def test_a_far_store_is_not_slow_for_being_asked_early() -> None:
+    """It is as far as ever, and quicker than one that is late."""
+    clock = FakeClock()
+    circuit = Circuit(BreakerPolicy(), lambda *_: None, clock)
+    workers = Workers("test", 4)
+    hedge = Hedge(
+        0.001, budget=1.0, circuits={"eu": circuit}, workers=workers, clock=clock
+    )
+
+    for _ in range(40):
+        answered = threading.Event()
+
+        def ask(name: str, answered: threading.Event = answered) -> str:
+            if name == "us":
+                assert answered.wait(60)
+            else:
+                clock.advance(0.08)
+            return name
+
+        assert next(hedge.answers(["us", "eu"], ask)) == ("eu", "eu")
+        answered.set()
+
+    assert circuit.state == "closed"
+    workers.close()
+
+
+def test_the_quickest_that_is_down_does_not_say_what_is_usual() -> None:
+    """Or the far region that is left would be found slow in every read."""
+    hedge = Hedge("p95", circuits={"us": open_circuit()}, workers=Workers("test", 0))
+    near = Hedge("p95", circuits={}, workers=Workers("test", 0))
+    for one in (hedge, near):
+        for _ in range(100):
+            one._note("us", 0.0, 0.002, 0.25)
+            one._note("eu", 0.0, 0.08, 0.25)
+
+    assert hedge.delay("eu") >= 0.08
+    assert near.delay("eu") < 0.004
+
+
+def test_whose_circuit_is_open_is_not_asked_early() -> None:
+    """It would use up the budget to say so; the next one is."""
+    workers = Workers("test", 4)
+    hedge = Hedge(0.001, circuits={"eu": open_circuit()}, workers=workers)
+    asked: list[str] = []
+    answered = threading.Event()
+
+    def ask(name: str) -> str:
+        asked.append(name)
+        if name == "us":
+            assert answered.wait(60)
+        return name
+
+    assert next(hedge.answers(["us", "eu", "asia"], ask)) == ("asia", "asia")
+    answered.set()
+
+    assert asked == ["us", "asia"]
+    workers.close()
+
+
+def test_whose_circuit_is_open_takes_no_thread() -> None:
+    """A read beside a region that is down would change threads for nothing."""
+    workers = Workers("test", 4)
+    hedge = Hedge(60.0, circuits={"us": open_circuit()}, workers=workers)
+    here = threading.current_thread()
+    asked: dict[str, bool] = {}
+
+    def ask(name: str) -> str:
+        asked[name] = threading.current_thread() is here
+        if name == "us":
+            raise CircuitOpenError("not asked")
+        return name
+
+    answers = [answer for _, answer in hedge.answers(["us", "eu"], ask)]
+
+    assert isinstance(answers[0], CircuitOpenError)
+    assert answers[1] == "eu"
+    assert asked == {"us": True, "eu": False}
+    workers.close()

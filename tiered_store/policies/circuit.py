@@ -73,8 +73,10 @@ class Circuit:
         lifecycle.survive_fork(self)
 
     def after_fork(self) -> None:
-        """Take a lock of one's own; what was learned stays."""
+        """Take a lock of one's own; what was learned stays, others' calls do not."""
         self._lock = threading.Lock()
+        self._probes.until = None
+        self._trickle_until = None
 
     def admit(self, *, trickle: bool = False, patient: bool = False) -> Permit:
         """

@@ -89,6 +89,7 @@ class Hedge:
         circuits: By name, those of the stores that have one.  A store of which twelve
             of the last twenty reads took longer than *after* is slow, and its circuit
             is opened.  With ``p95`` only if they are *alike*, and took twice as long.
+            A store that is asked because another one is late may be as far as it is.
         alike: Any of the stores is as good as the first, so that the quickest says what
             is usual.
         workers: Threads: every read takes one, a hedge another.
@@ -111,7 +112,8 @@ class Hedge:
         self._after = after
         self._tokens = RetryBudget(budget, _AT_ONCE)
         self._alike = alike
-        self._circuits = circuits if alike or after != "p95" else {}
+        self._circuits = circuits
+        self._judges = alike or after != "p95"
         self._workers = workers
         self._clock = clock
         self._times: dict[str, _Times] = {}
@@ -135,7 +137,7 @@ class Hedge:
         known = [
             times.p95
             for name, times in self._times.copy().items()
-            if self._alike or name == first
+            if name == first or (self._alike and self._is_well(name))
         ]
         usual = min(known, default=math.inf)
         if usual == math.inf:
@@ -153,8 +155,8 @@ class Hedge:
         """
         Yield what *names* answer, each asked when the one before has, or is late.
 
-        At most one is asked early.  Whoever has enough stops; what comes back after
-        that is dropped, which closes it.
+        At most one is asked early, none whose circuit is open.  Whoever has enough
+        stops; what comes back after that is dropped, which closes it.
 
         Args:
             late: Ask the next one only if the first is late, not when it has answered.
@@ -163,21 +165,26 @@ class Hedge:
         self._tokens.earn()
         reading = _Reading(ask)
         left = list(names)
+        while left and self._refuses(left[0]):  # at once, which takes no thread
+            name = left.pop(0)
+            yield name, _answer(name, ask, len(left) + 1)
         under_way = 0
         hedged = False
-        delay = self.delay(names[0]) if names else 0.0
+        delay = self.delay(left[0]) if left else 0.0
         while left or under_way:
             if not under_way:
                 work = self._work(reading, left.pop(0), len(left), delay)
                 if not self._workers.offer(work):
                     work()
                 under_way += 1
-            early = left and left[0] not in spare and not hedged
-            answer = _next(reading.back, delay if early else None)
+            second = None if hedged else self._second(left, spare)
+            answer = _next(reading.back, None if second is None else delay)
             if answer is None:
                 deadlines.check()
                 hedged = True  # or may not be
-                under_way += self._hedge(reading, left, delay)
+                if second is not None and self._hedge(reading, second, left, delay):
+                    left.remove(second)
+                    under_way += 1
                 continue
             under_way -= 1
             name, found = answer
@@ -190,12 +197,22 @@ class Hedge:
                 raise found
             yield name, found
 
-    def _hedge(self, reading: _Reading[Result], left: list[str], delay: float) -> bool:
-        """Ask the next of those that are *left*, if it may be, and a thread is free."""
+    def _second(self, left: Sequence[str], spare: Collection[str]) -> str | None:
+        """Return who of *left* may be asked early, if anybody."""
+        for name in left:
+            if name in spare:
+                break
+            if not self._refuses(name):
+                return name
+        return None
+
+    def _hedge(
+        self, reading: _Reading[Result], name: str, left: Sequence[str], delay: float
+    ) -> bool:
+        """Ask *name* early, if the budget allows and a thread is free."""
         if not self._tokens.spend():
             return False
-        name = left.pop(0)
-        work = self._work(reading, name, len(left), delay)
+        work = self._work(reading, name, len(left) - 1, delay, early=True)
 
         def unless_answered() -> None:
             if reading.hit:  # while this thread woke up
@@ -204,14 +221,19 @@ class Hedge:
             else:
                 work()
 
-        if self._workers.offer(unless_answered):
-            return True
-        self._tokens.give_back()
-        left.insert(0, name)
-        return False
+        taken = self._workers.offer(unless_answered)
+        if not taken:
+            self._tokens.give_back()
+        return taken
 
     def _work(
-        self, reading: _Reading[Result], name: str, others: int, delay: float
+        self,
+        reading: _Reading[Result],
+        name: str,
+        others: int,
+        delay: float,
+        *,
+        early: bool = False,
     ) -> Callable[[], None]:
         def work() -> None:
             began = self._clock.monotonic()
@@ -225,7 +247,7 @@ class Hedge:
                 reading.hit = True
             ended = self._clock.monotonic()
             if not isinstance(answer, BaseException | NotFoundError):
-                self._note(name, began, ended, delay)
+                self._note(name, began, ended, math.inf if early else delay)
             reading.back.put((name, answer))
 
         return work
@@ -240,8 +262,16 @@ class Hedge:
             if slow:
                 times.late.clear()
         circuit = self._circuits.get(name)
-        if slow and circuit is not None:
+        if slow and self._judges and circuit is not None:
             circuit.find_slow(max(4 * delay, _LEAST))
+
+    def _refuses(self, name: str) -> bool:
+        circuit = self._circuits.get(name)
+        return circuit is not None and circuit.refuses()
+
+    def _is_well(self, name: str) -> bool:
+        circuit = self._circuits.get(name)
+        return circuit is None or circuit.state == "closed"
 
 
 def in_turn(
@@ -255,14 +285,17 @@ def in_turn(
     """
     left = len(names)
     for name in names:
-        answer: Result | StoreError
-        try:
-            with deadlines.share(left):
-                answer = ask(name)
-        except StoreError as error:
-            answer = error
+        answer = _answer(name, ask, left)
         left -= not (isinstance(answer, CircuitOpenError) and answer.slow)
         yield name, answer
+
+
+def _answer(name: str, ask: Callable[[str], Result], parts: int) -> Result | StoreError:
+    try:
+        with deadlines.share(parts):
+            return ask(name)
+    except StoreError as error:
+        return error
 
 
 def _next(back: queue.SimpleQueue[Result], patience: float | None) -> Result | None:

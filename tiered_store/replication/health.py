@@ -60,12 +60,16 @@ def note_body(store: Store, error: Exception | None) -> None:
 def last_resort(
     stores: Iterable[Store], side: Literal["read", "write"]
 ) -> AbstractContextManager[None]:
-    """While all *stores* are known to be down, let a call through to look again."""
+    """
+    While all *stores* are known to be down, let a call through to look again.
+
+    One that is just slow is not down: a read gets its answer there in the end.
+    """
     for store in stores:
         if not isinstance(store, Guard):
             return nullcontext()
         circuit = store.reading if side == "read" else store.writing
-        if circuit.state != "open":
+        if circuit.state != "open" or (circuit.slow and side == "read"):
             return nullcontext()
     return trickle()
 
