@@ -160,6 +160,33 @@ def test_who_has_it_is_believed_for_good() -> None:
     assert regions.store.get(OTHER).provisional
 
 
+def test_what_is_in_doubt_is_not_kept_for_good() -> None:
+    """Both timed out, so either may be the object; a repair decides which."""
+    regions = Regions()
+    regions.store.put(KEY, OLD)
+    for region in (regions.us, regions.eu):
+        region.fail("put", UnavailableError("timed out", ambiguous=True))
+    with pytest.raises(PartialWriteError):
+        regions.store.put(KEY, NEW)
+    assert {verb for _, verb in regions.owed()} == {"in_doubt"}
+
+    assert regions.store.get(KEY).provisional
+
+
+def test_a_url_may_name_what_was_deleted() -> None:
+    """The only store that has URLs has not heard of it; it is asked no object."""
+    us = FaultStore(MemoryStore(base_url="https://us/"))
+    store = FallbackStore(
+        {"us": us, "eu": MemoryStore()}, write="failover", journal=MemoryJournal()
+    )
+    _opened.append(store)
+    store.put(KEY, OLD)
+    us.down()
+    store.delete(KEY)
+
+    assert store.url(KEY).startswith("https://us/")
+
+
 def test_if_the_only_current_store_is_down_nothing_old_is_told() -> None:
     """The primary is up, and its object is not what was acknowledged."""
     regions = Regions()

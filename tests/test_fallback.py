@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
 from tiered_store.backends.memory import MemoryStore
@@ -285,6 +287,24 @@ def test_keys_come_from_the_first_store_that_is_up() -> None:
     pair.eu.down()
     with pytest.raises(InconclusiveError):
         list(pair.store.keys())
+
+
+def test_a_list_that_breaks_off_is_not_ended_by_another_store() -> None:
+    """The first half of one and the whole of the other would name some keys twice."""
+
+    class Breaking(MemoryStore):
+        def _keys(self, prefix: str) -> Iterator[Key]:
+            yield from super()._keys(prefix)
+            raise UnavailableError("reset by peer")
+
+    us, eu = Breaking(), MemoryStore()
+    for store in (us, eu):
+        store.put(KEY, Body.of(b"x"))
+    listed = FallbackStore({"us": us, "eu": eu}).keys()
+
+    assert next(listed) == KEY
+    with pytest.raises(UnavailableError, match="reset by peer"):
+        next(listed)
 
 
 def test_no_stores_are_a_mistake() -> None:

@@ -114,3 +114,18 @@ def test_a_retry_that_one_leaf_cannot_bear_costs_no_other_one() -> None:
 
     assert asked(regions["eu"]) == 5
     assert asked(regions["us"]) == 20
+
+
+def test_each_call_earns_a_share_of_a_retry() -> None:
+    """Of a leaf that is well, too: what fails now and then is tried again for ever."""
+    (us,) = leaves("us").values()
+    us.child.put(KEY, Body.of(b"x"))
+    store = RetryStore(us, attempts=2, clock=FakeClock())
+    us.down()
+    fail(store, 30)  # all that may be had at once, and what that earned
+    us.up()
+    for _ in range(CALLS):
+        store.get(KEY)
+
+    us.fail("get")
+    assert store.get(KEY).read() == b"x"
