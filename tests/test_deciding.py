@@ -146,7 +146,7 @@ def test_a_dry_run_decides_nothing(folder: Path, capsys) -> None:
     assert main(["isolate", "us", "--dry-run"]) == 0
 
     said = capsys.readouterr().out
-    assert "3 objects have no current copy in service, and not to be had then" in said
+    assert "3 objects have no current copy in service, and cannot be read then" in said
     assert "pending: us 0, eu 3" in said
     assert record(folder) == {}
 
@@ -171,7 +171,7 @@ def test_a_drained_region_is_still_read(folder: Path, capsys) -> None:
     assert main(["drain", "us", "--yes"]) == 0
 
     said = capsys.readouterr().out
-    assert "1 object has no current copy in service, and read from there" in said
+    assert "1 object has no current copy in service, and can still be read" in said
 
 
 def test_a_missed_delete_is_no_copy_at_risk(folder: Path, capsys) -> None:
@@ -190,7 +190,7 @@ def test_a_missed_delete_is_no_copy_at_risk(folder: Path, capsys) -> None:
 
 @pytest.mark.parametrize(
     ("verb", "fate"),
-    [("drain", "read from there all the same"), ("isolate", "not to be had then")],
+    [("drain", "can still be read from there"), ("isolate", "cannot be read then")],
 )
 def test_what_is_kept_in_one_place_on_purpose_is_at_risk(
     folder: Path, capsys, verb: str, fate: str
@@ -318,7 +318,9 @@ def test_a_control_that_cannot_be_used_is_told(folder: Path, capsys) -> None:
 
     assert main(["drain", "us"]) == 1
 
-    assert "no record of decisions" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "images.origin: its control cannot be read: no record of decisions" in said
+    assert "nothing was decided, and what was decided before still holds" in said
 
 
 def test_who_decides_on_an_old_sight_is_told(folder: Path) -> None:
@@ -366,7 +368,7 @@ def test_status_says_who_decided_what(folder: Path, capsys) -> None:
     found = reported(capsys, "status")["conditions"]
     (last,) = [one for one in found if one["section"] == "decisions"]
     assert last["state"] == "well"
-    assert last["facts"]["last"].startswith("us undrain by bob at 2")
+    assert last["facts"]["last"].startswith("us undrained by bob at 2")
 
 
 def test_status_says_that_the_control_is_lost(folder: Path, capsys) -> None:

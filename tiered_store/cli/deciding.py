@@ -24,6 +24,7 @@ from tiered_store.control.control import Control
 from tiered_store.control.decisions import Decision, Decisions, Verb
 from tiered_store.control.risk import Risk, control_of, governed, risk_of
 from tiered_store.control.standing import moment
+from tiered_store.errors import StoreError
 from tiered_store.store import Store
 from tiered_store.units import parse_duration
 
@@ -237,11 +238,21 @@ def _sights(stack: Store, name: str) -> list[_Sight]:
             continue
         place = id(control) if control.place is None else control.place
         if place not in found:
-            found[place] = _Sight(control, control.load(), [])
+            found[place] = _Sight(control, _read(control, store), [])
         found[place].stores.append(store)
     if not found:
         raise CommandError(f"nobody would follow, for there is no control; {_ADVICE}")
     return list(found.values())
+
+
+def _read(control: Control, store: Store) -> Decisions:
+    try:
+        return control.load()
+    except StoreError as error:
+        raise CommandError(
+            f"{store}: its control cannot be read: {error}; nothing was decided, and "
+            "what was decided before still holds"
+        ) from error
 
 
 _ADVICE = "add control: {type: file, path: ...} to it"
@@ -291,6 +302,10 @@ _STAYING = (
 )
 
 
+# by whether it can still be read
+_FATE = {True: "can still be read from there", False: "cannot be read then"}
+
+
 def _copies(verb: Verb, risk: Risk, count: int) -> str:
     if not count and not risk.alike:
         return "nothing that was put in an outage; ask whoever makes the other copies"
@@ -299,13 +314,12 @@ def _copies(verb: Verb, risk: Risk, count: int) -> str:
     if not count:
         return "nothing; what is in service has every object"
     objects = "1 object has" if count == 1 else f"{count:,} objects have"
-    fate = "read from there all the same" if verb == "drain" else "not to be had then"
-    return f"{objects} no current copy in service, and {fate}"
+    return f"{objects} no current copy in service, and {_FATE[verb == 'drain']}"
 
 
 def _apart(verb: Verb, names: Sequence[str]) -> str:
     where = " and ".join(names)
-    fate = "read from there all the same" if verb == "drain" else "not to be had then"
+    fate = _FATE[verb == "drain"]
     return f"what can be computed again is kept in {where} alone, and {fate}"
 
 

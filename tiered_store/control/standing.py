@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tiered_store.control.control import Control
-from tiered_store.control.decisions import Decision, Decisions
+from tiered_store.control.decisions import Decision, Decisions, Verb
 from tiered_store.control.watch import Watch
 from tiered_store.policies.breaker import CircuitOpenError
 from tiered_store.store import Store
@@ -118,12 +118,20 @@ class Rota:
 
 def described(decision: Decision) -> str:
     """Return *decision* in words: what, who, since when, until when and why."""
-    verbs = {"drain": "drained", "isolate": "isolated", "promote": "promoted"}
-    words = [verbs.get(decision.verb, decision.verb), f"by {decision.by}"]
+    words = [_DONE[decision.verb], f"by {decision.by}"]
     words.append(f"at {moment(decision.at)}")
     if decision.until is not None:
         words.append(f"until {moment(decision.until)}")
     return " ".join(words) + (f" ({decision.why})" if decision.why else "")
+
+
+_DONE: dict[Verb, str] = {
+    "drain": "drained",
+    "isolate": "isolated",
+    "promote": "promoted",
+    "undrain": "undrained",
+    "failback": "given traffic back",
+}
 
 
 def moment(seconds: float) -> str:
