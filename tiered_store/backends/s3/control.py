@@ -8,20 +8,27 @@ Decisions in an object of an S3 bucket, that a fleet shares.
    region: eu-central-1
    name: images/decisions.json
 
-The bucket must know conditional writes (``If-Match``), and should not lie in a region
-that is decided about.  Two looks a second cost a process some two euros a month at
+The bucket must know conditional writes (``If-Match``), which is tried before the first
+decision, and should not lie in a region that is decided about.  A server that looks
+first and writes then (SeaweedFS 4) may lose one of two decisions of the same moment;
+whoever follows sees which.  Two looks a second cost a process some two euros a month at
 AWS; a longer ``poll`` costs less, and decisions are followed later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import Any
 
 from tiered_store.backends.s3.client import Client, Connection
+from tiered_store.backends.s3.download import etag_in
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.control.control import Control
-from tiered_store.errors import ConfigError, ConflictError, NotFoundError
+from tiered_store.errors import (
+    ConfigError,
+    ConflictError,
+    NotFoundError,
+    UnsupportedError,
+)
 from tiered_store.units import Duration, Secret
 
 
@@ -74,6 +81,7 @@ class S3Control(Control):
         self.timeout = timeout
         self.connect_timeout = connect_timeout
         self.clock = clock
+        self._proven = False
         self._client = Client(
             bucket,
             Connection(
@@ -101,7 +109,7 @@ class S3Control(Control):
             return None, None
         with answer["Body"] as body:
             try:
-                return body.read(), answer["ETag"]
+                return body.read(), etag_in(answer["ETag"])
             except Exception as error:
                 failure = self._client.meaning(error)
                 if failure is None:
@@ -109,13 +117,28 @@ class S3Control(Control):
                 raise failure from error
 
     def _swap(self, content: bytes, token: str | None) -> bool:
-        only: dict[str, Any] = (
-            {"IfNoneMatch": "*"} if token is None else {"IfMatch": token}
-        )
+        self._prove()
+        only = {"IfNoneMatch": "*"} if token is None else {"IfMatch": token}
+        return self._put(self.name, content, only)
+
+    def _prove(self) -> None:
+        """Have the server refuse to create what is there already: some do not look."""
+        for _ in range(0 if self._proven else 2):
+            if not self._put(f"{self.name}.probe", b"", {"IfNoneMatch": "*"}):
+                self._proven = True
+                return
+        if not self._proven:
+            raise UnsupportedError(
+                f"bucket {self.bucket!r} ignores conditional writes: of two who decide "
+                "at once one would be lost; keep decisions in redis or sql"
+            )
+
+    def _put(self, name: str, content: bytes, only: dict[str, str]) -> bool:
+        """Return whether *content* was written, which *only* may forbid."""
         try:
             self._client.call(
                 "put_object",
-                Key=self.name,
+                Key=name,
                 Body=content,
                 ContentType="application/json",
                 **only,

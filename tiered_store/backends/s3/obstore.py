@@ -3,9 +3,9 @@ Reading objects with obstore, whose work is done in Rust.
 
 It takes a tenth of the processor time that boto3 takes.  What it cannot do is left to
 boto3: whatever is not in :data:`VERBS`, the ARNs of access points, prefixes with empty
-segments, credentials or a region that nobody has, and a process whose parent has used
-it (its threads do not survive a fork).  It compares no checksums, which S3 tells of
-whole objects.
+segments or dots, credentials or a region that nobody has, and a process whose parent
+has used it (its threads do not survive a fork).  It compares no checksums, which S3
+tells of whole objects.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _Result = TypeVar("_Result")
 _AT_ONCE = 8 * MIB  # of a body, put together of pieces as they arrive
 _SOON = 0.25  # seconds that more of them are waited for
 _PIECE = 256 * 1024  # a smaller body is read when it is asked for, in one wait
+_TIDIED = frozenset(("", ".", ".."))  # segments that it refuses, or leaves out
 _MARK = "reproducible"  # of user metadata
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)  # of what is not told
 
@@ -65,7 +66,9 @@ class ObstoreReading:
 
     def __init__(self, client: Client, prefix: str, instead: Reading) -> None:
         self._client = client
-        self._fits = not is_arn(client.bucket) and "//" not in f"/{prefix}"
+        self._fits = not is_arn(client.bucket) and _TIDIED.isdisjoint(
+            prefix.split("/")[:-1]
+        )
         self._instead = instead
         self._workers = Workers("tiered-store-s3-reads", client.connection.connections)
         self._making = threading.Lock()

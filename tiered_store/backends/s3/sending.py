@@ -4,12 +4,18 @@ Bodies as the SDK sends them.
 
 from __future__ import annotations
 
+import base64
 import io
+import zlib
 
 from typing import Any
 
 from tiered_store import deadlines
 from tiered_store.body import Body, BytesBody, FileBody
+from tiered_store.units import MIB
+
+
+_PIECE = MIB
 
 
 def rereadable(body: Body) -> io.BufferedIOBase:
@@ -19,6 +25,20 @@ def rereadable(body: Body) -> io.BufferedIOBase:
     else:
         file = io.BytesIO(body.read())
     return file if deadlines.remaining() is None else io.BufferedReader(_Timely(file))
+
+
+def summed(file: io.BufferedIOBase) -> dict[str, str]:
+    """
+    Return the checksum of *file*, which is at its start again, to be sent with it.
+
+    In a header.  Left to itself the SDK has it follow the body over TLS, and of servers
+    that do not know that some refuse, some store it as well, and some store nothing.
+    """
+    checksum = 0
+    while piece := file.read(_PIECE):
+        checksum = zlib.crc32(piece, checksum)
+    file.seek(0)
+    return {"ChecksumCRC32": base64.b64encode(checksum.to_bytes(4, "big")).decode()}
 
 
 class _Timely(io.RawIOBase):

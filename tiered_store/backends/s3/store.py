@@ -15,7 +15,7 @@ from tiered_store.backends.s3.client import Checksums, Client, Connection
 from tiered_store.backends.s3.download import stat_of
 from tiered_store.backends.s3.obstore import ObstoreReading, installed
 from tiered_store.backends.s3.reading import REPRODUCIBLE, Boto3Reading, Reading
-from tiered_store.backends.s3.sending import rereadable
+from tiered_store.backends.s3.sending import rereadable, summed
 from tiered_store.backends.s3.upload import upload
 from tiered_store.body import Body, BytesBody, Stat, StreamBody
 from tiered_store.errors import (
@@ -194,6 +194,8 @@ class S3Store(Store):
             upload(self._client, self._workers, body, self.part_size, parameters)
             return
         with rereadable(body) as file:
+            if self.checksums == "when_supported":
+                parameters |= summed(file)
             self._client.call(
                 "put_object", Body=file, ContentLength=body.size, **parameters
             )

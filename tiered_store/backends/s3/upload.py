@@ -16,6 +16,7 @@ from typing import Any
 
 from tiered_store import deadlines
 from tiered_store.backends.s3.client import Client
+from tiered_store.backends.s3.sending import summed
 from tiered_store.body import Body
 from tiered_store.errors import CorruptError, StoreError
 from tiered_store.workers import Workers
@@ -92,13 +93,16 @@ def _send(
     part: bytes,
     failed: threading.Event,
 ) -> dict[str, Any]:
+    file = io.BytesIO(part)
+    told = summed(file) if client.connection.checksums == "when_supported" else {}
     try:
         answer = client.call(
             "upload_part",
             **target,
             PartNumber=number,
             ContentLength=len(part),
-            Body=io.BytesIO(part),
+            Body=file,
+            **told,
         )
     except BaseException:
         failed.set()
