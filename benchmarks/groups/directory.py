@@ -22,8 +22,8 @@ from tiered_store.units import MIB
 
 _FLOOR = "os.open + read"
 _NAME = name_of(0)
-_READ = "with get() as file: file.read()"
-_OPEN = "with get(): pass"
+_READ = "with get(*name) as file: file.read()"
+_OPEN = "with get(*name): pass"
 
 
 def rows(bench: Bench) -> Iterator[Row]:
@@ -90,7 +90,7 @@ def _read(bench: Bench, content: bytes) -> Sample:
 
 def _opened(bench: Bench, content: bytes, statement: str) -> Sample:
     path = str(_written(bench, content))
-    return _timed(bench, statement, lambda: open(path, "rb"))
+    return _timed(bench, statement, open, path, "rb")
 
 
 def _open(bench: Bench, content: bytes) -> Sample:
@@ -103,13 +103,13 @@ def _tier(bench: Bench, content: bytes, statement: str) -> Sample:
     files = FileSystemStore(str(bench.place("tier")))
     tier = StoreTier(files, max_object=2 * len(content))
     store = bench.keep(filled([content], tier))
-    return _timed(bench, statement, lambda: store.get_file(*key_of(0)))
+    return _timed(bench, statement, store.get_file, *key_of(0))
 
 
 def _store(bench: Bench, content: bytes, statement: str) -> Sample:
     store = bench.keep(FileSystemStore(str(bench.place("store"))))
     store.put(key_of(0), Body.of(content))
-    return _timed(bench, statement, lambda: store.get_file(*key_of(0)))
+    return _timed(bench, statement, store.get_file, *key_of(0))
 
 
 def _minimalkv(bench: Bench, content: bytes, statement: str) -> Sample:
@@ -120,7 +120,7 @@ def _minimalkv(bench: Bench, content: bytes, statement: str) -> Sample:
     files = FilesystemStore(str(bench.place("minimalkv")))
     files.put(_NAME, content)
     cache = CacheDecorator(files, DictStore())
-    return _timed(bench, statement, lambda: cache.open(_NAME))
+    return _timed(bench, statement, cache.open, _NAME)
 
 
 def _diskcache(bench: Bench, content: bytes) -> Sample:
@@ -140,8 +140,8 @@ def _fsspec(bench: Bench, content: bytes, statement: str) -> Sample:
         cache_storage=str(bench.place("simplecache")),
     )
     path = str(_written(bench, content))
-    return _timed(bench, statement, lambda: files.open(path))
+    return _timed(bench, statement, files.open, path)
 
 
-def _timed(bench: Bench, statement: str, get: Any) -> Sample:
-    return timed(statement, bench.seconds, get=get)
+def _timed(bench: Bench, statement: str, get: Any, *name: Any) -> Sample:
+    return timed(statement, bench.seconds, get=get, name=name)
