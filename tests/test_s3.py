@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -28,6 +29,7 @@ from tests.servers.s3 import READER, S3Server
 from tests.servers.stub import Answer, StubServer
 from tests.waiting import until
 from tiered_store.backends.s3 import S3Store
+from tiered_store.backends.s3.download import Download
 from tiered_store.body import Body
 from tiered_store.deadlines import deadline
 from tiered_store.errors import (
@@ -46,7 +48,7 @@ from tiered_store.errors import (
 from tiered_store.key import Key
 from tiered_store.store import Store
 from tiered_store.testing.conformance import StoreConformance
-from tiered_store.units import MIB, Secret
+from tiered_store.units import KIB, MIB, Secret
 
 
 pytestmark = pytest.mark.servers
@@ -927,25 +929,142 @@ def test_two_versions_are_never_spliced(
 
 def test_a_body_opened_again_is_the_same_version(far: S3Store) -> None:
     """Or a conflict, if that is gone."""
-    far.put(KEY, Body.of(b"old"))
+    far.put(KEY, Body.of(b"old" * 100_000))
     body = far.get(KEY)
-    assert body.read() == b"old"
-    assert body.read() == b"old"
+    assert body.read() == b"old" * 100_000
+    assert body.read() == b"old" * 100_000
 
-    far.put(KEY, Body.of(b"new"))
+    for overtake in (lambda: far.put(KEY, Body.of(b"new")), lambda: far.delete(KEY)):
+        overtake()
 
-    with pytest.raises(ConflictError):
-        body.read()
+        with pytest.raises(ConflictError):
+            body.read()
+
+
+@pytest.mark.parametrize("size", [0, 1, 256 * KIB])
+def test_a_small_body_is_here_once_it_was_got(
+    far: S3Store, proxy: Proxy, size: int
+) -> None:
+    """Nothing that happens to the object concerns it, and nobody is asked again."""
+    content = os.urandom(size)
+    far.put(KEY, Body.of(content))
+    body = far.get(KEY)
+    asked = len(proxy.requests)
+    until(lambda: proxy.open == 1)  # which the next request goes through
+
+    with far.get(KEY).open() as file:
+        far.put(KEY, Body.of(b"new"))
+        far.delete(KEY)
+        assert file.read() == content
+    with body.open(size // 2) as file:
+        assert file.read() == content[size // 2 :]
+
+    assert body.read() == content
+    assert [line.split()[0] for line in proxy.requests[asked:]] == [
+        *(b"GET", b"PUT", b"DELETE")
+    ]
+    assert proxy.connections == 1
+
+
+@pytest.mark.parametrize("harsh", [False, True])
+def test_a_small_body_that_breaks_off_goes_on_where_it_stopped(
+    far: S3Store, proxy: Proxy, harsh: bool
+) -> None:
+    """What came of it while it was got is not asked for twice, unless it was lost."""
+    content = os.urandom(200_000)
+    far.put(KEY, Body.of(content))
+    proxy.cut_answer, proxy.harsh = 100_000, harsh
+
+    body = far.get(KEY)
+    asked = len(proxy.requests)
+    with body.open() as file:
+        assert file.read(10) + file.read() == content
+
+    if not harsh:
+        [again] = proxy.requests[asked:]
+        found = re.search(rb"Range: bytes=(\d+)-", again)
+        assert found is not None
+        assert 98_000 < int(found[1]) < 100_000
+    assert body.read() == content
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("seconds", [None, 600.0])
+def test_a_small_body_that_stalls_begins_before_its_end(
+    seaweed_server: S3Server, proxy: Proxy, closing: Closing, seconds: float | None
+) -> None:
+    """Who waits for little waits a quarter of a second more, and then goes on."""
+    bucket = seaweed_server.make_bucket()
+    patient = {"timeout": 3600, "endpoint_url": proxy.url}
+    store = closing(seaweed_server.store(bucket, **patient))
+    content = os.urandom(200_000)
+    store.put(KEY, Body.of(content))
+    proxy.drip = (150_000, 3600)
+
+    with contextlib.ExitStack() as stack:
+        if seconds is not None:
+            stack.enter_context(deadline(seconds))
+        file = stack.enter_context(store.get_file(*KEY))
+        assert file.read(10) == content[:10]
+        proxy.drip = None
+        assert file.read() == content[10:]
+
+
+def test_who_has_no_time_for_a_small_body_is_told_so_at_once(
+    far: S3Store, proxy: Proxy
+) -> None:
+    """And not whoever reads it later, who may have all the time."""
+    far.put(KEY, Body.of(bytes(200_000)))
+    proxy.drip = (100_000, 3600)
+
+    with pytest.raises(DeadlineError), deadline(0.2):
+        far.get(KEY)
+
+
+class Dripping:
+    """A response that brings a byte every ten milliseconds, and notes its timeouts."""
+
+    def __init__(self) -> None:
+        self.timeouts: list[float] = []
+        self._never = threading.Event()
+
+    def __enter__(self) -> Dripping:
+        return self
+
+    def set_socket_timeout(self, seconds: float) -> None:
+        """Note it."""
+        self.timeouts.append(seconds)
+
+    def read1(self, size: int) -> bytes:
+        """Return one."""
+        self._never.wait(0.01)
+        return b"x"
+
+    read = read1
+
+
+def test_what_drips_is_handed_on_with_all_the_patience_it_had() -> None:
+    """Little is waited for in one go only if it comes soon."""
+    dripping = Dripping()
+    download = Download({"Body": dripping}, 1000, 30.0, lambda error: None)
+
+    assert download.soon() is None
+    assert dripping.timeouts == [30.0, 0.25]
+    came = 0
+    while dripping.timeouts[-1] != 30.0:
+        came += len(download.read(1))
+    assert 0 < came < 1000
+    assert dripping.timeouts == [30.0, 0.25, 30.0]
 
 
 def test_a_server_that_ignores_what_it_is_asked_is_noticed(closing: Closing) -> None:
     """Row 20: some know neither If-Match nor Range, and answer with something."""
     tagged = {"ETag": '"one"'}
     for second in (
-        Answer(200, b"0123456789", tagged),  # all, where a part was asked for
-        Answer(206, b"56789", {"ETag": '"two"'}),
+        Answer(200, bytes(MIB), tagged),  # all, where a part was asked for
+        Answer(206, bytes(MIB - 5), {"ETag": '"two"'}),
     ):
-        first = Answer(200, b"0123456789", tagged)
+        first = Answer(200, bytes(MIB), tagged)
         _, store = stub_store(closing, {"GET": [first, second]})
 
         with pytest.raises(ConflictError), store.get(KEY).open(5) as file:
@@ -954,10 +1073,10 @@ def test_a_server_that_ignores_what_it_is_asked_is_noticed(closing: Closing) -> 
 
 def test_a_server_without_versions_is_read_once(closing: Closing) -> None:
     """What cannot be pinned is not asked for again."""
-    _, store = stub_store(closing, {"GET": [Answer(200, b"content")]})
+    _, store = stub_store(closing, {"GET": [Answer(200, bytes(MIB))]})
     body = store.get(KEY)
 
-    assert body.read() == b"content"
+    assert body.read() == bytes(MIB)
     with pytest.raises(ConflictError):
         body.read()
 
@@ -1105,9 +1224,9 @@ def test_closing_a_download_closes_its_connection(far: S3Store, proxy: Proxy) ->
 
 def test_a_closed_store_is_not_asked_by_its_bodies(far: S3Store) -> None:
     """What was not read before is not read any more: a bug, and no outage."""
-    far.put(KEY, Body.of(b"x"))
+    far.put(KEY, Body.of(bytes(MIB)))
     body = far.get(KEY)
-    assert body.read() == b"x"
+    assert body.read() == bytes(MIB)
 
     far.close()
 

@@ -5,6 +5,7 @@ The bytes of an object on their way from S3.
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import time
@@ -17,6 +18,7 @@ from tiered_store import deadlines
 from tiered_store.body import Stat
 from tiered_store.errors import (
     CorruptError,
+    DeadlineError,
     MisconfiguredError,
     StoreError,
     UnavailableError,
@@ -88,6 +90,9 @@ class Download:
         self._waits: float | None = None
         self._meaning = meaning
         self._process = os.getpid()
+        self._came = b""  # and is still to be read
+        self._failure: Exception | None = None  # which comes behind what came
+        self._pause: float | None = None  # seconds between pieces, while all is awaited
         self._expected, self._hash = _checksum(answer if whole else {})
         if not length:
             self._finish()
@@ -96,7 +101,10 @@ class Download:
         """Return up to *size* bytes; none if the server ended early."""
         if self._process != os.getpid():
             raise UnavailableError("the parent process reads from this connection")
-        if not self._left:
+        if self._came:
+            piece, self._came = self._came[:size], self._came[size:]
+            return piece
+        if not self._left and self._failure is None:
             return b""
         try:
             piece = self._next(min(size, self._left, _PIECE))
@@ -112,19 +120,60 @@ class Download:
             raise failure from error
         return piece
 
+    def soon(self) -> bytes | None:
+        """
+        Return all of it if that is little and comes soon; else it is still to be read.
+
+        What came of it, and why it broke off, is what the next reads tell.
+
+        Raises:
+            DeadlineError: The caller's time is up.
+        """
+        wanted = self._left
+        if wanted > _PIECE:
+            return None
+        pieces: list[bytes] = []
+        came, ends, self._pause = 0, time.monotonic() + _SOON, self._timeout
+        while came < wanted and (not came or time.monotonic() < ends):
+            try:
+                piece = self.read(wanted - came)
+            except DeadlineError:
+                raise
+            except StoreError as error:
+                self._failure = error
+                break
+            if not piece:
+                break
+            pieces.append(piece)
+            came += len(piece)
+            self._pause = _SOON
+        self._pause = None
+        content = b"".join(pieces)
+        if came == wanted:
+            return content
+        self._came = content
+        return None
+
     def close(self) -> None:
         """Close the connection, unless all was read and it is back in the pool."""
         self._stream.close()
 
     def _next(self, size: int) -> bytes:
         """Wait no longer than the caller's deadline, as it is now."""
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
         left = deadlines.remaining()
         seconds = self._timeout if left is None else min(self._timeout, left)
+        if self._pause is not None:
+            seconds = min(seconds, self._pause)
         if seconds != self._waits:
-            self._stream.set_socket_timeout(max(seconds, _AT_ONCE))
+            with contextlib.suppress(AttributeError):  # it has ended, and no socket
+                self._stream.set_socket_timeout(max(seconds, _AT_ONCE))
             self._waits = seconds
         piece: bytes = self._read_soon(size)
-        if left is not None or len(piece) == size or not piece:
+        whole = len(piece) == size or not piece
+        if whole or left is not None or self._pause is not None:
             return piece
         return self._more(piece, size)
 
@@ -134,7 +183,11 @@ class Download:
         came = len(piece)
         ends = time.monotonic() + _SOON
         while came < size and time.monotonic() < ends:
-            piece = self._read_soon(size - came)
+            try:
+                piece = self._read_soon(size - came)
+            except Exception as error:  # noqa: BLE001 - of the next read
+                self._failure = error
+                break
             if not piece:
                 break
             pieces.append(piece)

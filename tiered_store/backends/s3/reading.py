@@ -73,4 +73,9 @@ class Boto3Reading:
         timeout = self._client.connection.timeout
         source = Download(answer, found.size, timeout, meaning, whole=not offset)
         said = answer.get("Metadata", {})
-        return Opened(found, source, REPRODUCIBLE.items() <= said.items())
+        content = source.soon()
+        return Opened(
+            found,
+            source if content is None else content,
+            REPRODUCIBLE.items() <= said.items(),
+        )
