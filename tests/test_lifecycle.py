@@ -188,6 +188,46 @@ def test_a_stack_made_before_a_fork_works_in_the_child() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    "journal",
+    [
+        "SQLiteJournal(folder + '/journal.db')",
+        "SQLJournal(f'sqlite:///{folder}/journal.db')",
+    ],
+)
+def test_a_journal_that_is_read_at_a_fork_is_read_in_the_child(
+    tmp_path: Path, journal: str
+) -> None:
+    """SQLite has locks for the whole process, which a reader holds now and then."""
+    done = run(
+        f"""
+        import os, threading, warnings
+        from tiered_store import SQLiteJournal, SQLJournal
+        warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
+        folder = {str(tmp_path)!r}
+        journal = {journal}
+        journal.backlogs()
+        stop = threading.Event()
+        def read():
+            while not stop.is_set():
+                journal.backlogs()
+        threads = [threading.Thread(target=read) for _ in range(4)]
+        for thread in threads: thread.start()
+        for _ in range(30):
+            child = os.fork()
+            if child == 0:
+                journal.backlogs()
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+        stop.set()
+        for thread in threads: thread.join()
+        """,
+        seconds=100,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_an_exit_says_what_is_left() -> None:
     """It drains for a bounded time, and goes on when one cannot be drained."""
     done = run(

@@ -24,6 +24,7 @@ from typing import Any, Protocol
 
 EXIT_SECONDS = 10.0  # all of them together
 _LONGEST_IMPORT = 30.0  # seconds; then something else is wrong, and a fork goes on
+_LONGEST_WORK = 60.0  # the same
 
 _log = logging.getLogger("tiered_store")
 
@@ -70,6 +71,52 @@ def rest_at_fork(thing: Resting) -> None:
 def drain_at_exit(thing: Drainable) -> None:
     """Call ``thing.drain()`` when the interpreter ends."""
     _drainable.add(thing)
+
+
+class Undisturbed:
+    """
+    Work that a fork waits for, a block of ``with`` each; it may be any thread's.
+
+    For libraries in C that have locks for the whole process, which nobody could let go
+    in a child: SQLite takes one whenever it wants memory.
+    """
+
+    def __init__(self) -> None:
+        self._under_way: list[int] = []
+        self._held = False
+        self.after_fork()
+        survive_fork(self)
+        rest_at_fork(self)
+
+    def __enter__(self) -> None:
+        with self._gate:
+            self._under_way.append(threading.get_ident())
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._under_way.remove(threading.get_ident())
+
+    def before_fork(self) -> None:
+        """Let no other thread begin, and wait for those that have."""
+        ends = time.monotonic() + _LONGEST_WORK
+        self._held = self._gate.acquire(timeout=_LONGEST_WORK)
+        me = threading.get_ident()
+        while any(thread != me for thread in list(self._under_way)):
+            if time.monotonic() > ends:
+                _log.warning("a fork in the midst of work that did not end")
+                return
+            time.sleep(0.0002)
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        if self._held:
+            self._held = False
+            self._gate.release()
+
+    def after_fork(self) -> None:
+        """Begin anew: of those at work only who forked is in the child."""
+        me = threading.get_ident()
+        self._under_way = [thread for thread in self._under_way if thread == me]
+        self._gate = threading.RLock()
 
 
 class _Imports:

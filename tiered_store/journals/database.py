@@ -97,6 +97,7 @@ class Database:
         self._examine = examine
         self.number = self.journal = 0
         self._held = False
+        self._reading = lifecycle.Undisturbed()
         self.after_fork()
         lifecycle.survive_fork(self)
         lifecycle.rest_at_fork(self)
@@ -115,19 +116,20 @@ class Database:
         Raises:
             StoreError: The file cannot be used; the connection is not used again.
         """
-        try:
-            connection = self._idle.pop()
-        except IndexError:
-            connection = self._connect()
-        try:
-            yield connection
-        except sqlite3.Error as error:
-            connection.close()
-            raise self._failure(error) from error
-        except BaseException:
+        with self._reading:
+            try:
+                connection = self._idle.pop()
+            except IndexError:
+                connection = self._connect()
+            try:
+                yield connection
+            except sqlite3.Error as error:
+                connection.close()
+                raise self._failure(error) from error
+            except BaseException:
+                self._idle.append(connection)
+                raise
             self._idle.append(connection)
-            raise
-        self._idle.append(connection)
 
     def change(
         self, work: Callable[[sqlite3.Connection], Result], *, patient: bool = True
@@ -192,7 +194,7 @@ class Database:
             connection.execute(f"PRAGMA busy_timeout = {int(1000 * self._busy)}")
 
     def before_fork(self) -> None:
-        """Let no transaction be open at a fork: the child would inherit its lock."""
+        """Let no transaction be open at a fork: the child would inherit its locks."""
         self._held = self._writing.acquire(timeout=_LONGEST)
 
     def after_fork_in_parent(self) -> None:
@@ -216,11 +218,12 @@ class Database:
 
     def close(self) -> None:
         """Close what is not in use."""
-        while self._idle:
-            self._idle.pop().close()
+        with self._reading:
+            self.__del__()
 
     def __del__(self) -> None:
-        self.close()
+        while self._idle:
+            self._idle.pop().close()
 
     def _connect(self) -> sqlite3.Connection:
         self.check_folder()

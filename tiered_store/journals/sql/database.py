@@ -94,6 +94,8 @@ class Database:
         self._workers = Workers("journal-connects", connections)
         self._engine: Engine | None = None
         self._met: Engine | None = None
+        lite = self.dialect == "sqlite"
+        self._undisturbed = lifecycle.Undisturbed() if lite else _WAITED_FOR_BY_NOBODY
         self.after_fork()
         lifecycle.survive_fork(self)
 
@@ -126,7 +128,7 @@ class Database:
 
     def _use(self, work: Callable[[Turn], Result]) -> Result:
         for stale in (True, False):
-            with self._slot():
+            with self._slot(), self._undisturbed:
                 connection = self._connected()
                 try:
                     return self.ask(connection, work)
@@ -270,6 +272,7 @@ class Database:
         )
 
 
+_WAITED_FOR_BY_NOBODY = contextlib.nullcontext()
 _inherited: list[Engine] = []
 
 
