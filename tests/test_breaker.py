@@ -737,11 +737,14 @@ class CircuitMachine(RuleBasedStateMachine):
     def admit(self) -> None:
         circuit, now = self.bench.circuit, self.bench.clock.monotonic()
         was, again = circuit.state, circuit._open_until
+        refuses = circuit.refuses()
         try:
             permit = circuit.admit()
         except CircuitOpenError:
             assert was != "closed"
+            assert refuses
             return
+        assert not refuses
         assert not (was == "open" and now < again)
         self.permits.append(permit)
         if permit.probe:
