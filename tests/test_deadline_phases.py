@@ -213,7 +213,7 @@ print(sorted({one.name.rpartition("-")[0] for one in threading.enumerate()} - {"
 """
 
 
-def test_a_deadline_bounds_the_resolution_of_names() -> None:
+def test_row_28_a_deadline_bounds_the_resolution_of_names() -> None:
     """Which cannot be interrupted: two threads are left behind, and not nine."""
     ran = subprocess.run(
         [sys.executable, "-c", NAMES],

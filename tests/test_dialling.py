@@ -215,7 +215,7 @@ def test_who_is_slow_may_still_win(resolved: Any, listening: int, deaf: int) -> 
         assert connected.getpeername()[1] == listening
 
 
-def test_all_addresses_share_the_time(resolved: Any, deaf: int) -> None:
+def test_row_06_all_addresses_share_the_time(resolved: Any, deaf: int) -> None:
     """Eight of them take no longer than one, where the SDKs give each all of it."""
     resolved(*[deaf] * 8)
     with deadline(0.3), pytest.raises(TimeoutError):

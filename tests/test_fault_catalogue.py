@@ -21,9 +21,11 @@ import trustme
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import READER, S3Server
 from tests.servers.stub import Answer, StubServer
+from tiered_store import dialling
 from tiered_store.backends.s3 import S3Store
 from tiered_store.body import Body
 from tiered_store.deadlines import deadline
+from tiered_store.dialling import Names
 from tiered_store.errors import (
     CorruptError,
     DeadlineError,
@@ -272,6 +274,8 @@ def test_row_06_nobody_answers_the_first_packet(regions: Regions, kind) -> None:
 
         with deadline(20):
             assert read(store, regions.key) == SMALL
+        error = regions.recorder.of(FellBack)[0].error
+        assert "Connect timeout" in str(error), "it was not let in"
         for one in crowd:
             one.close()
 
@@ -333,6 +337,7 @@ def test_row_13_what_was_sent_may_have_arrived(regions: Regions, kind) -> None:
     store.put(regions.key, Body.of(SMALL))
 
     assert [row.replica for row in store.pending()] == ["us"]
+    assert regions.near.get(regions.key).read() == SMALL, "it did arrive"
     assert read(store, regions.key) == SMALL
     regions.proxy.black_hole = False
     repair(store)
@@ -364,6 +369,9 @@ def test_row_14_a_region_that_asks_to_slow_down_is_passed_over(
     regions.eu.put(regions.key, Body.of(SMALL))
 
     assert read(store, regions.key) == SMALL
+    [event] = regions.recorder.of(FellBack)
+    assert isinstance(event.error, ThrottledError)
+    assert len(server.requests) == 1
 
 
 def test_row_14_the_only_region_is_given_the_time_it_asks_for(
@@ -459,7 +467,8 @@ def test_row_20_another_version_in_between_is_not_spliced(
     regions.eu.put(regions.key, Body.of(LARGE))
 
     assert read(store, regions.key) == LARGE
-    assert len(server.requests) == 2
+    _, (_, _, headers) = server.requests
+    assert headers["If-Match"].strip('"') == "one"
 
 
 def test_row_20_an_etag_that_is_no_digest_is_believed(
@@ -481,6 +490,7 @@ def test_row_21_a_put_whose_answer_is_lost(regions: Regions, kind) -> None:
     store.put(regions.key, Body.of(SMALL))
 
     assert [row.replica for row in store.pending()] == ["us"]
+    assert regions.near.get(regions.key).read() == SMALL, "it did happen"
     store.put(regions.key, Body.of(b"newer"))
     repair(store)
     for region in (regions.near, regions.eu):
@@ -493,8 +503,10 @@ def test_row_22_a_delete_whose_answer_is_lost(regions: Regions, kind) -> None:
     regions.put_both(SMALL)
     regions.proxy.cut_answer = 0
     store.delete(regions.key)
-    with pytest.raises(NotFoundError):
-        store.get(regions.key)
+    assert [row.replica for row in store.pending()] == ["us"]
+    for told in (regions.near, store):  # it did happen
+        with pytest.raises(NotFoundError):
+            told.get(regions.key)
 
     store.put(regions.key, Body.of(b"newer"))
     repair(store)
@@ -585,13 +597,37 @@ def test_row_27_a_certificate_that_nobody_vouches_for(
 
 
 def test_row_28_a_name_that_does_not_resolve(regions: Regions, kind) -> None:
-    """An outage like any other, and never longer than the caller has time."""
+    """An outage like any other."""
     us = regions.far(endpoint_url="http://region-us.invalid:9")
     store = regions.stack(kind, us)
     regions.eu.put(regions.key, Body.of(SMALL))
 
     with deadline(30):
         assert read(store, regions.key) == SMALL
+    error = regions.recorder.of(FellBack)[0].error
+    assert "region-us.invalid" in str(error), "nobody was asked"
+
+
+def test_row_29_a_name_that_moves_is_followed(
+    regions: Regions, stub, kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever connects after that connects to where it is now."""
+    ended = {"ETag": '"one"', "Connection": "close"}
+    old, new = (stub(Answer(200, name, ended)) for name in (b"old", b"new"))
+    ports = [int(server.url.rpartition(":")[2]) for server in (old, new)]
+
+    def resolved(host: str, *rest: Any) -> list[Any]:
+        assert host == "region-us.example"
+        address = ("127.0.0.1", ports[0])
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address)]
+
+    monkeypatch.setattr(dialling, "names", Names(resolved))
+    us = regions.far(endpoint_url="http://region-us.example:9")
+    store = regions.stack(kind, us)
+
+    assert read(store, regions.key) == b"old"
+    ports.reverse()
+    assert read(store, regions.key) == b"new"
 
 
 def test_row_30_a_write_that_one_region_took(regions: Regions) -> None:
