@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import subprocess
@@ -297,6 +298,31 @@ def test_live_that_is_interrupted_leaves_nothing_behind(
         assert running.returncode == 130
         assert list(store.keys()) == [KEY]
         assert store.get(KEY).read() == b"mine"
+
+
+def test_what_a_killed_drill_left_is_removed_by_the_next(
+    written, tmp_path: Path, capsys
+) -> None:
+    """But for what may be a drill's that is under way, and what is the user's own."""
+    place = tmp_path / "place"
+    text = """
+        version: 1
+        stores:
+          images: {{type: filesystem, path: "{folder}/place", create: true}}
+    """
+    left, fresh = (f"drill-{number:012x}.drill.picture" for number in (1, 2))
+    own = "drill-team.photo"
+    with FileSystemStore(str(place), create=True) as store:
+        for name in (left, fresh, own):
+            store.put(KEY._replace(object_type=name), Body.of(b"x"))
+        for name in (left, own):
+            for path in (place / name).rglob("*"):
+                if path.is_file():
+                    os.utime(path, (0, time.time() - 7200))
+
+        main(["drill", str(written(text)), "--live", "--faults", "down"])
+
+        assert {key.object_type for key in store.keys()} == {fresh, own}
 
 
 # -- the command ---------------------------------------------------------------

@@ -13,6 +13,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from tiered_store.drill.leaf import FAULTS, Fault
+from tiered_store.drill.leftovers import sweep
 from tiered_store.drill.report import Outcome, Report, Requirement, failures
 from tiered_store.drill.scenario import Scenario, Setting
 from tiered_store.drill.stage import Stage, is_called, leaves
@@ -79,7 +80,8 @@ def drill(
         alike: Leaves that somebody else keeps alike, as S3's replication does.
         seed: Of who reads and writes what.
         patience: Seconds that a user waits for an answer.
-        live: Use the real stores, below a prefix that is removed afterwards.
+        live: Use the real stores, below a prefix that is removed afterwards; what a
+            drill that was killed left there is removed before, once it is an hour old.
         parallel: Scenarios at once, each with a stack of its own.
         done: Told each outcome, and how many there will be.
 
@@ -90,6 +92,8 @@ def drill(
     """
     began = time.monotonic()
     scenarios = plan(config, name, faults, places=places, alike=alike, live=live)
+    if live:
+        _sweep(config, name)
     ended = threading.Event()
     setting = Setting(
         config=config,
@@ -118,6 +122,14 @@ def drill(
         failures=list(failures(outcomes, requirements)),
         seconds=time.monotonic() - began,
     )
+
+
+def _sweep(config: Path, name: str | None) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="tiered-store-drill-") as folder,
+        Stage(config, name, Path(folder), live="drill-").built() as stack,
+    ):
+        sweep(stack)
 
 
 def _collected(
