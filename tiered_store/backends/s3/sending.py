@@ -38,7 +38,9 @@ def summed(file: io.BufferedIOBase) -> dict[str, str]:
     while piece := file.read(_PIECE):
         checksum = zlib.crc32(piece, checksum)
     file.seek(0)
-    return {"ChecksumCRC32": base64.b64encode(checksum.to_bytes(4, "big")).decode()}
+    told = base64.b64encode(checksum.to_bytes(4, "big")).decode()
+    # named too: some servers keep only a checksum whose kind they were told
+    return {"ChecksumAlgorithm": "CRC32", "ChecksumCRC32": told}
 
 
 class _Timely(io.RawIOBase):
