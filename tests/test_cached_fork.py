@@ -22,8 +22,6 @@ from tiered_store.body import Body
 
 
 PREAMBLE = """
-import concurrent.futures.thread  # else it may be imported in the midst of a fork,
-# of whose end it would hear without having heard of the beginning
 import os, random, sys, threading, time
 from tests.fleets import KEY
 from tests.waiting import PATIENT, until

@@ -5,8 +5,11 @@ from __future__ import annotations
 import email
 import email.policy
 import string
+import time
 
-from email.utils import formatdate
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from email.utils import formatdate, parsedate_to_datetime
 
 import pytest
 
@@ -220,6 +223,38 @@ def test_a_known_version_is_not_sent_again(site) -> None:
     assert ask(site, if_modified_since=formatdate(0, usegmt=True)).status == 200
     # a tag outranks a time
     assert ask(site, if_none_match='"x"', if_modified_since=time).status == 200
+
+
+@pytest.fixture
+def zone_of() -> Iterator[Callable[[str], None]]:
+    """How to put this process into a time zone, until the end of the test."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def put(zone: str) -> None:
+            patch.setenv("TZ", zone)
+            time.tzset()
+
+        yield put
+    time.tzset()
+
+
+@pytest.mark.parametrize("zone", ["UTC", "UTC+5", "UTC-5"])
+@pytest.mark.parametrize(
+    "form", ["%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %X %Y"]
+)
+def test_a_time_is_gmt_wherever_the_server_stands(
+    site, zone_of, zone: str, form: str
+) -> None:
+    """RFC 9110, 5.6.7, of all three forms: of an older version, it is no 304."""
+    modified = parsedate_to_datetime(told(ask(site))["Last-Modified"])
+    this = modified.strftime(form)
+    older = (modified - timedelta(seconds=1)).strftime(form)
+    zone_of(zone)
+
+    assert ask(site, if_modified_since=this).status == 304
+    assert ask(site, if_modified_since=older).status == 200
+    assert ask(site, if_unmodified_since=older).status == 412
+    assert ask(site, range="bytes=0-0", if_range=this).status == 206
 
 
 def test_a_304_repeats_what_lets_it_be_kept(site) -> None:

@@ -9,6 +9,7 @@ is started on import.
 from __future__ import annotations
 
 import atexit
+import concurrent.futures.thread  # noqa: F401 - hears of a fork's begin and its end
 import importlib
 import logging
 import os

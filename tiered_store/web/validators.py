@@ -8,6 +8,7 @@ import re
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import formatdate, parsedate_to_datetime
 from typing import Literal
 
@@ -106,6 +107,9 @@ def _tag(body: Body, modified: float | None) -> str | None:
 
 def _seconds(date: str) -> int | None:
     try:
-        return int(parsedate_to_datetime(date).timestamp())
+        when = parsedate_to_datetime(date)
+        if when.tzinfo is None:  # as C writes it, and in GMT all the same
+            when = when.replace(tzinfo=UTC)
+        return int(when.timestamp())
     except (ValueError, OverflowError):
         return None
