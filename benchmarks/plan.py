@@ -38,6 +38,7 @@ GROUPS = {
     "limits": Group("Bounds", 1, 30),
     "startup": Group("Start-up", 7, 30),
     "stack": Group("The production stack", 7, 30),
+    "fleet": Group("What a fleet costs", 1, 20),
     "threads": Group("Many threads", 5, 40),
     "growth": Group("As work grows", 5, 60),
 }
