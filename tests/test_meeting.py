@@ -189,19 +189,20 @@ def test_what_the_dead_have_left_is_not_gone_on_with(folder: Path) -> None:
 def test_what_the_dead_have_left_is_removed(folder: Path) -> None:
     """When somebody leads again; not what is led, nor what is new."""
     led(1).leave()
-    dead, alive, new = (folder / f"{number:016x}" for number in (2, 3, 4))
-    dead.write_bytes(b"dead")
-    living = led(3)
-    new.write_bytes(b"new")
-    for file in (dead, alive):
+    dead = [folder / f"{number:016x}" for number in range(20, 40)]
+    alive = [folder / f"{number:016x}" for number in (2, 3, 4)]
+    new = folder / f"{5:016x}"
+    living = [led(number) for number in (2, 3, 4)]
+    for file in (*dead, new):
+        file.write_bytes(b"left")
+    for file in (*dead, *alive):
         os.utime(file, (1.0, 1.0))
 
-    leader = led(5)
+    leader = led(6)
 
-    assert not dead.exists()
-    assert alive.exists()
-    assert new.exists()
-    for spool in (living, leader):
+    assert not [file for file in dead if file.exists()]
+    assert all(file.exists() for file in (*alive, new))
+    for spool in (*living, leader):
         spool.leave()
 
 

@@ -29,6 +29,8 @@ from tests.servers.process import ServerProcess, free_port
 
 SERVICE = "images"  # what the sentinels call the master
 _SLOTS = 16384
+_DOWN_AFTER = 1000  # milliseconds
+_PATIENT = {"socket_timeout": 30.0, "socket_connect_timeout": 30.0}
 
 
 @dataclass
@@ -176,20 +178,20 @@ def _watched(start: RedisServers) -> SentinelSetup:
             "publish-period",
             "ask-period",
         ):  # in seconds else
-            sentinel.ask("SENTINEL", "DEBUG", period, 200)
-        sentinel.ask("SENTINEL", "MONITOR", SERVICE, "127.0.0.1", master.port, 2)
-        for option, value in (
-            ("down-after-milliseconds", 500),
-            ("failover-timeout", 3000),
-        ):
-            sentinel.ask("SENTINEL", "SET", SERVICE, option, value)
+            sentinel.ask("SENTINEL", "DEBUG", period, 200, **_PATIENT)
+        monitored = (SERVICE, "127.0.0.1", master.port, 2)
+        sentinel.ask("SENTINEL", "MONITOR", *monitored, **_PATIENT)
+        sentinel.ask("SENTINEL", "SET", SERVICE, "failover-timeout", 3000, **_PATIENT)
     for sentinel in sentinels:
         _until(lambda sentinel=sentinel: _knows_all(sentinel))
+    for sentinel in sentinels:  # not before: a busy machine makes a master look down
+        down = (SERVICE, "down-after-milliseconds", _DOWN_AFTER)
+        sentinel.ask("SENTINEL", "SET", *down, **_PATIENT)
     return SentinelSetup(master, replica, sentinels)
 
 
 def _knows_all(sentinel: RedisServer) -> bool:
-    with sentinel.client() as client:
+    with sentinel.client(**_PATIENT) as client:
         state = client.sentinel_master(SERVICE)
     return (state["num-other-sentinels"], state["num-slaves"]) == (2, 1)
 
@@ -218,7 +220,7 @@ def _raw(server: RedisServer, *words: str) -> bytes:
     return bytes(answer)
 
 
-def _until(ready: Callable[[], bool], seconds: float = 20.0) -> None:
+def _until(ready: Callable[[], bool], seconds: float = 60.0) -> None:
     ends = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > ends:

@@ -241,8 +241,11 @@ def _is_held(number: int) -> bool:
 
 def _sweep(folder: str, but: str) -> None:
     """Remove what the dead have left, unless it is new."""
+    entries: list[os.DirEntry[str]] = []
     with suppress(OSError):
-        for entry in list(os.scandir(folder)):
+        entries = list(os.scandir(folder))
+    for entry in entries:
+        with suppress(OSError):  # somebody holds it, or has removed it meanwhile
             age = time.time() - entry.stat(follow_symlinks=False).st_mtime
             if entry.path == but or age < _OLD:
                 continue
