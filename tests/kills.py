@@ -135,7 +135,7 @@ def is_overtaken(rows: Mapping[str, Row]) -> bool:
     holder for longer.  Then nobody is believed before a repair, which is an error to
     whoever reads, and never a wrong answer.
     """
-    return any(row.prior == "overtaken" for row in rows.values()) and all(
+    return any(row.met for row in rows.values()) and all(
         row.behind for row in rows.values()
     )
 

@@ -153,6 +153,9 @@ class World(Protocol):
 
     def _leave_behind(self, flight: Flight) -> None:
         ends = self.clock.time() + self.random.randrange(1, QUARANTINE)
+        lost = [hold.lost_at for hold in self.lost if hold.host == flight.host]
+        # what a writer does without a lease is over within a quarantine of losing it
+        ends = min([ends, *(at + QUARANTINE - 1 for at in lost)])
         ghost = Change(flight.value, self.now())
         self.changes.append(ghost)
         self.zombies.append((ends, flight, ghost))

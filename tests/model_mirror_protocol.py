@@ -45,6 +45,7 @@ VARIANTS = {  # each leaves one rule out
     "first absence": "a doubt is settled as absent although somebody could not say",
     "doubt from all": "a doubt is settled by a replica that was behind before",
     "missed by overtaken": "who missed a write that was overtaken is believed",
+    "missed in between": "who took a write that was overtaken is believed at once",
     "nobody left": "a doubt stays if something late arrived everywhere",
     "repair unseen": "a repair clears a row that a later write has replaced",
     "resolve unseen": "a doubt is settled though the rows have changed meanwhile",
@@ -116,10 +117,19 @@ class ModelJournal(MemoryJournal):
         super().settle(mark, outcomes)
         if self.without == "missed by overtaken":
             rows = self.rows(mark.key)
-            late = {n for n in rows if rows[n].prior == "overtaken"}
+            late = {n for n in rows if rows[n].met}
             self._become(
                 {
                     n: rows[n]._replace(prior="in_doubt") if n in late else rows[n]
+                    for n in rows
+                }
+            )
+        if self.without == "missed in between":
+            rows = self.rows(mark.key)
+            done = {n for n, e in outcomes.items() if e is None}
+            self._become(
+                {
+                    n: rows[n]._replace(prior=None) if n in done else rows[n]
                     for n in rows
                 }
             )
@@ -397,7 +407,7 @@ class Protocol(ABC):
         found, failed = {}, 0
         able = [n for n in self.replicas if n not in rows or not rows[n].behind]
         if not able and not self.breaks("nobody left"):
-            able = [n for n in self.replicas if rows[n].prior == "overtaken"]
+            able = [n for n in self.replicas if rows[n].met]
         if self.breaks("doubt from all"):
             able = list(self.replicas)
         able.sort(key=lambda name: _wanted(rows.get(name)) == "drop")

@@ -143,6 +143,17 @@ def absence_by_half(play: Play) -> None:
     play.down = set()
 
 
+def late_third(play: Play) -> None:
+    """Two writes come in between, of which a replica takes one and misses the other."""
+    play.put()
+    slow = play.writing(0)
+    play.go(slow, answers=1)
+    play.lose()
+    play.put()
+    play.put(missed_by="us")
+    play.go(slow)
+
+
 def done_and_not_settled(play: Play) -> None:
     """All take a write, which cannot be settled; none of them was believed before."""
     play.put()
@@ -162,6 +173,7 @@ STORIES = {
     "repair unseen": overtaken_repair,
     "resolve unseen": overtaken_look,
     "note beside rows": overtaken_note,
+    "missed in between": late_third,
 }
 
 
@@ -194,7 +206,7 @@ SEEDS = {
     "believe all": 5,
     "copy from all": 800,
     "doubt from all": 1042,
-    "nobody left": 886,
+    "nobody left": 991,
     "no quarantine": 1,
     "late is never": 1,
 }

@@ -14,7 +14,7 @@ from tiered_store.key import Key
 
 Intent = Literal["put", "delete", "drop"]
 Missed = Literal["put", "delete", "drop", "in_doubt"]
-Prior = Literal[Missed, "overtaken"]
+Prior = Literal[Missed, "overtaken", "late"]
 
 NEVER = 253_402_300_800.0  # the year 10000, until when a dead letter waits
 
@@ -39,7 +39,8 @@ class Row(NamedTuple):
         size: Bytes of the object, as the write said; 0 if it is gone, or not known.
         prior: The verb of the row that was there when the write began.  A replica that
             was behind already has neither the old object nor the new one.
-            ``overtaken``: something late may have replaced either with an older one.
+            ``overtaken``: it may have missed one of two writes that met.  ``late``:
+            something late may have replaced what it had with an older one.
         attempts: Repairs that failed.
         retry_at: When the next one should be tried, in seconds since the epoch; a
             dead letter is not tried by itself.
@@ -70,6 +71,11 @@ class Row(NamedTuple):
         return self.verb != "in_doubt" or self.prior not in (None, "in_doubt")
 
     @property
+    def met(self) -> bool:
+        """Whether it was two writes, or a repair and a write, that left the doubt."""
+        return self.prior in ("overtaken", "late")
+
+    @property
     def dead(self) -> bool:
         """Whether it failed too often, so that a person must look at it."""
         return self.retry_at >= NEVER
@@ -96,7 +102,7 @@ class Mark(NamedTuple):
     Attributes:
         size: Bytes.
         quarantine: By replica, until when an earlier write may still take effect.
-        clean: No replica was behind when it began, and nothing earlier was under way.
+        behind: What replicas were known for that were so when it began.
     """
 
     key: Key
@@ -105,7 +111,12 @@ class Mark(NamedTuple):
     reproducible: bool
     size: int = 0
     quarantine: Mapping[str, float] = MappingProxyType({})
-    clean: bool = True
+    behind: Mapping[str, Prior] = MappingProxyType({})
+
+    @property
+    def clean(self) -> bool:
+        """Whether nobody was behind when it began, and nothing under way."""
+        return not self.behind and not self.quarantine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

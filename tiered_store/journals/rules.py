@@ -50,8 +50,8 @@ def begin(
     """Mark the replicas of *intents*, and those behind, as in doubt."""
     if rows:
         inherited = _inherited(rows, step)
-        clean = not inherited and not any(row.behind for row in rows.values())
-        mark = Mark(key, step.fresh, intents, reproducible, size, inherited, clean)
+        behind = {name: _prior(row) for name, row in rows.items() if row.behind}
+        mark = Mark(key, step.fresh, intents, reproducible, size, inherited, behind)
     else:  # nearly always, and somebody waits
         mark = Mark(key, step.fresh, intents, reproducible, size)
     _doubt(rows, step, mark)
@@ -119,11 +119,13 @@ def withdraw(rows: Rows, step: Step, mark: Mark) -> None:
         if row.prior is None:
             del rows[name]
             continue
-        verb: Missed = "in_doubt" if row.prior == "overtaken" else row.prior
+        verb: Missed = "in_doubt"
+        if row.prior != "overtaken" and row.prior != "late":
+            verb = row.prior
         rows[name] = row._replace(
             verb=verb,
             intent=_former(row) if verb == "in_doubt" else verb,
-            prior="overtaken" if row.prior == "overtaken" else None,
+            prior=row.prior if row.met else None,
             sequence=step.fresh,
             quarantine=mark.quarantine.get(name, 0.0),
         )
@@ -264,8 +266,8 @@ def _behind(
 def _overtaken(rows: Rows, step: Step, key: Key, name: str) -> None:
     """Note that *name* may just have been given what a later write had replaced."""
     current = rows.get(name) or _behind(step, name, key, "put")
-    if not current.behind or name not in rows:
-        current = current._replace(verb="in_doubt", prior="overtaken")
+    if current.verb == "in_doubt" or name not in rows:
+        current = current._replace(verb="in_doubt", prior="late")
     rows[name] = current._replace(sequence=step.fresh)
 
 
@@ -280,8 +282,9 @@ def _settle_overtaken(
     """Leave all in doubt: a lease should have kept another write from coming in."""
     _doubt(rows, step, mark._replace(sequence=step.fresh))
     for name, row in rows.items():
-        if name in done:  # it has one of the two, and nothing older
-            rows[name] = row._replace(prior=None)
+        known = row.prior in (mark.behind.get(name), "overtaken")
+        if name in done and (known or not row.behind):
+            rows[name] = row._replace(prior=None)  # it has one of the two
         elif taken and not row.behind:  # it may have something older than either
             rows[name] = row._replace(prior="overtaken")
 

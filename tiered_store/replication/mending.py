@@ -279,7 +279,7 @@ def _is_behind(rows: Mapping[str, Row], name: str) -> bool:
 
 
 def _is_overtaken(rows: Mapping[str, Row], name: str) -> bool:
-    return name in rows and rows[name].prior == "overtaken"
+    return name in rows and rows[name].met
 
 
 def _wanted(row: Row | None) -> Intent:

@@ -620,6 +620,45 @@ class JournalConformance:
         assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
         assert (rows["us"].behind, rows["eu"].behind) == (False, True)
 
+    def test_who_missed_the_write_that_came_in_between_stays_behind(
+        self, journal: Journal
+    ) -> None:
+        """Though it took the one that was overtaken; a third may have come since."""
+        slow = journal.begin(KEY, PUT)
+        write(journal, failed=("us",))
+
+        journal.settle(slow, {"us": None, "eu": None})
+
+        rows = journal.rows(KEY)
+        assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
+        assert (rows["us"].behind, rows["eu"].behind) == (True, False)
+
+    def test_who_took_the_second_of_two_writes_is_believed(
+        self, journal: Journal
+    ) -> None:
+        """Though it missed the first one, which ended before."""
+        first, second = journal.begin(KEY, PUT), journal.begin(KEY, PUT)
+        journal.settle(first, {"us": None, "eu": DOWN})
+
+        journal.settle(second, {"us": DOWN, "eu": None})
+
+        rows = journal.rows(KEY)
+        assert (rows["us"].behind, rows["eu"].behind) == (True, False)
+
+    def test_a_late_repair_is_not_forgotten_by_the_write_it_met(
+        self, journal: Journal
+    ) -> None:
+        """It may have brought back what the write has just deleted there."""
+        write(journal, failed=("us",))
+        late = journal.rows(KEY)["us"]
+        mark = journal.begin(KEY, DELETE)
+        assert not journal.complete(late)
+
+        journal.settle(mark, {"us": None, "eu": None})
+
+        rows = journal.rows(KEY)
+        assert (rows["us"].behind, rows["eu"].behind) == (True, False)
+
     def test_a_repair_that_was_overtaken_leaves_its_replica_behind(
         self, journal: Journal
     ) -> None:
@@ -631,7 +670,7 @@ class JournalConformance:
         assert not journal.complete(known)
 
         row = journal.rows(KEY)["eu"]
-        assert (row.verb, row.prior, row.behind) == ("in_doubt", "overtaken", True)
+        assert (row.verb, row.prior, row.behind) == ("in_doubt", "late", True)
         assert journal.resolve(KEY, journal.rows(KEY), {"us": None, "eu": "put"})
         assert missed(journal) == {"eu": "put"}
 
