@@ -585,6 +585,22 @@ def test_late_results_are_ignored() -> None:
     assert bench.circuit.state == "probing"
 
 
+def test_late_failures_do_not_open_it_again() -> None:
+    """Timeouts of an outage come in when the store is back and has been found well."""
+    bench = Bench()
+    late = [bench.circuit.admit() for _ in range(20)]
+    bench.opened()
+    bench.clock.advance(2)
+    for _ in range(3):
+        bench.call()
+    assert bench.circuit.state == "closed"
+
+    for permit in late:
+        bench.circuit.settle(permit, DOWN)
+
+    assert bench.circuit.state == "closed"
+
+
 def test_a_neutral_probe_leaves_the_place_to_another() -> None:
     """It neither closes nor opens."""
     bench = Bench().opened()
