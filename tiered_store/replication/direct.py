@@ -8,7 +8,7 @@ so nobody is asked twice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from tiered_store import deadlines
@@ -26,23 +26,33 @@ def is_direct(rows: Mapping[str, Row], hedge: Hedge | None) -> bool:
     """
     Tell whether there is nothing to be weighed.
 
-    That is what others have missed, when one is late, and each one's share of a
-    caller's time.
+    That is what others have missed, and when one is late.
     """
-    return not rows and hedge is None and deadlines.ends() is None
+    return not rows and hedge is None
 
 
 def asked_first(
-    names: Iterable[str], stores: Mapping[str, Store], ask: Callable[[Store], Result]
+    names: Sequence[str], stores: Mapping[str, Store], ask: Callable[[Store], Result]
 ) -> tuple[str, Result | StoreError] | None:
-    """Return what the first of *names* answers that is well, None if nobody is."""
+    """
+    Return what the first of *names* answers that is well, None if nobody is.
+
+    It may use its share of a deadline; those after it keep theirs, and so do those that
+    were passed over for being slow.
+    """
+    left = len(names)
     for name in names:
         store = stores[name]
-        if not (isinstance(store, Guard) and store.reading.refuses()):
-            try:
+        if isinstance(store, Guard) and store.reading.refuses():
+            left -= not store.reading.slow
+            continue
+        try:
+            if deadlines.ends() is None:
                 return name, ask(store)
-            except StoreError as error:
-                return name, error
+            with deadlines.share(left):
+                return name, ask(store)
+        except StoreError as error:
+            return name, error
     return None
 
 
