@@ -927,20 +927,6 @@ def test_two_versions_are_never_spliced(
         near.put(KEY, Body.of(b"o" * (3 * MIB)))
 
 
-def test_a_body_opened_again_is_the_same_version(far: S3Store) -> None:
-    """Or a conflict, if that is gone."""
-    far.put(KEY, Body.of(b"old" * 100_000))
-    body = far.get(KEY)
-    assert body.read() == b"old" * 100_000
-    assert body.read() == b"old" * 100_000
-
-    for overtake in (lambda: far.put(KEY, Body.of(b"new")), lambda: far.delete(KEY)):
-        overtake()
-
-        with pytest.raises(ConflictError):
-            body.read()
-
-
 @pytest.mark.parametrize("size", [0, 1, 256 * KIB])
 def test_a_small_body_is_here_once_it_was_got(
     far: S3Store, proxy: Proxy, size: int
@@ -1055,6 +1041,20 @@ def test_what_drips_is_handed_on_with_all_the_patience_it_had() -> None:
         came += len(download.read(1))
     assert 0 < came < 1000
     assert dripping.timeouts == [30.0, 0.25, 30.0]
+
+
+def test_a_body_opened_again_is_the_same_version(far: S3Store) -> None:
+    """Or a conflict, if that is gone."""
+    far.put(KEY, Body.of(b"old" * 100_000))
+    body = far.get(KEY)
+    assert body.read() == b"old" * 100_000
+    assert body.read() == b"old" * 100_000
+
+    for overtake in (lambda: far.put(KEY, Body.of(b"new")), lambda: far.delete(KEY)):
+        overtake()
+
+        with pytest.raises(ConflictError):
+            body.read()
 
 
 def test_a_server_that_ignores_what_it_is_asked_is_noticed(closing: Closing) -> None:
@@ -1304,13 +1304,15 @@ with client._sdk._lock, store._client._lock:
     subprocess.run(command, cwd=ROOT, timeout=30, check=True)
 
 
+@pytest.mark.parametrize("engine", ["boto3", "obstore"])
 def test_tls_is_spoken_and_checked(
     seaweed_server: S3Server,
     closing: Closing,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    engine: str,
 ) -> None:
-    """With checksums behind the body; a stranger's certificate is not believed."""
+    """By the authorities that boto3 believes; a stranger's certificate is refused."""
     import ssl
 
     authority = trustme.CA()
@@ -1320,7 +1322,8 @@ def test_tls_is_spoken_and_checked(
     bucket = seaweed_server.make_bucket()
     content = os.urandom(MIB)
 
-    options = {"endpoint_url": proxy.url, "timeout": 30.0, "connect_timeout": 30.0}
+    patient = {"timeout": 30.0, "connect_timeout": 30.0}
+    options = {"endpoint_url": proxy.url, "engine": engine, **patient}
     stranger = closing(seaweed_server.store(bucket, **options))
     with pytest.raises(MisconfiguredError):
         stranger.get(KEY)

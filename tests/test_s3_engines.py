@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import ssl
 import subprocess
 import sys
 import time
@@ -14,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import READER, S3Server
@@ -24,10 +21,8 @@ from tiered_store.body import Body
 from tiered_store.deadlines import deadline
 from tiered_store.errors import (
     ConfigError,
-    ConflictError,
     DeadlineError,
     DeniedError,
-    MisconfiguredError,
     NotFoundError,
     StoreError,
     ThrottledError,
@@ -205,18 +200,6 @@ def test_an_error_of_a_body_says_whose_it_is(
     )
 
 
-def test_a_missing_object_and_a_missing_bucket(
-    server: S3Server, closing: Closing
-) -> None:
-    bucket = server.make_bucket()
-
-    assert isinstance(
-        failure(closing(server.store(bucket, engine="obstore"))), NotFoundError
-    )
-    with pytest.raises(MisconfiguredError, match="no-such-bucket"):
-        closing(server.store("no-such-bucket", engine="obstore")).get(KEY)
-
-
 def test_a_denied_object_is_not_absent(
     seaweed_server: S3Server, closing: Closing
 ) -> None:
@@ -264,18 +247,6 @@ def test_a_body_opens_anywhere_again(server: S3Server, closing: Closing) -> None
         assert file.read(10) + file.read(MIB) == content[: MIB + 10]
 
 
-def test_a_body_is_of_one_version(server: S3Server, closing: Closing) -> None:
-    store = closing(server.store(server.make_bucket(), engine="obstore"))
-    store.put(KEY, Body.of(b"old" * MIB))
-    body = store.get(KEY)
-    store.put(KEY, Body.of(b"new" * MIB))
-
-    with contextlib.suppress(ConflictError):  # unless all of it was on its way
-        assert body.read() == b"old" * MIB
-    with pytest.raises(ConflictError):
-        body.read()
-
-
 def test_a_small_body_is_asked_for_once(server: S3Server, closing: Closing) -> None:
     """It came with the answer, so whoever opens it again has the same bytes."""
     store = closing(server.store(server.make_bucket(), engine="obstore"))
@@ -306,31 +277,6 @@ def test_a_body_goes_on_where_its_connection_broke(
     assert proxy.cut_answer is None
     assert b"range: bytes=" in proxy.requests[-1].lower()
     assert b"if-match: " in proxy.requests[-1].lower()
-
-
-def test_tls_is_spoken_and_checked(
-    seaweed_server: S3Server,
-    closing: Closing,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """By the authorities that boto3 believes."""
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("localhost").configure_cert(context)
-    proxy = closing(Proxy(seaweed_server.ports[0], context))
-    patient = {"timeout": 30.0, "connect_timeout": 30.0}
-    options = {"endpoint_url": proxy.url, "engine": "obstore", **patient}
-    bucket = seaweed_server.make_bucket()
-
-    with pytest.raises(MisconfiguredError):
-        closing(seaweed_server.store(bucket, **options)).get(KEY)
-
-    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
-    store = closing(seaweed_server.store(bucket, **options))
-    store.put(KEY, Body.of(b"over TLS"))
-    assert store.get(KEY).read() == b"over TLS"
 
 
 def test_credentials_are_those_of_boto3(
