@@ -145,6 +145,27 @@ def test_a_journal_in_memory_stays_one(written, tmp_path: Path) -> None:
         assert one.journal is not other.journal
 
 
+def test_copies_that_a_cache_has_yet_to_drop_are_waited_for(written) -> None:
+    """It drops them once it can, so whoever reads then has lost nothing."""
+    config = written(
+        """
+        version: 1
+        default: images
+        stores:
+          images:
+            type: cached
+            tiers: [{{type: redis, url: "redis://localhost:1/0", ttl: 1d}}]
+            origin: place
+          place: {{type: filesystem, path: "{folder}/place"}}
+        """
+    )
+
+    [outcome] = drill(config, faults=["down"], places=["tiers.0"]).outcomes
+
+    assert outcome.converged is not None
+    assert (outcome.lost, outcome.resurrected) == (0, 0)
+
+
 def test_one_place_alone_fails_with_the_reason(written, tmp_path: Path, capsys) -> None:
     """In words that say what to change, and with the exit status for CI."""
     path = written(ALONE)

@@ -26,6 +26,7 @@ from tiered_store.key import Key
 from tiered_store.replication.pace import RepairPolicy
 from tiered_store.store import Store
 from tiered_store.tree import walk
+from tiered_store.wrappers.cached import CachedStore
 from tiered_store.wrappers.fallback import FallbackStore
 from tiered_store.wrappers.replicated import ReplicatedStore
 from tiered_store.wrappers.timeout import TimeoutStore
@@ -151,14 +152,20 @@ class _Played:
         """
         Return the seconds from *healed* until nothing is pending, and whether by hand.
 
-        A repair in the background makes its passes at once, with all its limits; that
+        Copies that a cache has yet to drop are pending, and it drops them by itself.  A
+        repair in the background makes its passes at once, with all its limits; that
         it may have looked just before the end of the fault is added.
         """
         mirrors = list(stores_with(self._stack, "repair"))
+        caches = [one for one in walk(self._stack) if isinstance(one, CachedStore)]
         waits = max((wait for mirror in mirrors if (wait := _wait(mirror))), default=0)
         by_hand = False
         while True:
-            pending = 0
+            pending = sum(
+                cache.owed(record.key) is not None
+                for cache in caches
+                for record in self._work.records
+            )
             for mirror in mirrors:
                 try:
                     if mirror.status().rows:

@@ -301,6 +301,10 @@ class CachedStore(Store):
     def findings(self, key: Key) -> Iterator[Finding]:
         return findings(self._keeper, key, str(self))
 
+    def owed(self, key: Key) -> str | None:
+        """Say, for a person, what is still to be dropped of *key*; None if nothing."""
+        return self._keeper.poison.owed(key)
+
     def conditions(self) -> Iterator[Condition]:
         if self.journal is not None:
             yield from conditions(str(self), self.journal, self._clock.time())
