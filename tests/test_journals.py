@@ -23,9 +23,9 @@ from tiered_store.errors import (
     StoreError,
     UnavailableError,
 )
-from tiered_store.journals.database import Database
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.journals.row import Row
+from tiered_store.journals.schema import prepare
 from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.testing.faults import FaultStore
 from tiered_store.testing.journals import (
@@ -469,7 +469,7 @@ def test_a_journal_that_another_process_makes_just_now_is_one(tmp_path) -> None:
     connection = sqlite3.connect(
         path, isolation_level=None, factory=Overtaken, check_same_thread=False
     )
-    Database(path, flush=False, busy=5.0, examine=id)._prepare(connection)
+    prepare(connection, path, flush=False, busy=5.0)
     quicker.join()
     assert connection.execute("PRAGMA user_version").fetchone() == (3,)
     connection.close()

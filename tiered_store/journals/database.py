@@ -1,5 +1,5 @@
 """
-The SQLite file of a journal: its schema, its connections and its errors.
+The SQLite file of a journal: its connections and its errors.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import time
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,42 +19,13 @@ from tiered_store.errors import (
     StoreError,
     UnavailableError,
 )
-from tiered_store.journals import past
-from tiered_store.journals.identity import fresh
-from tiered_store.journals.keylocks import identity_of, poll
+from tiered_store.journals import past, schema
+from tiered_store.journals.keylocks import identity_of
 
 
 Result = TypeVar("Result")
 
-_APPLICATION = 0x74696572  # "tier", so that nobody's other database is mistaken for one
-_SCHEMA = 3
-_PAGE = 1024  # bytes; each transaction writes two, with their checksums
-_CHECKPOINT = 4000  # pages after which what was written is moved to the file
 _LONGEST = 60.0  # seconds that a thread waits for the transactions of others
-_TABLES = (
-    "CREATE TABLE journal (identity TEXT NOT NULL)",
-    """
-    CREATE TABLE pending (
-        key TEXT, replica TEXT, verb TEXT NOT NULL, intent TEXT NOT NULL, prior TEXT,
-        sequence INTEGER NOT NULL, since REAL NOT NULL, reproducible INTEGER NOT NULL,
-        attempts INTEGER NOT NULL, retry_at REAL NOT NULL, last_error TEXT,
-        quarantine REAL NOT NULL, size INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (key, replica)
-    ) WITHOUT ROWID
-    """,
-)
-_COUNTERS = (  # a row of no object, in the page that a mark writes anyway
-    "INSERT INTO pending SELECT '', '', '', '', NULL, {}, 0.0, 0, 0, 0.0, NULL, 0.0, {}"
-)
-_UPGRADES = {
-    1: ("ALTER TABLE pending ADD COLUMN size INTEGER NOT NULL DEFAULT 0",),
-    2: (
-        f"{_COUNTERS.format('sequence', 'size')} FROM state",
-        "CREATE TABLE journal (identity TEXT NOT NULL)",
-        "INSERT INTO journal SELECT identity FROM state",
-        "DROP TABLE state",
-    ),
-}
 
 _PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_IOERR}
 _WRONG = {
@@ -235,7 +205,7 @@ class Database:
                 isolation_level=None,
                 check_same_thread=False,
             )
-            self._prepare(connection)
+            schema.prepare(connection, self.path, flush=self._flush, busy=self._busy)
             if self._file is None:
                 self._examine(connection)
                 (name,) = connection.execute("SELECT identity FROM journal").fetchone()
@@ -249,56 +219,6 @@ class Database:
                 raise self._failure(error) from error
             raise
         return connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        execute = connection.execute
-        execute(f"PRAGMA synchronous = {'FULL' if self._flush else 'NORMAL'}")
-        execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT}")
-        execute("BEGIN")  # so that no other process makes it between two questions
-        schema = self._schema(connection)
-        execute("COMMIT")
-        if schema == _SCHEMA:
-            return
-        execute(f"PRAGMA page_size = {_PAGE}")  # of a file that is still empty
-        # which does not wait for others by itself, as it does for transactions
-        poll(lambda: _is_wal(connection), time.monotonic() + self._busy)
-        execute("BEGIN IMMEDIATE")
-        schema = self._schema(connection)  # another process may have been quicker
-        if not schema:
-            for table in _TABLES:
-                execute(table)
-            execute("INSERT INTO journal VALUES (?)", (fresh(),))
-            execute(_COUNTERS.format(0, 0))
-            execute(f"PRAGMA application_id = {_APPLICATION}")
-        else:
-            for older in range(schema, _SCHEMA):
-                for statement in _UPGRADES[older]:
-                    execute(statement)
-        execute(f"PRAGMA user_version = {_SCHEMA}")
-        execute("COMMIT")
-
-    def _schema(self, connection: sqlite3.Connection) -> int:
-        """
-        Return the version of the journal in the file, 0 if that is still empty.
-
-        Raises:
-            MisconfiguredError: It is something else, or a newer version's.
-        """
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        if application != _APPLICATION:
-            (tables,) = connection.execute(
-                "SELECT count(*) FROM sqlite_schema"
-            ).fetchone()
-            if application or version or tables:
-                raise MisconfiguredError(f"{self.path!r} is a database, but no journal")
-            return 0
-        if version > _SCHEMA:
-            raise MisconfiguredError(
-                f"the journal {self.path!r} has schema {version}, which a newer "
-                f"version wrote; this one knows {_SCHEMA}"
-            )
-        return int(version)
 
     def check(self) -> None:
         """
@@ -325,17 +245,6 @@ def meaning(error: sqlite3.Error, message: str) -> StoreError:
     if code in _WRONG:
         return MisconfiguredError(message)
     return UnavailableError(message, retryable=code in _PASSING)
-
-
-def _is_wal(connection: sqlite3.Connection) -> bool:
-    """Have other processes read while one writes; tell whether they will."""
-    try:
-        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-            raise
-        return False
-    return bool(mode == "wal")
 
 
 _inherited: list[sqlite3.Connection] = []
