@@ -14,6 +14,7 @@ import anyio.to_thread
 import pytest
 import trio
 
+from tests.test_lifecycle import in_a_child
 from tiered_store import AsyncStore
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
@@ -251,7 +252,7 @@ async def test_calls_that_were_given_up_are_bounded(faulty) -> None:
     """A region that hangs cannot make threads without end."""
     store = AsyncStore(faulty, threads=2)
     with faulty.hang("stat"):
-        for _ in range(2):
+        while store._threads._abandoned < 2:  # one that has not begun is just dropped
             with anyio.move_on_after(0.05):
                 await store.stat(KEY)
         with pytest.raises(UnavailableError, match="still hang"):
@@ -259,6 +260,24 @@ async def test_calls_that_were_given_up_are_bounded(faulty) -> None:
     await until(lambda: store._threads._abandoned == 0)
     with pytest.raises(NotFoundError):
         await store.stat(KEY)
+
+
+def test_what_was_given_up_before_a_fork_hangs_in_the_parent_alone(faulty) -> None:
+    """Else a child would refuse all calls for ever."""
+    store = AsyncStore(faulty, threads=1)
+
+    async def give_up() -> None:
+        while not store._threads._abandoned:
+            with anyio.move_on_after(0.05):
+                await store.stat(KEY)
+
+    async def look() -> None:
+        with pytest.raises(NotFoundError):
+            await store.get_file(*KEY)
+
+    with faulty.hang("stat"):
+        asyncio.run(give_up())
+        in_a_child(lambda: asyncio.run(look()))
 
 
 async def test_closing_closes_the_stack(faulty) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tiered_store import deadlines
+from tiered_store import deadlines, lifecycle
 from tiered_store.errors import ConfigError, DeadlineError, UnavailableError
 
 
@@ -46,6 +46,11 @@ class Threads:
         self._limiters: RunVar[anyio.CapacityLimiter | None] = RunVar(
             f"tiered-store threads {next(_NUMBERS)}", None
         )
+        self.after_fork()
+        lifecycle.survive_fork(self)
+
+    def after_fork(self) -> None:
+        """Begin anew: calls that the parent gave up hang there alone."""
         self._lock = threading.Lock()
         self._abandoned = 0
 
