@@ -219,7 +219,7 @@ class TimedRules:
     """
     What holds where a lease is written down with its end; give ``hasty``.
 
-    It returns what makes a journal whose leases end after half a second.
+    It returns what makes a journal whose leases end after half a second, or as told.
     """
 
     @pytest.fixture
@@ -289,7 +289,7 @@ class TimedRules:
 
     def test_who_was_not_sure_to_have_it_may_take_it_again(self, hasty) -> None:
         """An answer that was lost keeps others away for a while, and not its owner."""
-        one, other = hasty(), hasty()
+        one, other = hasty(lease_ttl=60), hasty()
         one.rows(KEY)
         leases = self.leases(one)
         leases._book.take(name_of(KEY), leases._owner, 1_000_000)

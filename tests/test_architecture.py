@@ -34,6 +34,7 @@ LAYERS = (
             "urls",
             "units",
             "clock",
+            "chance",
             "deadlines",
             "lingering",
             "events",
@@ -71,6 +72,11 @@ OWNERS = {
         "tiered_store.backends.s3.obstore_settings",
     ),
     "redis": ("tiered_store.clients.redis",),
+    "random": (
+        "tiered_store.chance",
+        "tiered_store.drill",  # the same faults again from the same seed
+        "tiered_store.testing",
+    ),
     "sqlite3": (
         "tiered_store.journals",
         "tiered_store.replication.seen",

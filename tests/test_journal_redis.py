@@ -99,7 +99,7 @@ class TestRedisJournal(JournalConformance, FleetRules, TimedRules):
 
     @pytest.fixture
     def hasty(self, make):
-        return lambda: make(lease_ttl=0.5)
+        return lambda lease_ttl=0.5: make(lease_ttl=lease_ttl)
 
     @pytest.fixture
     def lose(self, server, prefix):

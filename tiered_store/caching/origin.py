@@ -4,12 +4,11 @@ What a cache asks of its origin, and what it makes of the answer.
 
 from __future__ import annotations
 
-import random
-
 from dataclasses import dataclass
 from typing import Literal
 
 from tiered_store.caching.telling import Teller
+from tiered_store.chance import CHANCE
 from tiered_store.clock import Clock
 from tiered_store.errors import ConfigError, NotFoundError, StoreError
 from tiered_store.key import Key
@@ -68,7 +67,7 @@ class Freshness:
         """
         if not self.early_refresh or record.fresh_until == FOREVER:
             return False
-        early = random.expovariate(1.0) * self.early_refresh * record.cost
+        early = CHANCE.expovariate(1.0) * self.early_refresh * record.cost
         return now + early >= record.fresh_until
 
     def keeps(self, *, reproducible: bool | None) -> bool:

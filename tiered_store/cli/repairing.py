@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import random
 
 from collections.abc import Callable, Mapping
 from typing import Annotated
 
 import typer
 
+from tiered_store.chance import CHANCE
 from tiered_store.cli import options
 from tiered_store.cli.ending import Ending, counting, ending
 from tiered_store.cli.failure import FAILED, explain
@@ -146,7 +146,7 @@ def _watched(
                     _say(mirror, report, _backlogs(mirror, wish), json=json)
             except StoreError as error:  # a journal that is away comes back
                 explain(error)
-        told.stop.wait(seconds * random.uniform(0.5, 1.5))
+        told.stop.wait(seconds * CHANCE.uniform(0.5, 1.5))
     status = 0
     for mirror in found:
         try:

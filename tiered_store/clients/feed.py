@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import random
 import socket
 import threading
 import time
@@ -20,6 +19,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from tiered_store import lifecycle
+from tiered_store.chance import CHANCE
 from tiered_store.clients.wire import packed
 from tiered_store.errors import UnavailableError
 
@@ -152,7 +152,7 @@ class Feed:
         except Exception:  # noqa: BLE001 - whatever it was, something may be missed
             self._tear()
         pause, self._pause = self._pause, min(2 * self._pause, _LONGEST)
-        return functools.partial(self._awake.wait, pause * random.uniform(0.5, 1))
+        return functools.partial(self._awake.wait, pause * CHANCE.uniform(0.5, 1))
 
     def _connect(self) -> None:
         if not self._told:  # by the parent of this process

@@ -4,11 +4,11 @@ Numbers that nobody else has had, made without asking anybody.
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 
 from tiered_store import lifecycle
+from tiered_store.chance import CHANCE
 
 
 _CHANCE = 12  # bits, besides 51 of microseconds, which last until 2041
@@ -28,13 +28,12 @@ class Sequences:
         lifecycle.survive_fork(self)
 
     def after_fork(self) -> None:
-        """Take a lock and chances of one's own."""
+        """Take a lock of one's own."""
         self._lock = threading.Lock()
-        self._random = random.Random()
 
     def next(self) -> int:
         """Return a number."""
-        chance = self._random.getrandbits(_CHANCE)
+        chance = CHANCE.getrandbits(_CHANCE)
         number = (time.time_ns() // 1000) << _CHANCE | chance
         with self._lock:
             if number <= self._last:

@@ -9,13 +9,13 @@ results of an earlier state are ignored.
 
 from __future__ import annotations
 
-import random
 import threading
 
 from collections.abc import Callable, Hashable
 from typing import Literal
 
 from tiered_store import lifecycle
+from tiered_store.chance import CHANCE
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import DeadlineError, DeniedError
 from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
@@ -277,7 +277,7 @@ class Circuit:
             self.policy.open * 2 ** min(self._openings, 32), self.policy.open_limit
         )
         self._openings += 1
-        self._open_until = now + seconds * random.uniform(0.9, 1.1)
+        self._open_until = now + seconds * CHANCE.uniform(0.9, 1.1)
         self._trickle_until = None
         self.slow = slow
         self._lost = 0

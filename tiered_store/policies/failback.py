@@ -10,7 +10,6 @@ more of the traffic; and one that keeps coming and going waits for a person.
 from __future__ import annotations
 
 import math
-import random
 import sys
 import threading
 
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tiered_store import lifecycle
+from tiered_store.chance import CHANCE
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError
 from tiered_store.policies.circuit import Circuit
@@ -136,7 +136,7 @@ class Recovery:
             return True
         self._look()
         if self.stage == "fading":
-            return random.random() < self._share(self._clock.monotonic())
+            return CHANCE.random() < self._share(self._clock.monotonic())
         return self.stage in ("active", "away")
 
     @property

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextvars
 import logging
-import random
 import threading
 import time
 import weakref
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tiered_store import lifecycle
+from tiered_store.chance import CHANCE
 from tiered_store.deadlines import deadline
 from tiered_store.errors import DeadlineError, StoreError
 from tiered_store.journals.journal import Journal
@@ -130,7 +130,7 @@ class Background:
         stop, ended = self._stop, self._ended
         failures = 0
         # not all processes of a fleet that was just started, at once
-        pause = self._policy.every * random.random()
+        pause = self._policy.every * CHANCE.random()
         try:
             while not stop.wait(pause) and self._mirror() is not None:
                 try:
@@ -144,7 +144,7 @@ class Background:
                     failures += 1
                     _log.exception("a repair of %s failed", self._name())
                 longer = min(2.0**failures, _PATIENCE)
-                pause = self._policy.every * random.uniform(0.5, 1.5) * longer
+                pause = self._policy.every * CHANCE.uniform(0.5, 1.5) * longer
         finally:
             ended.set()
             self._workers.close()  # this thread is not to wait for more

@@ -5,13 +5,13 @@ Bring the replicas up to date about one object, under its lease.
 from __future__ import annotations
 
 import hashlib
-import random
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tiered_store import lingering
 from tiered_store.body import Body
+from tiered_store.chance import CHANCE
 from tiered_store.clock import Clock
 from tiered_store.errors import (
     DeadlineError,
@@ -253,7 +253,7 @@ class Mending:
         last = _LAST_BACKOFF_OF_OTHERS if of_others else _LAST_BACKOFF
         for row in rows:
             wait = min(last, _FIRST_BACKOFF * 2 ** min(row.attempts, 32))
-            retry_at = now + wait * random.uniform(0.5, 1.0)
+            retry_at = now + wait * CHANCE.uniform(0.5, 1.0)
             if row.attempts + 1 >= self._attempts and not of_others:
                 retry_at = NEVER
                 dead += 1

@@ -4,7 +4,6 @@ A place near the reader that keeps copies.
 
 from __future__ import annotations
 
-import random
 import secrets
 
 from abc import ABC, abstractmethod
@@ -12,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple, Self
 
 from tiered_store.body import SPOOL_LIMIT, Body, BytesBody
+from tiered_store.chance import CHANCE
 from tiered_store.key import Key
 from tiered_store.store import Store
 
@@ -188,4 +188,4 @@ def lifetime(ttl: float | None, jitter: float) -> float | None:
     Copies made together do not all end together: *jitter* is the share of *ttl*
     that is left to chance.
     """
-    return None if ttl is None else ttl * (1 - jitter * random.random())
+    return None if ttl is None else ttl * (1 - jitter * CHANCE.random())

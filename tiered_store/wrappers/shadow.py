@@ -14,12 +14,11 @@ is copied to *shadow*, and reads are compared; listeners hear how that went.
 
 from __future__ import annotations
 
-import random
-
 from collections.abc import Callable, Iterator, Mapping
 from itertools import zip_longest
 
 from tiered_store.body import Body
+from tiered_store.chance import CHANCE
 from tiered_store.errors import ConfigError, NotFoundError, StoreError
 from tiered_store.events import Shadowed, ShadowOutcome
 from tiered_store.foreign import as_store
@@ -82,7 +81,7 @@ class ShadowStore(Wrapper):
             self._later(key, lambda: self._copy(key, False), replace=True)
 
     def _get(self, key: Key) -> Body:
-        wanted = self.listeners and random.random() < self.sample
+        wanted = self.listeners and CHANCE.random() < self.sample
         try:
             body = self.child.get(key)
         except NotFoundError:
