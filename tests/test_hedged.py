@@ -29,7 +29,8 @@ from tiered_store.journals.memory import MemoryJournal
 from tiered_store.key import Key
 from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
 from tiered_store.policies.circuit import Circuit
-from tiered_store.policies.hedging import Hedge, in_turn
+from tiered_store.policies.hedging import Hedge
+from tiered_store.policies.turns import in_turn
 from tiered_store.replication.placement import ReadPolicy
 from tiered_store.store import Store
 from tiered_store.testing.clock import FakeClock

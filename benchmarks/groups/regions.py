@@ -218,7 +218,7 @@ def _breaker(bench: Bench) -> Row:
             region: Store = Region(1, usual=0.01)
             store = region if name == "bare" else Guard(region, BreakerPolicy())
             workers = [
-                threading.Thread(target=_timed, args=(lambda: store.get(_KEY), calls))  # noqa: B023
+                threading.Thread(target=_times, args=(lambda: store.get(_KEY), calls))  # noqa: B023
                 for _ in range(threads)
             ]
             with undisturbed():
@@ -257,12 +257,16 @@ def _naive(us: Store, eu: Store) -> Read:
 
 def _timed(read: Read, calls: int) -> list[float]:
     """Time reads that mostly wait, before other processes where that is allowed."""
-    times = []
     with undisturbed():
-        for _ in range(calls):
-            began = time.perf_counter()
-            read()
-            times.append(time.perf_counter() - began)
+        return _times(read, calls)
+
+
+def _times(read: Read, calls: int) -> list[float]:
+    times = []
+    for _ in range(calls):
+        began = time.perf_counter()
+        read()
+        times.append(time.perf_counter() - began)
     return times
 
 

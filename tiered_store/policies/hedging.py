@@ -18,10 +18,10 @@ from typing import Generic, Literal, TypeVar
 from tiered_store import deadlines, lifecycle
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError, NotFoundError, StoreError
-from tiered_store.policies.breaker import CircuitOpenError
 from tiered_store.policies.budget import RetryBudget
 from tiered_store.policies.circuit import Circuit
 from tiered_store.policies.lateness import Lateness
+from tiered_store.policies.turns import answer_of
 from tiered_store.workers import Workers
 
 
@@ -167,7 +167,7 @@ class Hedge:
         left = list(names)
         while left and self._refuses(left[0]):  # at once, which takes no thread
             name = left.pop(0)
-            yield name, _answer(name, ask, len(left) + 1)
+            yield name, answer_of(name, ask, len(left) + 1)
         under_way = 0
         hedged = False
         delay = self.delay(left[0]) if left else 0.0
@@ -272,30 +272,6 @@ class Hedge:
     def _is_well(self, name: str) -> bool:
         circuit = self._circuits.get(name)
         return circuit is None or circuit.state == "closed"
-
-
-def in_turn(
-    names: Sequence[str], ask: Callable[[str], Result]
-) -> Iterator[tuple[str, Result | StoreError]]:
-    """
-    Yield what *names* answer, each asked when the one before has.
-
-    Each may use its share of a deadline; those that were passed over for being slow
-    keep theirs.
-    """
-    left = len(names)
-    for name in names:
-        answer = _answer(name, ask, left)
-        left -= not (isinstance(answer, CircuitOpenError) and answer.slow)
-        yield name, answer
-
-
-def _answer(name: str, ask: Callable[[str], Result], parts: int) -> Result | StoreError:
-    try:
-        with deadlines.share(parts):
-            return ask(name)
-    except StoreError as error:
-        return error
 
 
 def _next(back: queue.SimpleQueue[Result], patience: float | None) -> Result | None:

@@ -12,7 +12,8 @@ from tiered_store.clock import Clock
 from tiered_store.errors import StoreError
 from tiered_store.policies.breaker import CircuitOpenError
 from tiered_store.policies.guard import Guard, trickle
-from tiered_store.policies.hedging import Hedge, HedgeAfter, in_turn
+from tiered_store.policies.hedging import Hedge, HedgeAfter
+from tiered_store.policies.turns import in_turn
 from tiered_store.store import Store
 from tiered_store.workers import Workers
 
