@@ -34,6 +34,7 @@ def in_turn(
 def answer_of(
     name: str, ask: Callable[[str], Result], parts: int
 ) -> Result | StoreError:
+    """Return what *name* answers within one of *parts* shares of a deadline."""
     try:
         with deadlines.share(parts):
             return ask(name)
