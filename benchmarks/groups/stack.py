@@ -107,6 +107,7 @@ def _above_s3(bench: Bench) -> Iterator[Row]:
                 {
                     _ALONE: _fetching(leaf, None),
                     OURS: _fetching(leaf, ("memory",)),
+                    "without its cache": _fetching(leaf, ()),
                     "with Redis": _fetching(leaf, ("memory", "redis")),
                 },
                 floor=_ALONE,
