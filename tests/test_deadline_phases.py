@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import re
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from tiered_store.backends.redis import RedisStore
 from tiered_store.backends.s3.store import S3Store
@@ -66,12 +68,20 @@ def silent() -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def dripping(http: bytes, redis: bytes) -> Iterator[int]:
+def dripping(
+    http: bytes, redis: bytes, tls: ssl.SSLContext | None = None
+) -> Iterator[int]:
     """Answer with a beginning, and then a byte now and then for ever."""
     ended = threading.Event()
 
-    def answer(client: socket.socket) -> None:
-        with client, contextlib.suppress(OSError):
+    def answer(accepted: socket.socket) -> None:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as closing:
+            closing.enter_context(accepted)
+            client = accepted
+            if tls is not None:
+                client = closing.enter_context(
+                    tls.wrap_socket(client, server_side=True)
+                )
             asked = client.recv(65_536)
             begun = redis if asked.startswith(b"*") else http
             for number in itertools.count():
@@ -140,9 +150,9 @@ def made(leaf: str, phase: str, port: int, **options: Any) -> Store:
         return RedisStore(
             url=f"{redis}://127.0.0.1:{port}/0", timeout=HOUR, connect_timeout=HOUR
         )
+    options.setdefault("endpoint_url", f"{http}://127.0.0.1:{port}")
     return S3Store(
         *("bucket", "access", "secret"),
-        endpoint_url=f"{http}://127.0.0.1:{port}",
         region="us-east-1",
         timeout=HOUR,
         connect_timeout=HOUR,
@@ -160,6 +170,27 @@ def test_a_deadline_bounds_it(leaf: str, verb: str, phase: str) -> None:
         end = pytest.raises(DeadlineError)
         with deadline(0.1), end:
             VERBS[verb](store)
+
+
+def test_a_deadline_bounds_what_drips_over_tls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sockets of TLS are others, and wait for themselves."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    head = ANSWER % b"200 OK" + b"X-Long: "
+
+    with dripping(head, b"", context) as port:
+        url = f"https://localhost:{port}"
+        with made(LEAVES[0], "no answer", port, endpoint_url=url) as store:
+            store.url(KEY)
+            end = pytest.raises(DeadlineError)
+            with deadline(0.5), end as caught:
+                store.get(KEY)
+    assert caught.value.ambiguous, "it was asked, and only its answer is missing"
 
 
 def test_a_deadline_bounds_more_readers_than_connections() -> None:
