@@ -8,7 +8,7 @@ import os
 import sys
 import threading
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from tiered_store.key import Key
 from tiered_store.store import Store
 from tiered_store.tiers.memory import MemoryTier
 from tiered_store.tiers.redis import RedisTier
+from tiered_store.tiers.tier import Tier
 from tiered_store.wrappers.cached import CachedStore
 from tiered_store.wrappers.replicated import ReplicatedStore
 from tiered_store.wrappers.retry import RetryStore
@@ -133,7 +134,41 @@ def test_no_thread_is_started_for_a_call(
     tmp_path: Path, keep: Callable[[Any], Any]
 ) -> None:
     """Pools are bounded and named, and what is idle is used again."""
-    stack = keep(_mirrored(tmp_path))
+    names = begun(keep(_mirrored(tmp_path)), callers=8, times=25)
+
+    workers = {f"replicated-{number}" for number in range(1, 5)}
+    assert set(names) <= {*workers, "tiered-store-control"}
+    assert len(names) == len(set(names))  # none was begun again
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("number", [8, 32])
+def test_no_thread_is_started_for_a_call_to_servers(
+    tmp_path: Path,
+    redis_server: RedisServer,
+    seaweed_server: S3Server,
+    keep: Callable[[Any], Any],
+    number: int,
+) -> None:
+    """Nor with Redis, either engine of S3, and more callers than any pool has."""
+    bucket = seaweed_server.make_bucket()
+    replicas = {
+        engine: seaweed_server.store(bucket, prefix=engine, engine=engine, **PATIENT)
+        for engine in ("boto3", "obstore")
+    }
+    tier = RedisTier(redis_server.url, prefix=f"{number}-workers:", timeout=60.0)
+    stack = keep(_mirrored(tmp_path, replicas, [MemoryTier(), tier]))
+    stack.put(KEYS[0], Body.of(CONTENT))  # connected, and listening
+
+    names = begun(stack, callers=number, times=3)
+
+    workers = {f"replicated-{one}" for one in range(1, 5)}
+    assert set(names) <= {*workers, "tiered-store-control"}
+    assert len(names) == len(set(names))
+
+
+def begun(stack: Store, *, callers: int, times: int) -> list[str]:
+    """Return the names of the threads that are begun while so many call so often."""
     started: list[threading.Thread] = []
 
     def note(*_: object) -> None:  # called in each thread that is begun from now on
@@ -141,27 +176,27 @@ def test_no_thread_is_started_for_a_call(
         sys.setprofile(None)
 
     def work(key: Key) -> None:
-        for _ in range(25):
+        for _ in range(times):
             stack.put(key, Body.of(CONTENT))
             assert stack.get(key).read() == CONTENT
             stack.delete(key)
 
     threading.setprofile(note)
     try:
-        crowd(8, work)
+        crowd(callers, work)
     finally:
         threading.setprofile(None)  # type: ignore[arg-type]  # which ends it
-
-    ours = [one.name for one in started if "ThreadPool" not in one.name]
-    workers = {f"replicated-{number}" for number in range(1, 5)}
-    assert set(ours) <= {*workers, "tiered-store-control"}
-    assert len(ours) == len(set(ours))  # none was begun again
+    return [one.name for one in started if "ThreadPool" not in one.name]
 
 
-def _mirrored(folder: Path) -> Store:
-    replicas = {
+def _mirrored(
+    folder: Path,
+    replicas: Mapping[str, Store] | None = None,
+    tiers: Sequence[Tier] = (),
+) -> Store:
+    files = {
         name: FileSystemStore(str(folder / name), create=True) for name in ("us", "eu")
     }
     journal = SQLiteJournal(str(folder / "journal.sqlite"))
-    mirror = ReplicatedStore(replicas, journal=journal, workers=4)
-    return RetryStore(CachedStore(mirror, [MemoryTier()]))
+    mirror = ReplicatedStore(replicas or files, journal=journal, workers=4)
+    return RetryStore(CachedStore(mirror, tiers or [MemoryTier()]))
