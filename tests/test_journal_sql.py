@@ -406,6 +406,31 @@ def test_no_more_connections_than_asked_for(postgres_server, prefix) -> None:
     journal.close()
 
 
+def test_what_is_in_use_when_it_is_closed_is_closed_afterwards(journal) -> None:
+    """Not some day, when the garbage is collected."""
+    database = journal._ledger._database
+
+    def work(turn) -> object:
+        journal.close()
+        turn.execute(text("SELECT 1"))
+        return turn.connection.connection.driver_connection
+
+    assert database.change(work).closed
+
+
+def test_the_last_lease_ends_the_session_of_one_that_is_closed(journal) -> None:
+    """What is held when it is closed is held on until then."""
+    first, last = held(journal, KEY, 0), held(journal, Key("a", 1, 2, 3, "b/c"), 0)
+    session = journal._ledger._leases._session._connection
+    connection = session.connection.driver_connection
+    journal.close()
+
+    first.release()
+    assert not connection.closed
+    last.release()
+    assert connection.closed
+
+
 # -- its tables -------------------------------------------------------------------
 
 

@@ -137,7 +137,7 @@ class Database:
                     if not stale:
                         raise error.failure from error.failure.__cause__
                 finally:
-                    connection.close()
+                    self._give_back(connection)
         raise AssertionError("the second attempt returns or raises")
 
     def ask(self, connection: Connection, work: Callable[[Turn], Result]) -> Result:
@@ -172,7 +172,14 @@ class Database:
         with self._lock:
             engine, self._engine = self._engine, None
         if engine is not None:
-            engine.dispose()
+            engine.pool.dispose()
+
+    def _give_back(self, connection: Connection) -> None:
+        """Let others use it, or nobody if all that was idle has been closed since."""
+        engine = connection.engine
+        connection.close()
+        if engine is not self._engine:
+            engine.pool.dispose()
 
     @contextlib.contextmanager
     def _slot(self) -> Iterator[None]:
@@ -228,8 +235,12 @@ class Database:
     ) -> Any:
         def connect() -> Any:
             connection: Any = dialect.connect(*words, **options)
-            if self.dialect == "postgresql":
-                self._begin_session(connection)
+            try:
+                if self.dialect == "postgresql":
+                    self._begin_session(connection)
+            except BaseException:
+                connection.close()
+                raise
             return connection
 
         return self._in_time(connect)

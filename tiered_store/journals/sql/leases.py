@@ -64,6 +64,7 @@ class SessionLeases:
         if self._session is not None:
             _inherited.append(self._session)
         self._session = None
+        self._ending = False
         self._turn = threading.Lock()
 
     def lease(self, key: Key, seconds: float) -> Lease | None:
@@ -84,13 +85,15 @@ class SessionLeases:
         return None
 
     def close(self) -> None:
-        """End the session, unless something is held by it."""
+        """End the session, or have the last that is held by it do so."""
         with self._alone():
+            self._ending = True
             if self._session is not None and not self._session.held:
                 self._hang_up()
 
     def _take(self, number: int, held: list[_Session]) -> bool:
         with self._alone():
+            self._ending = False
             session, taken = self._ask(number)
             if taken:
                 session.held += 1
@@ -128,6 +131,8 @@ class SessionLeases:
             try:
                 session.ask(_DROP, number)
             except (StaleError, StoreError):
+                self._hang_up()
+            if self._ending and not session.held:
                 self._hang_up()
 
     def _hang_up(self) -> None:
