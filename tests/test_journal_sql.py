@@ -130,9 +130,11 @@ class TestLeasesInATable(TimedRules):
         self, hasty, postgres_server, prefix
     ) -> None:
         """Then somebody else takes it over."""
+        journal = hasty()
+        journal.rows(KEY)  # so that it need not connect while the lease lasts
         with Process(
             f"SQLJournal({postgres_server.url!r}, prefix={prefix!r}, leases='table', "
-            "lease_ttl=0.5)",
+            "lease_ttl=2)",
             """
             lease = held(journal, KEY, 0)
             say("held")
@@ -142,10 +144,9 @@ class TestLeasesInATable(TimedRules):
             assert process.line() == "held"
             process.popen.kill()
             process.popen.wait()
-        journal = hasty()
 
         assert journal.lease(KEY, 0) is None
-        held(journal, KEY, 10).release()
+        held(journal, KEY, 60).release()
 
 
 class TestOnSQLite(JournalConformance):
@@ -347,7 +348,7 @@ def roles(postgres_server: PostgresServer) -> PostgresServer:
 def test_another_driver_will_do(postgres_server, prefix) -> None:
     """Whatever SQLAlchemy has for the database."""
     url = postgres_server.url.replace("psycopg", "pg8000")
-    journal = SQLJournal(url, prefix=prefix, timeout=1)
+    journal = SQLJournal(url, prefix=prefix, timeout=30)
 
     with held(journal, KEY, 0):
         write(journal, failed=("eu",))
