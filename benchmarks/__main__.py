@@ -105,15 +105,16 @@ def _group(bench: Bench, name: str) -> Iterator[Row]:
 
 
 def _method(options: argparse.Namespace, keeps: bool) -> str:
-    fewest = min(
+    rounds = {
         rounds_of(name, quick=options.quick, asked=options.rounds)
         for name in options.only
-    )
+    }
     return (
-        f"{fewest} rounds, or more where they differ, each with every candidate of a "
-        f"row once, in shuffled order (seed {options.seed}). Processor time where one "
-        f"thread works, wall clock where several do or somebody waits. {PINNED} Memory "
-        f"is {'kept' if keeps else 'perhaps given back'} by the allocator when freed."
+        f"{' to '.join(map(str, sorted({min(rounds), max(rounds)})))} rounds a group, "
+        f"each with every candidate of a row once, in shuffled order (seed "
+        f"{options.seed}). Processor time where one thread works, wall clock where "
+        f"several do or somebody waits. {PINNED} Memory is "
+        f"{'kept' if keeps else 'perhaps given back'} by the allocator when freed."
     )
 
 

@@ -25,22 +25,22 @@ class Group:
 
 GROUPS = {
     "memory": Group("Hits in memory", 9, 20),
-    "redis": Group("Hits in Redis", 9, 30),
-    "fill": Group("Fills of Redis", 9, 20),
+    "redis": Group("Hits in Redis", 9, 25),
+    "fill": Group("Fills of Redis", 9, 10),
     "invalidation": Group("Invalidation in other processes", 5, 20),
-    "directory": Group("Files", 9, 15),
-    "s3": Group("S3", 9, 30),
-    "mirror": Group("Mirrored writes", 7, 30),
-    "hits": Group("What is found in memory", 3, 60),
-    "cold": Group("Cold keys", 1, 30),
+    "directory": Group("Files", 7, 25),
+    "s3": Group("S3", 7, 35),
+    "mirror": Group("Mirrored writes", 5, 45),
+    "hits": Group("What is found in memory", 3, 45),
+    "cold": Group("Cold keys", 1, 25),
     "outage": Group("Redis gone, or silent", 3, 40),
     "regions": Group("Regions slow, or gone", 7, 60),
-    "limits": Group("Bounds", 1, 30),
-    "startup": Group("Start-up", 7, 30),
+    "limits": Group("Bounds", 1, 40),
+    "startup": Group("Start-up", 5, 30),
     "stack": Group("The production stack", 7, 30),
     "fleet": Group("What a fleet costs", 1, 20),
-    "threads": Group("Many threads", 5, 40),
-    "growth": Group("As work grows", 5, 60),
+    "threads": Group("Many threads", 5, 35),
+    "growth": Group("As work grows", 3, 60),
 }
 QUICK_ROUNDS = 3
 
