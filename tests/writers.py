@@ -144,7 +144,9 @@ def main() -> None:
     parser.add_argument("--changes", type=int, default=4)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    judge = Judge(Place(arguments.folder, arguments.journal))
+    place = Place(arguments.folder, arguments.journal)
+    place.lease_ttl = 30.0  # nobody is killed, and a busy machine must not lose a lease
+    judge = Judge(place)
     for number in range(arguments.rounds):
         names = [
             f"{arguments.seed}.{number}.{one}" for one in range(arguments.processes)
