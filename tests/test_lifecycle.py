@@ -213,7 +213,7 @@ def test_a_journal_that_is_read_at_a_fork_is_read_in_the_child(
                 journal.backlogs()
         threads = [threading.Thread(target=read) for _ in range(4)]
         for thread in threads: thread.start()
-        for _ in range(30):
+        for _ in range(15):
             child = os.fork()
             if child == 0:
                 journal.backlogs()
