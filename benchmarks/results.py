@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 
 OURS = "tiered-store"
+NO_NOISE = 20.0  # beyond it a ratio of two waits is broken; 5 was but a busy machine
 Unit = Literal["s", "%", "x", ""]
 
 
