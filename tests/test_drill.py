@@ -166,6 +166,24 @@ def test_copies_that_a_cache_has_yet_to_drop_are_waited_for(written) -> None:
     assert (outcome.lost, outcome.resurrected) == (0, 0)
 
 
+def test_what_cannot_be_read_in_the_end_is_lost(written) -> None:
+    """Though nobody said that it is absent."""
+    config = written(
+        """
+        version: 1
+        default: images
+        stores:
+          images: {{type: fault, tear_rate: 1, child: place}}
+          place: {{type: filesystem, path: "{folder}/place"}}
+        """
+    )
+
+    [outcome] = drill(config, faults=["erroring"]).outcomes
+
+    assert outcome.untrue == 0
+    assert outcome.lost > 0
+
+
 def test_one_place_alone_fails_with_the_reason(written, tmp_path: Path, capsys) -> None:
     """In words that say what to change, and with the exit status for CI."""
     path = written(ALONE)
