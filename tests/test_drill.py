@@ -33,7 +33,7 @@ from tiered_store.drill.ledger import Record
 from tiered_store.drill.page import page
 from tiered_store.drill.report import Outcome, Report, failures, requirement
 from tiered_store.drill.run import drill, plan
-from tiered_store.drill.seen import failover
+from tiered_store.drill.seen import failover, seen_of
 from tiered_store.drill.stage import Stage, leaves
 from tiered_store.drill.workload import Call, Workload
 from tiered_store.errors import CorruptError, DeadlineError, UnavailableError
@@ -550,6 +550,24 @@ def test_a_workload_notices_a_store_that_lies() -> None:
 
 def calls(*given: tuple[float, float, str]) -> list[Call]:
     return [Call("read", at, seconds, fate) for at, seconds, fate in given]  # type: ignore[arg-type]
+
+
+def test_every_fate_is_counted_once_where_it_belongs() -> None:
+    """From the moment of the fault on; what came before is only what is usual."""
+    before = Call("read", 0.0, 0.01, "absent")
+    fates = ("right", "unsure", "absent", "stale", "wrong", "failed", "late")
+    reads = [Call("read", 1.0, 0.01, fate) for fate in fates]
+    writes = [
+        Call("write", 1.0, 0.5, "failed", "why"),
+        Call("write", 1.0, 0.01, "right"),
+    ]
+
+    seen = seen_of([before, *reads, *writes], 0.5, 2.0)
+
+    assert (seen.reads, seen.reads_failed) == (7, 5)
+    assert (seen.writes, seen.writes_failed) == (2, 1)
+    assert (seen.unsure, seen.untrue, seen.stale, seen.wrong) == (1, 1, 1, 1)
+    assert (seen.paid, seen.slowest, seen.first_error) == (1, 0.5, "why")
 
 
 def test_the_time_to_fail_over_is_that_of_most_users() -> None:
