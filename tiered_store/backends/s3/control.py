@@ -10,9 +10,9 @@ Decisions in an object of an S3 bucket, that a fleet shares.
 
 The bucket must know conditional writes (``If-Match``), which is tried before the first
 decision, and should not lie in a region that is decided about.  A server that looks
-first and writes then (SeaweedFS 4, moto) may lose one of two decisions of the same moment;
-whoever follows sees which.  Two looks a second cost a process some two euros a month at
-AWS; a longer ``poll`` costs less, and decisions are followed later.
+first and writes then (SeaweedFS 4, moto) may lose one of two decisions of the same
+moment; whoever follows sees which.  Two looks a second cost a process some two euros a
+month at AWS; a longer ``poll`` costs less, and decisions are followed later.
 """
 
 from __future__ import annotations
