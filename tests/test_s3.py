@@ -651,6 +651,34 @@ def test_a_process_that_is_told_to_end_drops_its_parts(
     until(lambda: uploads(seaweed_server, bucket) == [])
 
 
+BEGUN = Answer(200, b"<X><UploadId>one</UploadId></X>")
+
+
+@pytest.mark.parametrize(
+    ("begun", "missing"), [(Answer(200), "UploadId"), (BEGUN, "ETag")]
+)
+def test_parts_that_nobody_took_are_an_outage(
+    closing: Closing, begun: Answer, missing: str
+) -> None:
+    """A proxy that says 200 to everything: the next region takes it."""
+    answers = {"POST": [begun], "*": [Answer(200)]}
+    _, store = stub_store(closing, answers, multipart_threshold=0)
+
+    with pytest.raises(UnavailableError, match=f"HTTP 200 without {missing}"):
+        store.put(KEY, Body.of(b"x"))
+
+
+@pytest.mark.parametrize("page", [b"", b"<html></html>"], ids=["empty", "page"])
+def test_an_answer_that_is_no_list_is_not_an_empty_one(
+    closing: Closing, page: bytes
+) -> None:
+    """Else an outage would look like a bucket that lost everything."""
+    _, store = stub_store(closing, {"GET": [Answer(200, page)]})
+
+    with pytest.raises(UnavailableError, match="it is not S3 that answers"):
+        list(store.keys())
+
+
 @pytest.mark.parametrize(
     ("checksums", "told"), [("when_supported", "CRC32"), ("when_required", None)]
 )
@@ -659,10 +687,9 @@ def test_parts_carry_checksums_unless_the_server_knows_none(
 ) -> None:
     """And S3 compares them with what it has before it puts the parts together."""
     part = Answer(200, b"", {"ETag": "x", "x-amz-checksum-crc32": "AAAAAA=="})
-    begun = Answer(200, b"<X><UploadId>one</UploadId></X>")
     stub, store = stub_store(
         closing,
-        {"POST": [begun], "PUT": [part]},
+        {"POST": [BEGUN], "PUT": [part]},
         checksums=checksums,
         multipart_threshold=0,
     )
@@ -679,10 +706,9 @@ def test_parts_on_their_way_are_awaited_before_they_are_dropped(
 ) -> None:
     """A part that arrives after the abort would stay, and be paid for."""
     slow = Answer(200, b"", {"ETag": "x"}, seconds=0.3)
-    begun = Answer(200, b"<X><UploadId>one</UploadId></X>")
     stub, store = stub_store(
         closing,
-        {"POST": [begun], "PUT": [slow], "DELETE": [Answer(204)]},
+        {"POST": [BEGUN], "PUT": [slow], "DELETE": [Answer(204)]},
         part_size=5 * MIB,
     )
 

@@ -20,10 +20,12 @@ body { max-width: 80rem; margin: 2rem auto; padding: 0 1rem; }
 .held { background: #1b7f4b; } .broken { background: #b3261e; }
 .hurt { background: #9a5b00; }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-td, th { text-align: right; white-space: nowrap; padding: .25rem .5rem;
+table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums;
+        font-size: .87rem; }
+td, th { text-align: right; white-space: nowrap; padding: .25rem .4rem;
          border-top: 1px solid #8884; }
 td:first-child, th:first-child, td:nth-child(2), th:nth-child(2) { text-align: left; }
+td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 8rem; }
 td.bad { color: #d33b30; font-weight: bold; } td.fair { color: #b26a00; }
 td.none { color: #8889; }
 a { color: inherit; }

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -75,6 +76,22 @@ class Client:
             if failure is None:
                 raise
             raise failure from error
+
+    def said(self, answer: Mapping[str, Any], *names: str) -> Any:
+        """
+        Return the first of *names* that is in *answer*.
+
+        Raises:
+            UnavailableError: None is, so it is not S3's: something in between says 200
+                to everything.
+        """
+        for name in names:
+            if name in answer:
+                return answer[name]
+        status = answer["ResponseMetadata"]["HTTPStatusCode"]
+        raise UnavailableError(
+            f"HTTP {status} without {' or '.join(names)}: it is not S3 that answers"
+        )
 
     def presigned(self, operation: str, seconds: int, **parameters: Any) -> str:
         """Return a URL that may be used for *seconds*; made here, not by S3."""

@@ -295,6 +295,7 @@ class S3Store(Store):
         page: dict[str, Any] = {"Prefix": self._folder + prefix}
         while True:
             answer = self._client.call("list_objects_v2", **page)
+            self._client.said(answer, "IsTruncated", "Name", "Contents")
             for entry in answer.get("Contents", ()):
                 key = key_of_object(entry["Key"].removeprefix(self._folder))
                 if key is not None and key.object_type.startswith(prefix):

@@ -48,7 +48,7 @@ def upload(
     if client.connection.checksums == "when_supported":
         parameters = {**parameters, "ChecksumAlgorithm": "CRC32"}
     begun = client.call("create_multipart_upload", **parameters)
-    target = {"Key": parameters["Key"], "UploadId": begun["UploadId"]}
+    target = {"Key": parameters["Key"], "UploadId": client.said(begun, "UploadId")}
     try:
         parts = _send_all(client, workers, body, part_size, target)
         client.call(
@@ -104,11 +104,12 @@ def _send(
             Body=file,
             **told,
         )
+        tag = client.said(answer, "ETag")
     except BaseException:
         failed.set()
         raise
     checksums = {name: answer[name] for name in _CHECKSUMS if name in answer}
-    return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
+    return {"PartNumber": number, "ETag": tag, **checksums}
 
 
 def _abort(client: Client, workers: Workers, target: Mapping[str, Any]) -> None:
