@@ -616,6 +616,34 @@ def test_a_failback_ends_the_waiting_for_a_person() -> None:
     assert stages(regions)[-2:] == ["returning", "fading"]
 
 
+@pytest.mark.parametrize("kept", [0, 1], ids=["begun again", "gone back"])
+def test_a_failback_counts_whatever_its_number(kept: int) -> None:
+    """Also after the record was lost or restored; what a copy brings back does not."""
+    control = HandControl()
+    copies = [control.content]
+    for at in range(3):
+        control.decide(Decision(verb="failback", name="us", by="ana", at=at))
+        copies.append(control.content)
+    regions = returning(failback="manual", control=control)
+    wait_for_repair(regions)
+    known = control.content
+
+    control.content = copies[kept]
+    decide(regions, "promote us")
+    regions.read(OTHER)
+    control.content = known
+    regions.store._rota.watch.refresh()
+    regions.read(OTHER)
+    assert stages(regions)[-1] == "held"
+    control.content = copies[kept]
+    decide(regions, "failback us")
+    regions.clock.advance(1.1)
+    for _ in range(3):
+        regions.read(OTHER)
+
+    assert stages(regions)[-2:] == ["returning", "fading"]
+
+
 class Late(Wrapper):
     """A store whose puts take their time."""
 

@@ -61,35 +61,29 @@ class Decisions:
         identity: Of this record, which no other has.
         revision: Grows with each decision.
         standing: What holds, one decision a place.
-        returned: By name, the revision at which traffic was last sent back there.
         history: The last decisions, newest last.
     """
 
     identity: str = ""
     revision: int = 0
     standing: Mapping[str, Decision] = field(default_factory=dict)
-    returned: Mapping[str, int] = field(default_factory=dict)
     history: Sequence[Decision] = ()
 
     def with_(self, decision: Decision) -> Decisions:
         """Return the record with *decision* in it."""
         new = replace(decision, revision=self.revision + 1)
         standing = dict(self.standing)
-        returned = dict(self.returned)
         standing.pop(new.name, None)
         if new.verb in ("promote", "failback"):
             standing = {
                 name: held for name, held in standing.items() if held.verb != "promote"
             }
-        if new.verb == "failback":
-            returned[new.name] = new.revision
-        elif new.verb != "undrain":
+        if new.verb not in ("failback", "undrain"):
             standing[new.name] = new
         return Decisions(
             identity=self.identity or uuid.uuid4().hex,
             revision=new.revision,
             standing=standing,
-            returned=returned,
             history=(*self.history[1 - _KEPT :], new),
         )
 
@@ -129,7 +123,6 @@ class Decisions:
             "identity": self.identity,
             "revision": self.revision,
             "standing": [asdict(held) for held in self.standing.values()],
-            "returned": dict(self.returned),
             "history": [asdict(decision) for decision in self.history],
         }
         return json.dumps(content, indent=1).encode() + b"\n"
@@ -158,7 +151,6 @@ def loaded(content: bytes | None) -> Decisions:
             identity=str(found["identity"]),
             revision=int(found["revision"]),
             standing={one.name: one for one in held},
-            returned={str(name): int(at) for name, at in found["returned"].items()},
             history=tuple(_decision(one) for one in found["history"]),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

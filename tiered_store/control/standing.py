@@ -37,7 +37,7 @@ class Standing:
         spare: What is drained: it takes writes only if nobody else can.
         withheld: By name, why the others are not touched at all.
         decisions: What holds for any of them.
-        returned: By name, the revision at which traffic was last sent back there.
+        returns: The last decisions that sent traffic back to any place.
     """
 
     read: Sequence[str]
@@ -45,7 +45,7 @@ class Standing:
     spare: Sequence[str] = ()
     withheld: Mapping[str, Decision] = field(default_factory=dict)
     decisions: Mapping[str, Decision] = field(default_factory=dict)
-    returned: Mapping[str, int] = field(default_factory=dict)
+    returns: frozenset[Decision] = frozenset()
 
     def refusal(self, name: str) -> WithheldError:
         """Return the error of a call to *name* that was not made."""
@@ -74,7 +74,7 @@ def standing(names: Sequence[str], decisions: Decisions) -> Standing:
         spare=spare,
         withheld={name: held[name] for name in having("isolate")},
         decisions=held,
-        returned=decisions.returned,
+        returns=frozenset(one for one in decisions.history if one.verb == "failback"),
     )
 
 

@@ -47,7 +47,7 @@ class Order:
         self.rota = Rota(tuple(stores), control, owner)
         self._owner = owner
         self._stores = stores
-        self._returned: Mapping[str, int] | None = None
+        self._returns: frozenset[Decision] | None = None
         self._seen: Standing | None = None
         self._decided: Mapping[str, Decision] = {}
         self._given: OrderedDict[Key, str] = OrderedDict()
@@ -148,11 +148,10 @@ class Order:
         if standing.decisions != self._decided:
             self._decided = standing.decisions
             self.owe()
-        known, self._returned = self._returned, standing.returned
-        if known is not None and known is not standing.returned:
-            for name, revision in standing.returned.items():
-                if name in self._stores and revision > known.get(name, 0):
-                    self.fail_back(name)
+        known = standing.returns if self._returns is None else self._returns
+        self._returns = known | standing.returns  # a copy may take some of them away
+        for decision in standing.returns - known:
+            self.fail_back(decision.name)
 
     def _takes(self, name: str) -> bool:
         recovery = self._recoveries.get(name)
