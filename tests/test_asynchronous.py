@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import io
 import threading
 
@@ -226,6 +227,51 @@ async def test_a_stream_that_is_cancelled_stores_nothing(store, faulty) -> None:
         await store.put_file(slow(), *KEY, reproducible=False)
     assert versions(faulty) is None
     assert "put" not in faulty.calls or faulty.calls["put"] == 0
+
+
+async def test_a_stream_is_closed_when_its_put_is_cancelled(store, faulty) -> None:
+    """Not some time later, by the collector of garbage, which trio warns of."""
+    closed: list[bool] = []
+
+    async def upload() -> AsyncIterator[bytes]:
+        try:
+            yield LARGE[:1]
+            group.cancel_scope.cancel()
+            yield LARGE  # it goes to disk, where the cancellation arrives
+        finally:
+            closed.append(True)
+
+    async with anyio.create_task_group() as group:
+        await store.put_file(upload(), *KEY, reproducible=False)
+    assert closed == [True]
+    assert versions(faulty) is None
+
+
+async def test_a_file_may_be_left_in_the_midst_of_its_pieces(store, faulty) -> None:
+    """And be read on; there is no generator that must be closed for that."""
+    faulty.put(KEY, Body.of(LARGE))
+    async with await store.get_file(*KEY) as file:
+        async for piece in file:
+            first = piece
+            break
+        rest = b"".join([piece async for piece in file])
+    gc.collect()  # trio would warn here
+    assert first + rest == LARGE
+
+
+async def test_closing_does_not_wait_for_calls_that_hang(faulty) -> None:
+    """Those that were given up keep their turn in trio, and closing knows no cancel."""
+    store = AsyncStore(faulty, threads=1)
+    faulty.put(KEY, Body.of(LARGE))
+    file = await store.get_file(*KEY)
+    async with anyio.create_task_group() as group:
+        with faulty.hang("stat"):
+            while not store._threads._abandoned:
+                with anyio.move_on_after(0.05):
+                    await store.stat(KEY)
+            group.start_soon(file.aclose)
+            await until(lambda: file.closed)
+    assert faulty.open_readers == 0
 
 
 async def test_no_files_are_left_behind(tmp_path) -> None:

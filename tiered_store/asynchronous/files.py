@@ -65,9 +65,13 @@ class AsyncFile:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.aclose()
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        while piece := await self.read(_CHUNK):
-            yield piece
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if piece := await self.read(_CHUNK):
+            return piece
+        raise StopAsyncIteration
 
     async def _call(self, work: Callable[[], Result]) -> Result:
         return await self._threads.call(work, lambda result: self._file.close())

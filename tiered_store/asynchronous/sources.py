@@ -11,7 +11,7 @@ import io
 import tempfile
 import threading
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable
 from typing import Any, Protocol
 
 from tiered_store.asynchronous.threads import Threads
@@ -44,11 +44,12 @@ async def body_of(source: Source, threads: Threads) -> Body:
     if read is None and not hasattr(source, "__aiter__"):
         raise TypeError(f"neither a file nor a stream: {source!r}")
     with contextlib.closing(_Spool()) as spool:
-        async for piece in _pieces(source):
-            if spool.has_room(len(piece)):
-                spool.write(piece)
-            else:
-                await threads.finish(functools.partial(spool.roll_and_write, piece))
+        async with contextlib.aclosing(_pieces(source)) as pieces:
+            async for piece in pieces:
+                if spool.has_room(len(piece)):
+                    spool.write(piece)
+                else:
+                    await threads.finish(functools.partial(spool.roll_and_write, piece))
         return spool.body()
 
 
@@ -90,13 +91,18 @@ class _Spool:
             self._disk.close()
 
 
-async def _pieces(source: Any) -> AsyncIterator[bytes]:
+async def _pieces(source: Any) -> AsyncGenerator[bytes, None]:
     if hasattr(source, "read"):
         while piece := await source.read(_CHUNK):
             yield piece
-    else:
-        async for piece in source:
+        return
+    stream = aiter(source)
+    try:
+        async for piece in stream:
             yield piece
+    finally:
+        if inspect.isasyncgen(stream):  # nobody can go on where it was left
+            await stream.aclose()
 
 
 class Interruptible(Body):

@@ -120,24 +120,30 @@ class Threads:
         return result
 
     async def always(self, work: Callable[[], object]) -> None:
-        """Have *work*, which is quick, done in a thread whatever is cancelled."""
+        """Have *work*, which is quick, done in a thread, whatever is cancelled."""
         import anyio
 
         with anyio.CancelScope(shield=True):
             one = _Call(work, lambda result: None)
             try:
-                await self._run(one)
+                # no turn to wait for: in trio, calls that were given up keep theirs
+                await self._run(one, anyio.CapacityLimiter(1))
             except _cancelled():
                 if not one.begun:
                     work()
                 raise
 
-    async def _run(self, one: _Call) -> Any:
+    async def _run(
+        self, one: _Call, limiter: anyio.CapacityLimiter | None = None
+    ) -> Any:
         import anyio.to_thread
 
         try:
             return await anyio.to_thread.run_sync(
-                one.run, _time_left(), abandon_on_cancel=True, limiter=self._bound()
+                one.run,
+                _time_left(),
+                abandon_on_cancel=True,
+                limiter=limiter or self._bound(),
             )
         except DeadlineError:
             await anyio.sleep(_PATIENCE)  # the caller's own timeout comes first
