@@ -112,9 +112,11 @@ def test_a_child_learns_for_itself(path, journal) -> None:
     assert not is_asked(journal)
     child = os.fork()
     if child == 0:
-        attached = journal._emptiness.attached
-        write(journal, failed=("eu",))
-        os._exit(0 if not attached and missed(journal) == {"eu": "put"} else 1)
+        before = journal._emptiness.attached
+        write(journal, failed=("eu",))  # from here on it has one of its own
+        after = journal._emptiness.attached
+        told = missed(journal) == {"eu": "put"}
+        os._exit(0 if told and (before, after) == (False, True) else 1)
 
     assert os.waitpid(child, 0)[1] == 0
     assert missed(journal) == {"eu": "put"}

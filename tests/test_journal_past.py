@@ -8,6 +8,7 @@ import contextlib
 import logging
 import os
 import shutil
+import signal
 import sqlite3
 import time
 
@@ -198,6 +199,43 @@ def test_one_that_is_made_older_in_use_is_not_written(path: str) -> None:
     with pytest.raises(MisconfiguredError):
         child.begin(OTHER, PUT)
     child.close()
+
+
+def test_a_child_that_is_left_alone_does_not_write_one_that_is_made_older(
+    path: str,
+) -> None:
+    """Its parent had the lock, and took nothing of what was told along."""
+
+    def parent() -> None:
+        journal = SQLiteJournal(path)
+        write(journal)
+        back_up(path, path + ".old")
+        write(journal)
+        journal.close()
+        if os.fork():
+            os.kill(os.getpid(), signal.SIGKILL)  # and its child goes on
+        os.read(begin, 1)
+        try:
+            with pytest.raises(MisconfiguredError, match="made an older one while"):
+                journal.begin(KEY, PUT)
+        except BaseException:
+            logging.exception("in the child")
+            os._exit(1)
+        os.write(told, b".")
+        os._exit(0)
+
+    begin, go = os.pipe()
+    hear, told = os.pipe()
+    child = os.fork()
+    if not child:
+        os.close(go)
+        os.close(hear)
+        parent()
+    os.waitpid(child, 0)
+    os.close(told)
+    back_up(path + ".old", path)
+    os.close(go)
+    assert os.read(hear, 1) == b"."
 
 
 def test_who_only_looks_makes_no_file(path: str) -> None:

@@ -226,13 +226,14 @@ class SQLiteJournal(Journal):
                 return latest, left.size, left.rows, known
         sequence, size = pending.state(connection)
         rows = pending.of_key(connection, name, key) if size else {}
-        if known is not None and known.attached and known.latest > sequence + 1:
-            raise self._restored()
         return sequence, size, rows, self._attached(locks, sequence, size)
 
     def _attached(self, locks: FileLocks, sequence: int, size: int) -> Emptiness | None:
         """Return what is known without asking, None if it is of another file."""
         known = self._emptiness
+        # a child has no lock, and would say that what is there now is the last
+        if known is not None and known.latest > sequence + 1:
+            raise self._restored()
         if known is not None and known.attached:
             return known
         with self._locked():
