@@ -590,6 +590,53 @@ class JournalConformance:
         clock.advance(61)
         assert careful.clear(careful.rows(KEY)["eu"])
 
+    def test_a_repair_of_what_was_replaced_does_not_begin(
+        self, careful: Journal
+    ) -> None:
+        """It would do what is not to be done any more."""
+        write(careful, failed=("eu",))
+        replaced = careful.rows(KEY)["eu"]
+        write(careful, DELETE, failed=("eu",))
+
+        assert careful.attempt(replaced) is None
+        assert missed(careful) == {"eu": "delete"}
+
+    def test_who_is_not_known_any_more_misses_a_delete_as_one(
+        self, journal: Journal
+    ) -> None:
+        """So that what it has is not taken for the object when it is known again."""
+        write(journal, failed=("eu",))
+        write(journal, {"us": "delete"})
+
+        assert missed(journal) == {"eu": "delete"}
+        assert is_gone(journal.rows(KEY))
+
+    def test_what_was_seen_of_a_withdrawn_write_settles_nothing(
+        self, journal: Journal
+    ) -> None:
+        """Its rows are as they were before, and say something else."""
+        write(journal, DELETE, failed=("us", "eu"))
+        mark = journal.begin(KEY, PUT)
+        seen = journal.rows(KEY)
+        journal.withdraw(mark)
+
+        assert not journal.resolve(KEY, seen, dict.fromkeys(PUT))
+        assert missed(journal) == {"us": "delete", "eu": "delete"}
+
+    def test_who_comes_in_quarantine_does_not_prolong_it(
+        self, careful: Journal, clock: FakeClock
+    ) -> None:
+        """Nothing more is to be expected of it, and of the others no longer."""
+        mark = careful.begin(KEY, PUT)
+        careful.settle(mark, dict.fromkeys(PUT, LATE))
+        assert not careful.resolve(KEY, careful.rows(KEY), dict.fromkeys(PUT))
+        clock.advance(30)
+        careful.arrive(mark, "eu", None)
+        clock.advance(31)
+
+        assert careful.resolve(KEY, careful.rows(KEY), dict.fromkeys(PUT))
+        assert missed(careful) == {}
+
     def test_a_withdrawn_write_forgets_no_quarantine(
         self, careful: Journal, clock: FakeClock
     ) -> None:
