@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from tests.test_control import HandControl
+from tests.waiting import until
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.backends.s3 import S3Store
 from tiered_store.body import Body
@@ -760,6 +761,33 @@ def test_a_primary_that_is_back_is_repaired_by_itself() -> None:
     regions.read(OTHER)
 
     assert stages(regions) == ["away", "returning", "fading", "active"]
+
+
+def test_a_primary_that_is_behind_for_all_that_is_read_comes_back() -> None:
+    """No read would ask it whether it is well, so its repair does."""
+    regions = Regions(breaker=BreakerPolicy(failures=1, open=1, probes=2))
+    regions.eu.child.put(KEY, OLD)
+    regions.us.down()
+    regions.read()
+    regions.store.put(KEY, NEW)
+    until(
+        lambda: (
+            regions.clock.advance(61)
+            or (regions.read() and regions.us.calls["get"] > 3)
+        )
+    )
+    assert stages(regions) == ["away"]
+
+    regions.us.up()
+    until(lambda: regions.clock.advance(1.1) or (regions.read() and not regions.owed()))
+
+    assert regions.us.child.get(KEY).read() == b"new"
+    until(
+        lambda: (
+            regions.clock.advance(31)
+            or (regions.read() and stages(regions)[-1] == "active")
+        )
+    )
 
 
 def test_what_is_put_while_it_comes_back_is_brought_there_as_well() -> None:

@@ -93,7 +93,7 @@ class Recovery:
     Args:
         catch_up: Begins to bring it up to date, without waiting for that, and says
             whether a pass has come through; if so asked, one that left nothing.  Called
-            at most once a second.
+            at most once a second, also to see whether it is back.
         changed: Called with the new stage and the reason, outside the lock.
     """
 
@@ -179,19 +179,20 @@ class Recovery:
         """Say whether it is time to see if it is up to date, and that this is done."""
         with self._lock:
             behind = self._passes if self.stage == "active" else not self._current
-            well = self._circuit.state == "closed"
-            due = bool(behind) and well and now - self._looked >= self._look_every
+            open_to = not self._circuit.refuses()
+            due = bool(behind) and open_to and now - self._looked >= self._look_every
             if due:
                 self._looked = now
             return due
 
     def _bring(self) -> None:
-        relied_on = self.stage == "active"
+        stage = self.stage
+        relied_on = stage == "active"
         through = self._catch_up(relied_on)
         with self._lock:
             self._look_every = _LOOK_EVERY
             if not relied_on:
-                self._current = self._current or through
+                self._current = self._current or (through and stage != "away")
             elif through:
                 self._passes = max(0, self._passes - 1)
             else:

@@ -7,11 +7,14 @@ from __future__ import annotations
 import contextvars
 import threading
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from tiered_store import lifecycle
-from tiered_store.errors import StoreError
+from tiered_store.errors import NotFoundError, StoreError
+from tiered_store.journals.row import Row
+from tiered_store.policies.circuit import Circuit
 from tiered_store.replication.report import RepairReport
+from tiered_store.store import Store
 from tiered_store.workers import Workers
 
 
@@ -64,3 +67,24 @@ class CatchUp:
             pass  # the journal cannot be used; the next pass may find it
         finally:
             self._busy = False
+
+
+def is_back(store: Store, circuit: Circuit, rows: Iterable[Row]) -> bool:
+    """
+    Say whether *circuit*, of reads of *store*, is closed; look again if it is time to.
+
+    No read asks for what it is behind for, and that may be all that is read.
+
+    Args:
+        rows: What it is behind for.
+    """
+    for row in rows:
+        if circuit.state == "closed" or circuit.refuses():
+            break
+        try:
+            store.get(row.key)
+        except NotFoundError:
+            continue  # which is an answer
+        except StoreError:
+            break
+    return circuit.state == "closed"

@@ -50,9 +50,9 @@ from tiered_store.key import Key
 from tiered_store.policies.breaker import BreakerPolicy
 from tiered_store.policies.evidence import Judged
 from tiered_store.policies.failback import failback_policy
-from tiered_store.policies.guard import guard
+from tiered_store.policies.guard import Guard, guard
 from tiered_store.replication.background import Background
-from tiered_store.replication.catching_up import CatchUp
+from tiered_store.replication.catching_up import CatchUp, is_back
 from tiered_store.replication.changing import Journalled, Unjournalled, able
 from tiered_store.replication.conditions import conditions
 from tiered_store.replication.explaining import findings
@@ -61,6 +61,7 @@ from tiered_store.replication.health import hedge_of
 from tiered_store.replication.mirror import Mirror
 from tiered_store.replication.order import Order, nothing_missed
 from tiered_store.replication.pace import RepairPolicy, Traffic
+from tiered_store.replication.report import RepairReport
 from tiered_store.replication.service import reachable
 from tiered_store.replication.succession import Succession
 from tiered_store.replication.telling import Teller
@@ -312,7 +313,17 @@ class FallbackStore(Mirror):
     def _catch_up(self, name: str) -> Callable[[bool], bool]:
         if name not in self.replicas:  # which is given nothing, so it misses nothing
             return nothing_missed
-        return CatchUp(functools.partial(self.repair, name), self._workers).begin
+        return CatchUp(functools.partial(self._bring, name), self._workers).begin
+
+    def _bring(self, name: str) -> RepairReport:
+        """Repair *name* if it is well."""
+        store = self.stores[name]
+        pending = self._journal.pending(name)
+        if isinstance(store, Guard) and not is_back(
+            self._ordered()[name], store.reading, pending
+        ):
+            return RepairReport(down=1)
+        return self.repair(name)
 
     def _ordered(self) -> Mapping[str, Store]:
         touched = reachable(self.stores, self._rota.now())
