@@ -27,6 +27,8 @@ from tiered_store.errors import NotFoundError
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.key import Key
+from tiered_store.replication.census import Census
+from tiered_store.replication.seen import Seen
 from tiered_store.store import Store
 from tiered_store.testing import FaultStore
 from tiered_store.tiers.memory import MemoryTier
@@ -369,6 +371,38 @@ def in_a_child(work: Callable[[], None]) -> None:
             os._exit(status)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert status == 0, "it waited for a lock for ever" if status == 99 else "it failed"
+
+
+@pytest.mark.parametrize("kind", [Seen, Census])
+def test_a_fork_waits_for_the_lists_of_those_who_verify(
+    kind: type[Seen | Census],
+) -> None:
+    """SQLite's locks are the whole process's; a child would wait for them for ever."""
+    ended = threading.Event()
+
+    def list_some() -> None:
+        keys = [Key("comics.cover", number, 1, 1, "image/png") for number in range(99)]
+        with kind() as lists:
+            for key in keys:
+                if isinstance(lists, Seen):
+                    lists.add(key)
+                else:
+                    lists.add([key], 0)
+
+    def go_on() -> None:
+        while not ended.is_set():
+            list_some()
+
+    threads = [threading.Thread(target=go_on) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(15):
+            in_a_child(list_some)
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
 
 
 @pytest.mark.parametrize("kind", STACKS)

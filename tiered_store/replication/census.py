@@ -9,10 +9,12 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+from tiered_store import lifecycle
 from tiered_store.journals.row import key_of, name_of
 from tiered_store.key import Key
 
 
+_undisturbed = lifecycle.Undisturbed()  # one, as a fork knows who was there before
 _PAGE = 1000
 _PREPARATION = (
     "PRAGMA journal_mode = OFF",
@@ -78,7 +80,8 @@ class Census:
     @contextmanager
     def _using(self) -> Iterator[None]:
         try:
-            yield
+            with _undisturbed:
+                yield
         except self._error as error:
             from tiered_store.journals.database import meaning
 
@@ -89,4 +92,5 @@ class Census:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._connection.close()
+        with _undisturbed:
+            self._connection.close()

@@ -6,7 +6,11 @@ from __future__ import annotations
 
 import sqlite3
 
+from tiered_store import lifecycle
 from tiered_store.key import Key
+
+
+_undisturbed = lifecycle.Undisturbed()  # one, as a fork knows who was there before
 
 
 class Seen:
@@ -17,23 +21,28 @@ class Seen:
     """
 
     def __init__(self) -> None:
-        self._connection = sqlite3.connect(
-            "", isolation_level=None, check_same_thread=False
-        )
-        self._connection.execute("PRAGMA journal_mode = OFF")
-        self._connection.execute(
-            "CREATE TABLE seen (key TEXT PRIMARY KEY) WITHOUT ROWID"
-        )
+        with _undisturbed:
+            self._connection = sqlite3.connect(
+                "", isolation_level=None, check_same_thread=False
+            )
+            self._connection.execute("PRAGMA journal_mode = OFF")
+            self._connection.execute(
+                "CREATE TABLE seen (key TEXT PRIMARY KEY) WITHOUT ROWID"
+            )
 
     def add(self, key: Key) -> bool:
         """Add *key*; return whether it is new."""
-        added = self._connection.execute(
-            "INSERT OR IGNORE INTO seen VALUES (?)", (repr(tuple(key)),)
-        )
-        return added.rowcount == 1
+        with _undisturbed:
+            added = self._connection.execute(
+                "INSERT OR IGNORE INTO seen VALUES (?)", (repr(tuple(key)),)
+            )
+            new = added.rowcount == 1
+            del added  # a cursor is freed by SQLite too
+        return new
 
     def __enter__(self) -> Seen:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._connection.close()
+        with _undisturbed:
+            self._connection.close()
