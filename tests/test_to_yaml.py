@@ -236,7 +236,10 @@ def test_what_is_there_with_its_defaults_is_drawn() -> None:
         "repair": {},
     }
     with build({"version": 1, "stores": {"images": node}}) as stack:
-        assert drawn(stack)["options"] == {"repair": "{}"}
+        assert drawn(stack)["options"] == {
+            "repair": "{every: 30s, rate: 50, bandwidth: 20MiB, parallel: 4, "
+            "attempts: 20}"
+        }
         assert "repair: {}" in to_yaml(stack)
 
 

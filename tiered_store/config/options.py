@@ -60,12 +60,25 @@ def _options(thing: object) -> Iterator[tuple[str, str]]:
             for name, shown in inside:
                 yield f"{parameter.name}.{name}", shown
             if not inside:  # it is there, and all in it is as by default
-                yield parameter.name, "{}"
+                yield parameter.name, _whole(value)
         elif Secret in marks:
             yield parameter.name, str(Secret(""))
         else:
             units = (mark for mark in marks if isinstance(mark, Unit))
             yield parameter.name, spelled(value, next(units, None))
+
+
+def _whole(policy: object) -> str:
+    """Return all that *policy* says, as YAML has it."""
+    hints = _hints(type(policy))
+    said: list[str] = []
+    for parameter in _parameters(policy):
+        value = value_of(policy, parameter.name)
+        if isinstance(value, _SCALARS):
+            marks = _marks(hints.get(parameter.name))
+            unit = next((mark for mark in marks if isinstance(mark, Unit)), None)
+            said.append(f"{parameter.name}: {spelled(value, unit)}")
+    return f"{{{', '.join(said)}}}"
 
 
 def _parameters(thing: object) -> list[inspect.Parameter]:
