@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import io
+import weakref
+
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import pytest
 
+from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
-from tiered_store.body import Body
+from tiered_store.body import Body, BytesBody
 from tiered_store.deadlines import deadline
-from tiered_store.errors import DeadlineError, NotFoundError, UnsupportedError
+from tiered_store.errors import (
+    DeadlineError,
+    InvalidError,
+    NotFoundError,
+    UnsupportedError,
+)
 from tiered_store.key import Key
 from tiered_store.store import Store
 from tiered_store.testing.conformance import StoreConformance
@@ -146,3 +158,26 @@ def test_an_author_may_raise_what_python_raises() -> None:
         Minimal().get(KEY)
     with pytest.raises(OSError, match="gone"):
         list(Listing().keys())
+
+
+def test_a_failed_put_keeps_nothing_until_garbage_is_collected(tmp_path: Path) -> None:
+    """Its body may be a file of gigabytes that has no name, or megabytes of memory."""
+
+    class Broken(BytesBody):
+        def open(self, offset: int = 0) -> io.BytesIO:
+            raise InvalidError("it cannot be read")
+
+        def read(self) -> bytes:
+            raise InvalidError("it cannot be read")
+
+    store = FileSystemStore(str(tmp_path / "disk"), create=True)
+    body = Broken(b"content")
+    kept = weakref.ref(body)
+    gc.disable()
+    try:
+        with contextlib.suppress(InvalidError):
+            store.put(KEY, body, reproducible=False)
+        del body
+        assert kept() is None
+    finally:
+        gc.enable()

@@ -374,7 +374,10 @@ class Store(ABC):
                     error=failure,
                 )
             )
-        raise failure
+        try:
+            raise failure
+        finally:
+            del failure, error  # else a failed put keeps its body until garbage is seen
 
 
 def union(stores: Iterator[Store]) -> frozenset[Verb]:
