@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.waiting import until
 from tiered_store import lifecycle
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
@@ -521,3 +522,36 @@ def test_an_exit_without_work_is_silent() -> None:
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_work_within_work_does_not_wait_for_the_fork_that_waits_for_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Who is in the midst of something goes on with it."""
+    work = lifecycle.Undisturbed()
+
+    def fork() -> None:
+        work.before_fork()
+        work.after_fork_in_parent()
+
+    with work:
+        fork_soon = threading.Thread(target=fork)
+        fork_soon.start()
+        until(lambda: not work._gate.acquire(blocking=False) or work._gate.release())
+        with work:
+            pass
+    fork_soon.join()
+
+    assert not caplog.records  # of a fork that waited in vain
+
+
+def test_a_fork_goes_on_while_another_thread_registers() -> None:
+    """What is registered is counted once more."""
+
+    class Growing(set[str]):
+        def __iter__(self) -> Iterator[str]:
+            for thing in super().__iter__():
+                self.add("another")
+                yield thing
+
+    assert set(lifecycle._those_of(Growing({"one"}))) == {"one", "another"}

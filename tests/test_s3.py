@@ -668,6 +668,14 @@ def test_parts_that_nobody_took_are_an_outage(
         store.put(KEY, Body.of(b"x"))
 
 
+def test_an_object_that_nobody_took_is_an_outage(closing: Closing) -> None:
+    """Else what is acknowledged would be nowhere."""
+    _, store = stub_store(closing, {"*": [Answer(200)]})
+
+    with pytest.raises(UnavailableError, match="HTTP 200 without ETag"):
+        store.put(KEY, Body.of(b"x"))
+
+
 @pytest.mark.parametrize("page", [b"", b"<html></html>"], ids=["empty", "page"])
 def test_an_answer_that_is_no_list_is_not_an_empty_one(
     closing: Closing, page: bytes

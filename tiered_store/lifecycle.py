@@ -19,8 +19,9 @@ import threading
 import time
 import weakref
 
+from collections.abc import Iterable
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 
 EXIT_SECONDS = 10.0  # all of them together
@@ -28,6 +29,9 @@ _LONGEST_IMPORT = 30.0  # seconds; then something else is wrong, and a fork goes
 _LONGEST_WORK = 60.0  # the same
 
 _log = logging.getLogger("tiered_store")
+
+
+_Thing = TypeVar("_Thing")
 
 
 class Forkable(Protocol):
@@ -90,8 +94,12 @@ class Undisturbed:
         rest_at_fork(self)
 
     def __enter__(self) -> None:
+        me = threading.get_ident()
+        if me in self._under_way:  # a fork waits for it already
+            self._under_way.append(me)
+            return
         with self._gate:
-            self._under_way.append(threading.get_ident())
+            self._under_way.append(me)
 
     def __exit__(self, *exc_info: object) -> None:
         self._under_way.remove(threading.get_ident())
@@ -182,19 +190,28 @@ def _end(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
+def _those_of(things: Iterable[_Thing]) -> list[_Thing]:
+    """Return *things*, whose number another thread may be changing."""
+    while True:
+        try:
+            return list(things)
+        except RuntimeError:  # it has, so once more
+            continue
+
+
 def _before() -> None:
-    for thing in list(_resting):
+    for thing in _those_of(_resting):
         thing.before_fork()
     _imports.rest()
 
 
 def _in_parent() -> None:
-    for thing in list(_resting):
+    for thing in _those_of(_resting):
         thing.after_fork_in_parent()
 
 
 def _in_child() -> None:
-    for thing in list(_forkable):
+    for thing in _those_of(_forkable):
         try:
             thing.after_fork()
         except Exception:  # noqa: BLE001 - the others must forget all the same
@@ -203,7 +220,7 @@ def _in_child() -> None:
 
 def _at_exit() -> None:
     ends = time.monotonic() + EXIT_SECONDS
-    for thing in list(_drainable):
+    for thing in _those_of(_drainable):
         try:
             left = thing.drain(max(0.0, ends - time.monotonic()))
         except Exception:  # noqa: BLE001 - the others must finish all the same

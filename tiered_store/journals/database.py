@@ -67,7 +67,6 @@ class Database:
         self._examine = examine
         self.number = self.journal = 0
         self._held = False
-        self._reading = lifecycle.Undisturbed()
         self.after_fork()
         lifecycle.survive_fork(self)
         lifecycle.rest_at_fork(self)
@@ -86,7 +85,7 @@ class Database:
         Raises:
             StoreError: The file cannot be used; the connection is not used again.
         """
-        with self._reading:
+        with _undisturbed:
             try:
                 connection = self._idle.pop()
             except IndexError:
@@ -188,7 +187,7 @@ class Database:
 
     def close(self) -> None:
         """Close what is not in use."""
-        with self._reading:
+        with _undisturbed:
             self.__del__()
 
     def __del__(self) -> None:
@@ -248,6 +247,7 @@ def meaning(error: sqlite3.Error, message: str) -> StoreError:
 
 
 _inherited: list[sqlite3.Connection] = []
+_undisturbed = lifecycle.Undisturbed()  # one, as a fork knows who was there before
 
 
 def _identity(path: str) -> tuple[int, int] | None:

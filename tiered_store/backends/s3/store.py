@@ -196,9 +196,10 @@ class S3Store(Store):
         with rereadable(body) as file:
             if self.checksums == "when_supported":
                 parameters |= summed(file)
-            self._client.call(
+            answer = self._client.call(
                 "put_object", Body=file, ContentLength=body.size, **parameters
             )
+        self._client.said(answer, "ETag")
 
     def _parameters(self, key: Key, reproducible: bool) -> dict[str, Any]:
         parameters: dict[str, Any] = {

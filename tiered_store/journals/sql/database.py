@@ -95,7 +95,7 @@ class Database:
         self._engine: Engine | None = None
         self._met: Engine | None = None
         lite = self.dialect == "sqlite"
-        self._undisturbed = lifecycle.Undisturbed() if lite else _WAITED_FOR_BY_NOBODY
+        self._undisturbed = _WAITED_FOR if lite else _WAITED_FOR_BY_NOBODY
         self.after_fork()
         lifecycle.survive_fork(self)
 
@@ -283,6 +283,7 @@ class Database:
         )
 
 
+_WAITED_FOR = lifecycle.Undisturbed()  # one, as a fork knows who was there before
 _WAITED_FOR_BY_NOBODY = contextlib.nullcontext()
 _inherited: list[Engine] = []
 
