@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import io
 import os
@@ -296,19 +297,35 @@ def test_celery_makes_thumbnails_though_all_of_a_worker_is_killed(
     album, thumbnails
 ) -> None:
     """Its children end with it, and another worker does what it had begun."""
+    taken = functools.partial(thumbnails.app.backend.client.hlen, "unacked")
     with celery(album / "first") as worker:
-        child = thumbnails.make_thumbnail.delay(0, 64, 64, 16).get(timeout=LONG)
+        thumbnails.make_thumbnail.delay(0, 64, 64, 16).get(timeout=LONG)
+        until(lambda: taken() == 0)
+        assert worker.process is not None
+        children = children_of(worker.process.pid)
+        for child in children:
+            os.kill(child, signal.SIGSTOP)
         tasks: list[AsyncResult] = [
             thumbnails.make_thumbnail.delay(number, 64, 64, 16)
             for number in range(1, 30)
         ]
-        tasks[0].get(timeout=LONG)
+        # all that it takes at once; Celery loses one that is on its way from Redis
+        until(lambda: taken() == 8)
         worker.kill()
-        until(lambda: not alive(child))
+        for child in children:
+            os.kill(child, signal.SIGCONT)
+        until(lambda: not any(map(alive, children)))
     with celery(album / "second"):
         for task in tasks:
             task.get(timeout=LONG)
     assert_small(thumbnails)
+
+
+def children_of(process: int) -> list[int]:
+    """Return the two processes of its pool."""
+    children = Path(f"/proc/{process}/task/{process}/children").read_text().split()
+    assert len(children) == 2
+    return [int(child) for child in children]
 
 
 def alive(process: int) -> bool:
