@@ -12,6 +12,7 @@ settings.register_profile(
 settings.load_profile("patient")
 
 pytest_plugins = [
+    "tests.closing",
     "tests.conformance_table",
     "tests.servers.disk",
     "tests.servers.postgres",

@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.closing import Closing
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import READER, S3Server
 from tests.servers.stub import Answer, StubServer
@@ -70,23 +71,6 @@ def server(request: pytest.FixtureRequest) -> S3Server:
 def shared_buckets() -> dict[str, str]:
     """By server, a bucket for those who only need a corner of one."""
     return {}
-
-
-@pytest.fixture
-def closing() -> Iterator[Callable[[Any], Any]]:
-    """Close at the end whatever it is called with."""
-    things: list[Any] = []
-
-    def close_later(thing: Any) -> Any:
-        things.append(thing)
-        return thing
-
-    yield close_later
-    for thing in reversed(things):
-        thing.close()
-
-
-Closing = Callable[[Any], Any]
 
 
 def fetch(url: str) -> bytes:

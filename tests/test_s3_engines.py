@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.closing import Closing
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import READER, S3Server
 from tests.servers.stub import Answer, StubServer
@@ -42,21 +43,6 @@ OTHER = KEY._replace(object_id=1235)
 NAME = "testing/1234/405x640.jpe"
 ROOT = Path(__file__).parent.parent
 ENGINES = ("boto3", "obstore")
-Closing = Callable[[Any], Any]
-
-
-@pytest.fixture
-def closing() -> Iterator[Closing]:
-    """Close at the end whatever it is called with."""
-    things: list[Any] = []
-
-    def close_later(thing: Any) -> Any:
-        things.append(thing)
-        return thing
-
-    yield close_later
-    for thing in reversed(things):
-        thing.close()
 
 
 @pytest.fixture(params=["moto", "seaweed"])

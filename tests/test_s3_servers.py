@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 import pytest
 import trustme
 
+from tests.closing import Closing
 from tests.servers.process import ServerProcess
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import S3Server
@@ -51,22 +52,7 @@ KEY = Key("testing", 1234, 405, 640, "image/jpeg")
 NAME = "testing/1234/405x640.jpe"
 CONTENT = os.urandom(300_000)  # more than obstore reads at once
 ANOTHER = os.environ.get("TIERED_STORE_S3")
-Closing = Callable[[Any], Any]
 Make = Callable[..., S3Store]
-
-
-@pytest.fixture
-def closing() -> Iterator[Closing]:
-    """Close at the end whatever it is called with."""
-    things: list[Any] = []
-
-    def close_later(thing: Any) -> Any:
-        things.append(thing)
-        return thing
-
-    yield close_later
-    for thing in reversed(things):
-        thing.close()
 
 
 @pytest.fixture(

@@ -22,7 +22,7 @@ from tiered_store.replication.health import last_resort
 from tiered_store.replication.order import Order
 from tiered_store.replication.service import askable, in_service
 from tiered_store.replication.telling import Teller
-from tiered_store.replication.writing import changed_nothing
+from tiered_store.replication.writing import changed_nothing, failures_in
 from tiered_store.store import Store
 
 
@@ -136,11 +136,7 @@ class Journalled:
         intents: dict[str, Intent] = dict.fromkeys(calls, "delete")
         with last_resort(askable(asked), "write"), patient():
             outcomes, all_must = self._writer.write(key, intents, calls)
-        errors: dict[str, StoreError | None] = {}
-        for name, outcome in outcomes.items():
-            if outcome is not None and not isinstance(outcome, StoreError):
-                raise outcome  # a bug, or an interruption: not ours to judge
-            errors[name] = outcome
+        errors = failures_in(outcomes)
         if not all_must and not changed_nothing(outcomes):
             self._teller.diverged(key, errors)
             missed = [name for name in errors if errors[name] is not None]

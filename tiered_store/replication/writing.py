@@ -217,6 +217,16 @@ class _Change:
         self._lease.release()
 
 
+def failures_in(outcomes: Outcomes) -> dict[str, StoreError | None]:
+    """Return how each replica failed, or None; raise what is no failure of a store."""
+    errors: dict[str, StoreError | None] = {}
+    for name, outcome in outcomes.items():
+        if outcome is not None and not isinstance(outcome, StoreError):
+            raise outcome  # a bug, or an interruption
+        errors[name] = outcome
+    return errors
+
+
 def changed_nothing(outcomes: Outcomes) -> bool:
     """Tell whether every replica was never asked, or refuses what nobody can do."""
     return all(_is_harmless(outcome) for outcome in outcomes.values())

@@ -62,7 +62,7 @@ from tiered_store.replication.placement import Placement, ReadPolicy, Reproducib
 from tiered_store.replication.reading import Reader
 from tiered_store.replication.service import askable, in_service, reachable
 from tiered_store.replication.telling import Teller
-from tiered_store.replication.writing import Writer, changed_nothing
+from tiered_store.replication.writing import Writer, changed_nothing, failures_in
 from tiered_store.store import Store, union
 from tiered_store.workers import Workers
 
@@ -249,11 +249,7 @@ class ReplicatedStore(Mirror):
                 quorum=quorum if self.ack == "quorum" else None,
                 size=size,
             )
-        errors: dict[str, StoreError | None] = {}
-        for name, outcome in outcomes.items():
-            if outcome is not None and not isinstance(outcome, StoreError):
-                raise outcome  # a bug, or an interruption: not ours to judge
-            errors[name] = outcome
+        errors = failures_in(outcomes)
         if not all_must and not changed_nothing(outcomes):
             self._teller.diverged(key, errors)
             missed = [name for name in errors if errors[name] is not None]

@@ -13,6 +13,7 @@ from sqlalchemy import DDL
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from tiered_store import deadlines
 from tiered_store.errors import (
     ConfigError,
     DeniedError,
@@ -204,7 +205,7 @@ class Ledger:
     def _found(self) -> str:
         failure: StoreError | None = None
         for attempt in range(_ATTEMPTS):
-            time.sleep(0.05 * attempt)
+            time.sleep(deadlines.bounded(0.05 * attempt))
             identity = self._known()
             if identity is not None:
                 return identity
