@@ -132,7 +132,7 @@ class Host:
             return b"".join(iter(functools.partial(file.read, 256 * KIB), b""))
 
     def kept(self, content: bytes, key: Key = KEY) -> None:
-        """Assert that soon it is served from here."""
+        """Assert that soon it is served from here, nothing being on its way."""
 
         def served() -> bool:
             asked = len(self.origin.asked)
@@ -140,6 +140,8 @@ class Host:
             return len(self.origin.asked) == asked
 
         until(served)
+        fills = self.store._keeper.filler._workers
+        until(lambda: fills._idle == fills._threads)
 
 
 def directory(path: Path, **options: Any) -> StoreTier:
