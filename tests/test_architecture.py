@@ -51,7 +51,7 @@ LAYERS = (
             "envelope",
             "translation",
         ),
-        *("lifecycle", "workers", "lookout", "dialling"),
+        *("lifecycle", "workers", "lookout", "dialling", "joint"),
         *("combine", "signing", "temporary"),
     ),
     ("store", "foreign", "wrapper", "tree", "explanation"),

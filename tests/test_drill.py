@@ -579,6 +579,9 @@ def test_the_time_to_fail_over_is_that_of_most_users() -> None:
     assert failover(calls(*well, (2.0, 1.0, "right")), 1.0, 4.0, 0.1) == 0.0
     before = [one for one in well if one[0] < 1.0 or one[0] > 3.0]
     assert failover(calls(*before, *blocked), 1.0, 4.0, 0.1) == pytest.approx(2.0)
+    early = [one for one in well if one[0] < 1.0]
+    nearly = [(1.0, 2.85, "right")] * 3
+    assert failover(calls(*early, *nearly), 1.0, 4.0, 0.1) is None
     failing = [(at / 50, 0.001, "failed") for at in range(50, 200)]
     assert failover(calls(*failing), 1.0, 4.0, 0.1) is None
 

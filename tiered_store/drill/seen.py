@@ -13,6 +13,7 @@ from tiered_store.drill.workload import FAILED, Call
 
 
 _BUCKET = 0.1
+_QUIET = 3  # buckets, at least, that nobody notices anything any more
 _FAST = 0.1  # seconds; what took longer, and ten times the usual, has paid
 
 
@@ -70,7 +71,8 @@ def failover(
     Return the seconds until users did not notice any more, None if they did to the end.
 
     They notice while half of the calls under way, and two at least, fail or are slow.
-    A probe of a breaker that one of them pays for is not that.
+    A probe of a breaker that one of them pays for is not that; nor is it an end that
+    they noticed nothing in the last moments of the fault.
     """
     noticed = 0
     steps = int((healed - began) / _BUCKET)
@@ -83,4 +85,4 @@ def failover(
         ]
         if sum(under_way) >= max(2, len(under_way) / 2):
             noticed = step + 1
-    return None if noticed == steps else noticed * _BUCKET
+    return None if noticed > max(0, steps - _QUIET) else noticed * _BUCKET

@@ -18,6 +18,7 @@ from tiered_store.errors import (
     StoreError,
     UnavailableError,
 )
+from tiered_store.joint import Joint
 from tiered_store.translation import translate
 from tiered_store.units import MIB, Secret
 
@@ -59,6 +60,9 @@ class Client:
         """Leave the parent's connections alone, and their locks, and make others."""
         self._inherited, self._made = self._made, None
         self._lock = threading.Lock()
+        self._making: Joint[Any] = Joint(
+            "tiered-store-s3-client", "a client is made", self._make
+        )
 
     def call(self, operation: str, **parameters: Any) -> Any:
         """
@@ -109,6 +113,8 @@ class Client:
 
     def here(self, failure: StoreError) -> StoreError:
         """Return *failure*, or that the caller's time is up, with the bucket's name."""
+        if isinstance(failure, DeadlineError):
+            return failure  # which says what took so long
         if isinstance(failure, UnavailableError) and deadlines.remaining() == 0:
             return DeadlineError("the caller's time is up", ambiguous=failure.ambiguous)
         if isinstance(failure, MisconfiguredError):
@@ -116,7 +122,7 @@ class Client:
         return failure
 
     def credentials(self) -> Any:
-        """Return what the SDK finds in its usual places, which may ask the network."""
+        """Return what the SDK signs with, found where it looks when it is needed."""
         return _sdk.session().get_credentials()
 
     def region(self) -> str | None:
@@ -134,10 +140,10 @@ class Client:
 
     def _client(self) -> Any:
         client = self._made
-        return self._make() if client is None else client
+        return self._making.result() if client is None else client
 
     def _make(self) -> Any:
-        with self._lock:
+        with self._lock:  # nobody else makes one, and close() comes before or after
             if self._closed:
                 raise ValueError("the client is closed")
             if self._made is None:
@@ -164,10 +170,15 @@ class _SDK:
     def session(self) -> Any:
         """Return the session."""
         import boto3.session
+        import botocore.session
+
+        from tiered_store.backends.s3.credentials import share
 
         with self._lock:
             if self._session is None:
-                self._session = boto3.session.Session()
+                session = botocore.session.get_session()
+                share(session)
+                self._session = boto3.session.Session(botocore_session=session)
             return self._session
 
     def client(self, bucket: str, connection: Connection) -> Any:

@@ -14,7 +14,6 @@ import datetime
 import functools
 import importlib.util
 import os
-import threading
 import time
 
 from collections.abc import Callable
@@ -24,11 +23,12 @@ from tiered_store import deadlines, lifecycle
 from tiered_store.backends.s3.address import is_arn
 from tiered_store.backends.s3.client import Client
 from tiered_store.backends.s3.download import etag_in
-from tiered_store.backends.s3.obstore_settings import new_store
+from tiered_store.backends.s3.obstore_settings import new_store, unsigned
 from tiered_store.backends.s3.reading import REPRODUCIBLE, Meaning, Opened, Reading
 from tiered_store.body import Stat
 from tiered_store.errors import DeadlineError, StoreError, UnavailableError
 from tiered_store.events import Verb
+from tiered_store.joint import Joint
 from tiered_store.translation import obstore as translation
 from tiered_store.units import MIB
 from tiered_store.workers import Workers
@@ -71,14 +71,16 @@ class ObstoreReading:
         )
         self._instead = instead
         self._workers = Workers("tiered-store-s3-reads", client.connection.connections)
-        self._making = threading.Lock()
+        self._making: Joint[Any] = Joint(
+            "tiered-store-s3-reader", "a client is made", self._make
+        )
         self._store: Any = None
         self._get: Callable[..., Any]
 
     def open(
         self, name: str, meaning: Meaning, *, etag: str | None = None, offset: int = 0
     ) -> Opened:
-        store = self._made()
+        store = self._ready()
         if store is None:
             return self._instead.open(name, meaning, etag=etag, offset=offset)
         options: dict[str, Any] | None = None
@@ -98,6 +100,8 @@ class ObstoreReading:
         except _BusyError:
             return self._instead.open(name, meaning, etag=etag, offset=offset)
         except Exception as error:
+            if unsigned(error):  # boto3 cannot sign either, and says why
+                return self._instead.open(name, meaning, etag=etag, offset=offset)
             failure = self._meaning(error)
             if failure is None:
                 raise
@@ -125,22 +129,20 @@ class ObstoreReading:
         self._workers.close()
         self._store = None
 
-    def _made(self) -> Any:
+    def _ready(self) -> Any:
         """Return the store of obstore, or None if this must be left to boto3."""
         if not self._fits or not _runtime.usable():
             return None
-        if self._store is None:
-            with self._making:  # each has a pool of its own
-                self._make()
-        return self._store
+        return self._store or self._making.result()
 
-    def _make(self) -> None:
+    def _make(self) -> Any:
         import obstore.store
 
-        if self._store is None and self._fits:
+        if self._store is None and self._fits:  # each has a pool of its own
             self._get = obstore.get
             self._store = new_store(self._client)
             self._fits = self._store is not None
+        return self._store
 
     def _timely(self, call: Callable[[], _Result]) -> _Result:
         """Return what *call* does, or raise when the caller's time is up."""

@@ -31,10 +31,7 @@ def new_store(client: Client) -> Any:
         given["endpoint"] = connection.endpoint_url
         given["region"] = given["region"] or "us-east-1"
     if secret is None:
-        provider = client.credentials()
-        given["credential_provider"] = provider and functools.partial(
-            _signing, provider
-        )
+        given["credential_provider"] = functools.partial(_signing, client.credentials())
     else:
         given["access_key_id"] = connection.access_key
         given["secret_access_key"] = secret.reveal()
@@ -49,6 +46,11 @@ def new_store(client: Client) -> Any:
         retry_config={"max_retries": 0, "retry_timeout": datetime.timedelta(0)},
         **{name: value for name, value in given.items() if value is not None},
     )
+
+
+def unsigned(error: Exception) -> bool:
+    """Tell whether *error* is that there was nothing to sign with."""
+    return "External AWS credential provider" in str(error)
 
 
 def _options(client: Client) -> Any:
