@@ -214,6 +214,24 @@ def test_closing_ends_it_and_tells_what_is_left(
     assert "3 by eu" in record.getMessage()
 
 
+def test_what_others_are_writing_is_not_missed(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that ends beside busy ones tells no loss."""
+    mirror = make()
+    mirror.leave_behind(3)
+    mirror.journal.begin(KEY._replace(width=99), {"us": "put", "eu": "put"})
+
+    with caplog.at_level(logging.WARNING, "tiered_store"):
+        mirror.store.close()
+
+    (record,) = caplog.records
+    missed, in_doubt = record.getMessage().split("; ")
+    assert missed.endswith("missed by replicas of images, for the next: 3 by eu")
+    assert in_doubt.startswith("writes under way elsewhere or not ended")
+    assert in_doubt.endswith("1 by eu, 1 by us")
+
+
 def test_closing_repairs_what_can_be(make: Make) -> None:
     """A replica that is just back need not wait for the next process."""
     mirror = make(repair=RepairPolicy(every=3600.0))

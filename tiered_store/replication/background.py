@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from tiered_store import lifecycle
@@ -119,12 +119,17 @@ class Background:
                 backlogs = self._journal.backlogs()
         except StoreError as error:
             return f"what replicas of {self._name()} have missed: {error}"
-        if not backlogs:
-            return None
-        told = ", ".join(
-            f"{backlog.rows} by {name}" for name, backlog in sorted(backlogs.items())
-        )
-        return f"objects missed by replicas of {self._name()}, for the next: {told}"
+        missed = {name: one.rows - one.in_doubt for name, one in backlogs.items()}
+        in_doubt = {name: one.in_doubt for name, one in backlogs.items()}
+        told = [
+            f"{what} {self._name()}, for the next: {counts}"
+            for what, counts in (
+                ("objects missed by replicas of", _counts(missed)),
+                ("writes under way elsewhere or not ended, of", _counts(in_doubt)),
+            )
+            if counts
+        ]
+        return "; ".join(told) or None
 
     def _serve(self) -> None:
         stop, ended = self._stop, self._ended
@@ -156,3 +161,9 @@ class Background:
             return  # somebody else is at it, in this process or another one
         with lease:
             mirror.repair_in_background(self._policy, stop)
+
+
+def _counts(numbers: Mapping[str, int]) -> str:
+    return ", ".join(
+        f"{rows} by {name}" for name, rows in sorted(numbers.items()) if rows
+    )
