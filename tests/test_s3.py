@@ -1265,11 +1265,12 @@ def test_a_fork_shares_no_connection(seaweed_server: S3Server, proxy: Proxy) -> 
     """Parent and child read on, each over a connection of its own."""
     bucket = seaweed_server.make_bucket()
     script = """
-import os, sys, threading
+import os, sys, warnings
 from tiered_store.backends.s3 import S3Store
 from tiered_store.body import Body
 from tiered_store.key import Key
 
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
 key = Key("testing", 1, 2, 3, "image/png")
 content = bytes(range(256)) * 12000
 store = S3Store(sys.argv[1], sys.argv[2], sys.argv[3], endpoint_url=sys.argv[4])
