@@ -28,7 +28,8 @@ class ASGIFace:
     Shows *site* below *prefix*, and leaves every other path to *app*.
 
     A client that goes away is noticed, takes no turn that it still waited for, and
-    frees the body.  One that reads slowly costs 256 KiB and no thread.
+    frees the body.  One that reads slowly costs no thread, and half a MiB: the piece
+    that the server has and the next.
 
     Args:
         app: Another ASGI application; without it other paths are 404.
