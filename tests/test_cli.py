@@ -241,6 +241,13 @@ def test_the_command_is_installed() -> None:
 Captured = pytest.CaptureFixture[bytes]
 
 
+def test_a_key_before_its_file_is_told_so(config: Path, capfdbinary: Captured) -> None:
+    """The words are right and their order is not."""
+    assert main(["put", NAME, "picture.png", "-c", str(config)]) == 2
+    said = capfdbinary.readouterr().err.decode()
+    assert said == f"tiered-store: the file comes first: put picture.png {NAME}\n"
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -186,6 +186,9 @@ def test_unknown_type() -> None:
     assert wrong("cachd", registry) == [
         "stores.x.type: unknown store type 'cachd'; did you mean 'cached'?"
     ]
+    assert wrong("directory", registry) == [
+        "stores.x.type: unknown store type 'directory'; did you mean 'filesystem'?"
+    ]
     assert wrong("zzz", registry) == [
         f"stores.x.type: unknown store type 'zzz'; known are: {', '.join(STORES)}"
     ]

@@ -95,7 +95,10 @@ def test_a_deadline_bounds_the_look_up_of_credentials() -> None:
 
 def test_that_there_are_none_is_said_by_either_engine() -> None:
     """A refusal: nothing else is tried with what else might be lying about."""
-    words = "bucket 'bucket': Unable to locate credentials"
+    words = (
+        "bucket 'bucket': Unable to locate credentials; "
+        "say access_key, or set AWS_ACCESS_KEY_ID, and what belongs to it"
+    )
 
     assert ran(NONE, AWS_EC2_METADATA_DISABLED="true") == [
         f"boto3 {words}",

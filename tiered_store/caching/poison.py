@@ -179,7 +179,11 @@ class Poison:
             return None
         with deadline(seconds):
             left = self.sweep()
-        return "copies in a cache that could not be dropped" if left else None
+        if not left:
+            return None
+        return (
+            "copies that a cache could not drop: others may serve them until their ttl"
+        )
 
     def close(self) -> None:
         """Try once more, and stop."""

@@ -15,7 +15,7 @@ import typer
 
 from tiered_store.body import Body, Stat
 from tiered_store.cli import options
-from tiered_store.cli.failure import FAILED, explain
+from tiered_store.cli.failure import FAILED, WRONG, CommandError, explain
 from tiered_store.cli.files import check_printable, destination, source
 from tiered_store.cli.names import key_of
 from tiered_store.cli.options import Config, Json, Mimetype, StoreName, opened
@@ -23,7 +23,7 @@ from tiered_store.cli.output import console, print_json
 from tiered_store.cli.transfer import WatchedBody, bar
 from tiered_store.errors import NotFoundError, StoreError
 from tiered_store.key import Key
-from tiered_store.layout import object_name
+from tiered_store.layout import key_of_object, object_name
 from tiered_store.store import Store
 
 
@@ -52,7 +52,12 @@ def put(
     ] = False,
 ) -> None:
     """Store a file, over what was there."""
-    key = key_of(name, mimetype)
+    try:
+        key = key_of(name, mimetype)
+    except CommandError:
+        if key_of_object(file) is None:
+            raise
+        raise CommandError(f"the file comes first: put {name} {file}", WRONG) from None
     with opened(config, store) as stack, source(file) as opened_file:
         body = Body.take(opened_file)
         with bar(f"put {name}", body.size) as told:

@@ -16,6 +16,13 @@ _SHORT = 4  # characters; what is shorter is hidden as a whole word only
 _CANDIDATES = 200
 _LISTED = 50
 _READABLE = 15
+_ALSO_CALLED = {  # what others, and our own prose, call the types
+    **dict.fromkeys(("directory", "disk", "file", "files", "local"), "filesystem"),
+    **dict.fromkeys(("ram", "mem"), "memory"),
+    **dict.fromkeys(("cache", "tiered"), "cached"),
+    **dict.fromkeys(("mirror", "mirrored", "replica"), "replicated"),
+    "valkey": "redis",
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -131,6 +138,9 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     if len(word) > 60:
         return None
     by_lower = {name.lower(): name for name in list(known)[:_CANDIDATES]}
+    called = _ALSO_CALLED.get(word.lower())
+    if called in by_lower:
+        return called
     found = difflib.get_close_matches(word.lower(), by_lower, 1, 0.6)
     return by_lower[found[0]] if found else None
 

@@ -92,6 +92,8 @@ def translate(error: Any, family: frozenset[str]) -> StoreError:
                 return cause.copy()
             if isinstance(cause, OSError) and cause.errno in _OWN_TROUBLE:
                 return UnavailableError(message, **_LOCAL)
+    if "NoCredentialsError" in family:
+        message += "; say access_key, or set AWS_ACCESS_KEY_ID, and what belongs to it"
     for name, (kind, facts) in _BY_CLASS.items():
         if name in family:
             return kind(message, **facts)
