@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 import threading
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tiered_store.backends.memory import MemoryStore
 from tiered_store.errors import MisconfiguredError, UnavailableError
 from tiered_store.store import Store
 from tiered_store.testing.conformance import KEY, StoreConformance
@@ -21,13 +23,16 @@ from tiered_store.testing.conformance import KEY, StoreConformance
 PAGE = Path(__file__).parent.parent / "docs" / "writing-a-store.md"
 
 
+def printed(words: str) -> str:
+    """Return the listing that has *words*."""
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    [listing] = [block for block in blocks if words in block]
+    return str(listing)
+
+
 def printed_store() -> Any:
     """Run the listing and return its class."""
-    [listing] = [
-        block
-        for block in re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-        if "class WebDAVStore" in block
-    ]
+    listing = printed("class WebDAVStore")
     names: dict[str, Any] = {}
     exec(compile(listing, str(PAGE), "exec"), names)
     return names["WebDAVStore"]
@@ -96,3 +101,14 @@ def test_it_has_fifteen_lines() -> None:
     ]
 
     assert len(bodies) + listing.count("def ") <= 15
+
+
+def test_a_store_without_urls_says_so_beforehand() -> None:
+    """By the printed method, whatever else the store can do."""
+    method = textwrap.indent(printed("def capabilities"), "    ")
+    names: dict[str, Any] = {"MemoryStore": MemoryStore}
+    exec(f"class Silent(MemoryStore):\n{method}", names)
+
+    able = MemoryStore(base_url="https://example.com/").capabilities()
+    silent = names["Silent"](base_url="https://example.com/")
+    assert silent.capabilities() == able - {"url"} != able
