@@ -97,7 +97,7 @@ def test_threads_that_come_together_share_one_pool(
     found: list[Any] = []
     for _ in range(5):
         store = keep(moto_server.store("any", engine="obstore"))
-        crowd(8, lambda _, store=store: found.append(store._obstore._made()))
+        crowd(8, lambda _, store=store: found.append(store._obstore._ready()))
 
     assert len(set(map(id, found))) == 5
 
