@@ -400,6 +400,34 @@ def test_a_store_that_is_closed_leaves_a_fetch_alone(
     until(lambda: not [one for one in threading.enumerate() if one.name == "download"])
 
 
+@pytest.mark.parametrize("change", [None, "put"])
+def test_a_store_that_is_closed_between_two_tiers(
+    hosts: Any, origin: Streaming, tmp_path: Path, change: str | None
+) -> None:
+    """The one that is offered what has arrived is closed by then, which is no fault."""
+    near, far = tmp_path / "near", tmp_path / "far"
+    host = hosts(directory(near), directory(far))
+    origin.change(KEY, OLD)
+    origin.free = MIB
+    origin.gate.clear()
+    before = set(threading.enumerate())
+    file = host.store.get_file(*KEY)
+    file.read(10)
+    until(lambda: list(far.rglob(".*")))  # it is being offered to this one
+    started = set(threading.enumerate()) - before
+
+    if change is not None:
+        host.put(NEW)
+    host.store.close()
+    origin.gate.set()
+
+    assert file.read() == OLD[10:]
+    file.close()
+    for thread in started:
+        thread.join(60)
+    assert not copies(near)
+
+
 # -- overtaken -----------------------------------------------------------------------
 
 

@@ -175,6 +175,22 @@ def test_a_refresh_that_fails_leaves_the_copy(make) -> None:
         stack.get()
 
 
+def test_a_refresh_ends_with_its_store(make, caplog: pytest.LogCaptureFixture) -> None:
+    """What it finds closed when it goes on is no failure of anybody's."""
+    stack = make(stale_while_revalidate=30)
+    stack.change(b"one")
+    stack.get()
+    stack.clock.advance(70)
+
+    with stack.origin.pause("get") as asked:
+        assert stack.get() == b"one"
+        asked.wait()
+        stack.store.close()
+
+    assert stack.store._keeper._errands.drain(60) is None
+    assert not caplog.text
+
+
 def test_an_old_copy_is_better_than_an_outage(make) -> None:
     """``stale_if_error``: only when the origin fails, and said to who listens."""
     stack = make(stale_if_error=3600)

@@ -17,6 +17,7 @@ import tiered_store
 
 from tiered_store import errors
 from tiered_store.errors import (
+    ClosedError,
     ConfigError,
     ConflictError,
     CorruptError,
@@ -60,6 +61,7 @@ TREE = {
     PartialWriteError: StoreError,
     UnsupportedError: StoreError,
     ConfigError: ValueError,
+    ClosedError: ValueError,
 }
 FLAGS = {  # retryable, failover, ambiguous, local, errno
     StoreError: (False, True, False, False, None),

@@ -28,7 +28,7 @@ from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
 from tiered_store.caching import poison as poisons
 from tiered_store.caching.poison import Poison
-from tiered_store.errors import FullError, UnavailableError
+from tiered_store.errors import ClosedError, FullError, UnavailableError
 from tiered_store.events import CacheHit, CachePoisoned
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.memory import MemoryJournal
@@ -521,7 +521,7 @@ def test_what_is_closed_does_no_more(make: Make, place: Place) -> None:
 
     def closed_meanwhile(key: Key) -> None:
         poison._closed = True
-        raise ValueError("the tier is closed")
+        raise ClosedError("the tier is closed")
 
     poison._drop = closed_meanwhile
     poison.add(KEY)
@@ -531,6 +531,17 @@ def test_what_is_closed_does_no_more(make: Make, place: Place) -> None:
     poison.add(OTHER)
 
     assert not poison._delivering
+    assert not place.attempts
+
+
+def test_an_exit_does_not_try_what_is_closed(make: Make, place: Place) -> None:
+    """It has been tried for the last time, and its tiers are closed too."""
+    poison = make(MemoryJournal())
+    poison.begin(KEY)
+    poison.close()
+    poison._delivering = True  # as its thread has not seen yet
+
+    assert poison.drain(1.0) is None
     assert not place.attempts
 
 

@@ -17,6 +17,7 @@ from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body, BytesBody
 from tiered_store.deadlines import deadline
 from tiered_store.errors import (
+    ClosedError,
     DeadlineError,
     InvalidError,
     NotFoundError,
@@ -124,7 +125,7 @@ def test_the_context_manager_closes() -> None:
         store.put(KEY, Body.of(b"x"))
 
     assert leaf.closings == 1
-    with pytest.raises(ValueError, match="is closed"):
+    with pytest.raises(ClosedError, match="is closed"):
         leaf.get(KEY)
 
 

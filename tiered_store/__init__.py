@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tiered_store.control.redis import RedisControl
     from tiered_store.deadlines import deadline
     from tiered_store.errors import (
+        ClosedError,
         ConfigError,
         ConflictError,
         CorruptError,
@@ -174,6 +175,7 @@ __all__ = [
     "PartialWriteError",
     "UnsupportedError",
     "ConfigError",
+    "ClosedError",
 ]
 
 _ELSEWHERE = {

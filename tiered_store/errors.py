@@ -21,6 +21,7 @@ Errors that answer what a caller must decide.
    ├── PartialWriteError                  some replicas have it: .outcomes
    └── UnsupportedError                   this store has no such verb: try another
    ConfigError(ValueError)                .problems, all of them at once
+   ClosedError(ValueError)                used after it was closed, as a file can be
 
 A plain :class:`StoreError` is one that no translation table knows: not worth
 another attempt here, perhaps worth one elsewhere.
@@ -261,3 +262,11 @@ class ConfigError(ValueError):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.problems,)
+
+
+class ClosedError(ValueError):
+    """
+    It was used after it was closed, as by a thread that did not know.
+
+    Where nobody waits for the effect any more, that is no more than an end.
+    """

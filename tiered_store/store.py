@@ -22,6 +22,7 @@ from tiered_store import deadlines
 from tiered_store.body import Body, Readable, Stat
 from tiered_store.condition import Condition
 from tiered_store.errors import (
+    ClosedError,
     MisconfiguredError,
     NotFoundError,
     StoreError,
@@ -335,7 +336,7 @@ class Store(ABC):
 
     def _begin(self) -> float:
         if self.closed:
-            raise ValueError(f"{self} is closed")
+            raise ClosedError(f"{self} is closed")
         return time.perf_counter() if self.listeners else 0.0
 
     def _answered(

@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import contextvars
 
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 
 from tiered_store import lifecycle
 from tiered_store.body import BytesBody
 from tiered_store.caching.download import Download
 from tiered_store.caching.meeting import Spool
 from tiered_store.caching.telling import Teller
-from tiered_store.errors import StoreError
+from tiered_store.errors import ClosedError, StoreError
 from tiered_store.key import Key
 from tiered_store.policies.coherence import Fill
 from tiered_store.tiers.tier import WHOLE, Entry, Tier
@@ -33,6 +33,7 @@ class Filler:
         self._tiers = tiers
         self._teller = teller
         self._workers = Workers("fills", 8)
+        self._closed = False
         self.after_fork()
         lifecycle.survive_fork(self)
 
@@ -77,7 +78,8 @@ class Filler:
         """
         body = entry.body
         if body is None or body.size <= WHOLE or type(body) is BytesBody:
-            offer(key, entry, names)
+            with self._unless_closed():
+                offer(key, entry, names)
             return entry
         takers = self.takers(names, body.size)
         if not takers:
@@ -93,7 +95,8 @@ class Filler:
         def work() -> None:
             with held:
                 try:
-                    offer(key, arriving, takers)
+                    with self._unless_closed():
+                        offer(key, arriving, takers)
                 finally:
                     self._arrived(key, place)
                     if isinstance(download.failure, StoreError):
@@ -118,6 +121,16 @@ class Filler:
         if self._arriving.get(key) is place:
             self._arriving.pop(key, None)
 
+    @contextmanager
+    def _unless_closed(self) -> Iterator[None]:
+        """Leave it at that if a tier is closed because this is."""
+        try:
+            yield
+        except ClosedError:
+            if not self._closed:
+                raise
+
     def close(self) -> None:
-        """Begin nothing more."""
+        """Begin nothing more; what is under way is not kept where it has not been."""
+        self._closed = True
         self._workers.close()

@@ -20,7 +20,7 @@ from tiered_store.caching.origin import Origin
 from tiered_store.caching.poison import Poison
 from tiered_store.caching.telling import Teller
 from tiered_store.clock import SYSTEM, Clock
-from tiered_store.errors import DeadlineError, NotFoundError, StoreError
+from tiered_store.errors import ClosedError, DeadlineError, NotFoundError, StoreError
 from tiered_store.journals.journal import Journal
 from tiered_store.key import Key
 from tiered_store.policies.coherence import Coherence, Fill, Write
@@ -147,8 +147,9 @@ class Keeper(ABC):
             return answer(self.fetch(key, fill, None, known))
 
         def refresh() -> None:
-            with suppress(StoreError):  # who is concerned will see it when they ask
-                self.coherence.fetch(key, fetch, join=False)  # nor whom it is for
+            # who is concerned will see it when they ask; if closed meanwhile, nobody is
+            with suppress(StoreError, ClosedError):
+                self.coherence.fetch(key, fetch, join=False)
 
         self._errands.add(key, refresh, replace=False)
 

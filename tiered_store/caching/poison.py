@@ -22,7 +22,7 @@ from collections.abc import Callable
 from tiered_store import lifecycle
 from tiered_store.clock import Clock
 from tiered_store.deadlines import deadline
-from tiered_store.errors import StoreError
+from tiered_store.errors import ClosedError, StoreError
 from tiered_store.findings import when
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.row import Row
@@ -175,7 +175,7 @@ class Poison:
 
     def drain(self, seconds: float) -> str | None:
         """Try once more at the end; what a durable journal knows is not lost."""
-        if not self._delivering or self._durable:
+        if self._closed or not self._delivering or self._durable:
             return None
         with deadline(seconds):
             left = self.sweep()
@@ -258,7 +258,7 @@ class Poison:
                     self._soon.set()
         except BaseException as error:
             self._delivering = False
-            if not (self._closed and isinstance(error, ValueError)):
+            if not (self._closed and isinstance(error, ClosedError)):
                 raise  # or else what should be dropped from is closed as well
 
     def _finished_delivering(self) -> bool:

@@ -19,6 +19,7 @@ from tiered_store.clients.link import failure_of
 from tiered_store.clients.shield import Shield
 from tiered_store.clients.wire import Command, exchanged, introduced
 from tiered_store.errors import (
+    ClosedError,
     ReadOnlyError,
     StoreError,
     UnavailableError,
@@ -146,7 +147,7 @@ class Lines:
 
     def _connected(self, run: bytes | None) -> _Line:
         if self._closed:
-            raise ValueError("the lines to the server are closed")
+            raise ClosedError("the lines to the server are closed")
         with self._lock:
             if self._open >= self._limit:
                 raise UnavailableError(

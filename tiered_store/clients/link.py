@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tiered_store import deadlines, lifecycle
-from tiered_store.errors import DeadlineError, StoreError, UnavailableError
+from tiered_store.errors import ClosedError, DeadlineError, StoreError, UnavailableError
 from tiered_store.translation import translate
 from tiered_store.translation.translate import family
 
@@ -144,7 +144,7 @@ class Link:
             raise UnavailableError("still connecting")
         try:
             if self._closed:
-                raise ValueError("the link to the server is closed")
+                raise ClosedError("the link to the server is closed")
             if self._client is None:
                 self._client = self._connect()
             return self._client

@@ -23,6 +23,7 @@ from functools import partial
 from tiered_store.body import Body
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import (
+    ClosedError,
     ConfigError,
     CorruptError,
     FullError,
@@ -197,7 +198,7 @@ class StoreTier(Tier):
     def _heal(self, key: Key) -> None:
         """Drop what does not pass; where that fails, it does not pass next time."""
         # without a breaker: one copy that stays is no reason to drop no other
-        with contextlib.suppress(StoreError, ValueError):  # or closed meanwhile
+        with contextlib.suppress(StoreError, ClosedError):  # or closed meanwhile
             self._delete(key, self._bare)
 
     def _delete(self, key: Key, store: Store) -> None:

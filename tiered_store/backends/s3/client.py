@@ -13,6 +13,7 @@ from typing import Any, Literal
 from tiered_store import deadlines, lifecycle
 from tiered_store.backends.s3.address import is_arn
 from tiered_store.errors import (
+    ClosedError,
     DeadlineError,
     MisconfiguredError,
     StoreError,
@@ -145,7 +146,7 @@ class Client:
     def _make(self) -> Any:
         with self._lock:  # nobody else makes one, and close() comes before or after
             if self._closed:
-                raise ValueError("the client is closed")
+                raise ClosedError("the client is closed")
             if self._made is None:
                 self._made = _sdk.client(self.bucket, self.connection)
             return self._made
