@@ -33,6 +33,7 @@ LAYERS = (
             "extensions",
             "urls",
             "units",
+            "wording",
             "clock",
             "chance",
             "deadlines",

@@ -137,7 +137,7 @@ def presets(
 ) -> None:
     """List the stacks that most people want, or print one to be pasted."""
     from tiered_store.config.preset import presets as every
-    from tiered_store.config.problems import unknown
+    from tiered_store.wording import unknown
 
     if name is not None and name not in every():
         raise CommandError(unknown("preset", name, every()), WRONG)

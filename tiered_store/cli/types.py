@@ -28,9 +28,9 @@ def types(
 
     Those of other packages are among them; one that is broken says so, and fails.
     """
-    from tiered_store.config.problems import unknown
     from tiered_store.config.registry import INSTALLED
     from tiered_store.config.types import types as every
+    from tiered_store.wording import unknown
 
     found = [one for one in every(INSTALLED) if word in (None, one.word)]
     if word is not None and not found:

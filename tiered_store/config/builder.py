@@ -19,11 +19,12 @@ from tiered_store.config.lookup import Lookup
 from tiered_store.config.missing import Missing
 from tiered_store.config.node import Node
 from tiered_store.config.preset import WORD as PRESET
-from tiered_store.config.problems import Problems, nearest, series, unknown
+from tiered_store.config.problems import Problems
 from tiered_store.config.registry import Family, Registry
 from tiered_store.config.schema import Schema
 from tiered_store.foreign import as_store
 from tiered_store.store import Store
+from tiered_store.wording import nearest, series, unknown
 
 
 class Builder:

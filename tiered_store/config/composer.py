@@ -20,8 +20,9 @@ import yaml
 
 from tiered_store.config.bounded import Bounded, Stop
 from tiered_store.config.node import Node, Scalar, below
-from tiered_store.config.problems import Place, Problems, brief
+from tiered_store.config.problems import Place, Problems
 from tiered_store.config.syntax import explain
+from tiered_store.wording import brief
 
 
 _TEXT = ("!", "tag:yaml.org,2002:str")

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from tiered_store.config.leaf import Leaf
 from tiered_store.config.node import Node
-from tiered_store.config.problems import Place, Problems, nearest, unknown
+from tiered_store.config.problems import Place, Problems
 from tiered_store.config.registry import Constructor, Family, Registry
 from tiered_store.config.schema import (
     Choice,
@@ -30,6 +30,7 @@ from tiered_store.config.schema import (
     takes_part,
 )
 from tiered_store.errors import ConfigError
+from tiered_store.wording import nearest, unknown
 
 
 FAILED: Final = object()  # what cannot be made; why has been noted

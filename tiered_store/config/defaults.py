@@ -20,8 +20,9 @@ from collections.abc import Iterator, Mapping
 
 from tiered_store.config.interpolate import interpolated
 from tiered_store.config.node import Node
-from tiered_store.config.problems import Problems, unknown
+from tiered_store.config.problems import Problems
 from tiered_store.config.registry import Family, Registry
+from tiered_store.wording import unknown
 
 
 WORD = "defaults"

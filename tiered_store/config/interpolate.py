@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tiered_store.config.node import Node
-from tiered_store.config.problems import Problems, brief
+from tiered_store.config.problems import Problems
+from tiered_store.wording import brief
 
 
 _REFERENCE = re.compile(r"\$\$\{|\$\{([^{}]*)\}|\$\{([^{}]*\$\{)?")

@@ -15,13 +15,13 @@ from tiered_store.config.documented import documented
 from tiered_store.config.json_shapes import Json, Shapes, object_of, required_of
 from tiered_store.config.outline import NAME, SECTIONS, VERSION
 from tiered_store.config.preset import Preset, presets
-from tiered_store.config.problems import series
 from tiered_store.config.registry import Family, Registry
 from tiered_store.config.schema import (
     Schema,
     schema_of,
 )
 from tiered_store.errors import ConfigError
+from tiered_store.wording import series
 
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"

@@ -17,8 +17,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BeforeValidator, PlainValidator, TypeAdapter, WithJsonSchema
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
-from tiered_store.config.problems import one_of
 from tiered_store.units import Secret, Unit
+from tiered_store.wording import one_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ from tiered_store.config.defaults import Defaults
 from tiered_store.config.document import from_plain, read
 from tiered_store.config.node import Node
 from tiered_store.config.outline import Outline
-from tiered_store.config.problems import Problems, unknown
+from tiered_store.config.problems import Problems
 from tiered_store.config.registry import INSTALLED, Registry
 from tiered_store.errors import ConfigError
 from tiered_store.store import Store
 from tiered_store.tree import label
+from tiered_store.wording import unknown
 
 
 def load(

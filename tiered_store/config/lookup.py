@@ -6,10 +6,11 @@ from __future__ import annotations
 
 from tiered_store.config.decode import Decoder
 from tiered_store.config.node import Node
-from tiered_store.config.problems import Problems, nearest, series
+from tiered_store.config.problems import Problems
 from tiered_store.config.registry import Family
 from tiered_store.config.schema import Schema
 from tiered_store.errors import ConfigError
+from tiered_store.wording import nearest, series
 
 
 class Lookup:

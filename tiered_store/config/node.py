@@ -9,7 +9,8 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from tiered_store.config.problems import Place, brief
+from tiered_store.config.problems import Place
+from tiered_store.wording import brief
 
 
 Scalar = str | int | float | bool | None

@@ -14,7 +14,8 @@ from tiered_store.config.defaults import WORD as DEFAULTS
 from tiered_store.config.interpolate import interpolated
 from tiered_store.config.node import Node
 from tiered_store.config.preset import expanded
-from tiered_store.config.problems import Place, Problems, nearest, series, unknown
+from tiered_store.config.problems import Place, Problems
+from tiered_store.wording import nearest, series, unknown
 
 
 VERSION = 1

@@ -21,7 +21,8 @@ from importlib import resources
 
 from tiered_store.config.composer import parse
 from tiered_store.config.node import Node, below
-from tiered_store.config.problems import Problems, unknown
+from tiered_store.config.problems import Problems
+from tiered_store.wording import unknown
 
 
 WORD = "preset"

@@ -22,8 +22,8 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from tiered_store.config.problems import unknown
 from tiered_store.errors import ConfigError
+from tiered_store.wording import unknown
 
 
 Constructor = Callable[..., Any]

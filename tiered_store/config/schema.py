@@ -21,8 +21,8 @@ from types import NoneType, UnionType
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from tiered_store.config.leaf import Leaf, leaf_of
-from tiered_store.config.problems import one_of
 from tiered_store.config.registry import Constructor, Family, Registry
+from tiered_store.wording import one_of
 
 
 @dataclass(frozen=True, slots=True)

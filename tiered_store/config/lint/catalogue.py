@@ -18,7 +18,8 @@ from tiered_store.config.lint import (
 )
 from tiered_store.config.lint.rule import Finding, Rule
 from tiered_store.config.lint.stack import Stack
-from tiered_store.config.problems import Place, unknown
+from tiered_store.config.problems import Place
+from tiered_store.wording import unknown
 
 
 RULES = (
