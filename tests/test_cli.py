@@ -330,7 +330,18 @@ def test_what_is_no_file_is_written_and_not_replaced(config: Path) -> None:
     assert main(["get", NAME, "-o", str(link)]) == 0
     assert link.is_symlink()
     assert link.read_bytes() == b"x"
-    assert main(["get", NAME, "-o", str(config.parent)]) == 1
+
+
+def test_where_nothing_can_be_written_is_told_by_the_name_that_was_given(
+    config: Path, capfd
+) -> None:
+    """A directory, or in one that is not there."""
+    source = config.parent / "source"
+    source.write_bytes(b"x")
+    main(["put", str(source), NAME])
+    for target, why in ((config.parent, "is a directory"), ("/no/x", "no such file")):
+        assert main(["get", NAME, "-o", str(target)]) == 2
+        assert f"cannot write '{target}': {why}" in capfd.readouterr().err
 
 
 @pytest.mark.usefixtures("config")

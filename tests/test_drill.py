@@ -380,12 +380,25 @@ def test_what_a_killed_drill_left_is_removed_by_the_next(
         (["--require", "lost=few"], "needs a number"),
         (["--require", "failover=soon"], "needs a duration, as in 2s"),
         (["--patience", "0s"], "--patience: 100ms to 60s"),
+        (["--html", "/no/page.html", "--place", "ap"], "cannot write '/no/page.html'"),
     ],
 )
 def test_what_is_no_drill_is_told(written, capsys, words, message) -> None:
     """Before anything is played."""
     assert main(["drill", str(written(ALONE)), *words]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_page_is_replaced_by_a_whole_one_or_not_at_all(written, capsys) -> None:
+    """A drill that could not begin leaves the last one's page."""
+    path = written(ALONE)
+    kept = path.with_name("page.html")
+    kept.write_text("old")
+
+    assert main(["drill", str(path), "--html", str(kept), "--place", "ap"]) == 2
+
+    assert kept.read_text() == "old"
+    assert set(path.parent.iterdir()) == {path, kept}
 
 
 def test_a_wrong_configuration_is_told(written, capsys) -> None:
@@ -584,6 +597,21 @@ def test_the_time_to_fail_over_is_that_of_most_users() -> None:
     assert failover(calls(*early, *nearly), 1.0, 4.0, 0.1) is None
     failing = [(at / 50, 0.001, "failed") for at in range(50, 200)]
     assert failover(calls(*failing), 1.0, 4.0, 0.1) is None
+
+
+def test_what_keeps_hurting_is_no_failover() -> None:
+    """Though most users are well: no call may fail, and for a while none pay."""
+    well = [(at / 50, 0.001, "right") for at in range(200)]
+    some = [(1 + at * 0.2, 0.001, "failed") for at in range(15)]
+    in_turn = [(1 + at * 0.5, 0.4, "right") for at in range(6)]
+
+    assert failover(calls(*well, *some), 1.0, 4.0, 0.1) is None
+    assert failover(calls(*well, *some[:5]), 1.0, 4.0, 0.1) == pytest.approx(0.801)
+    assert failover(calls(*well, (3.8, 0.001, "failed")), 1.0, 4.0, 0.1) is None
+    assert failover(calls(*well, (3.8, 0.4, "failed")), 1.0, 4.0, 0.1) is None
+    assert failover(calls(*well, (4.1, 0.4, "failed")), 1.0, 4.0, 0.1) == 0.0
+    assert failover(calls(*well, *in_turn), 1.0, 4.0, 0.1) is None
+    assert failover(calls(*well, *in_turn[:3]), 1.0, 4.0, 0.1) == pytest.approx(1.4)
 
 
 def outcome(**changed) -> Outcome:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tiered_store.cli.failure import FAILED, WRONG, CommandError, complain
+from tiered_store.cli.files import destination
 from tiered_store.cli.options import Json, StoreName
 from tiered_store.cli.output import console, print_json
 from tiered_store.errors import ConfigError
@@ -87,21 +88,21 @@ def drill(
         raise CommandError(str(error), WRONG) from None
     if not 0.1 <= seconds <= 60:
         raise CommandError("--patience: 100ms to 60s", WRONG)
-    with _bar(quiet=json) as done, _names_told():
-        report = run(
-            config,
-            store,
-            faults=_faults(faults),
-            places=place or (),
-            alike=[names.split(",") for names in alike or ()],
-            requirements=wanted,
-            seed=seed,
-            patience=seconds,
-            live=live,
-            done=done,
-        )
-    if html is not None:
-        _write(html, report)
+    with _page_at(html) as write:
+        with _bar(quiet=json) as done, _names_told():
+            report = run(
+                config,
+                store,
+                faults=_faults(faults),
+                places=place or (),
+                alike=[names.split(",") for names in alike or ()],
+                requirements=wanted,
+                seed=seed,
+                patience=seconds,
+                live=live,
+                done=done,
+            )
+        write(report)
     if json:
         print_json(report.plain(), indent=2)
     else:
@@ -122,6 +123,22 @@ def _faults(named: str | None) -> Sequence[Fault]:
             f"--faults: no {unknown[0]!r}; there are: {', '.join(FAULTS)}", WRONG
         )
     return [fault for fault in FAULTS if fault in words]
+
+
+@contextmanager
+def _page_at(path: Path | None) -> Iterator[Callable[[Report], None]]:
+    """Lend what writes the page; that it cannot be is told before all else."""
+    if path is None:
+        yield lambda report: None
+        return
+    from tiered_store.drill.page import page
+
+    with destination(path) as file:
+
+        def write(report: Report) -> None:
+            file.write(page(report).encode())
+
+        yield write
 
 
 @contextmanager
@@ -182,9 +199,3 @@ def _print(report: Report, html: Path | None) -> None:
     typer.echo(f"{verdict(report)} ({report.seconds:.0f} s, seed {report.seed})")
     if html is not None:
         typer.echo(f"Look at {html}")
-
-
-def _write(path: Path, report: Report) -> None:
-    from tiered_store.drill.page import page
-
-    path.write_text(page(report), "utf-8")

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, BinaryIO
+from typing import IO, BinaryIO, Literal
 
 from tiered_store.body import Body
 from tiered_store.cli.failure import WRONG, CommandError
@@ -62,15 +62,18 @@ def _standard_input() -> BinaryIO:
 def destination(path: Path) -> Iterator[IO[bytes]]:
     """
     Open *path* for writing; a regular file is replaced whole or not at all.
+
+    Raises:
+        CommandError: It cannot be opened.
     """
     target = path.resolve()  # what a link leads to, not the link
     if target.exists() and not target.is_file():
-        with target.open("wb") as file:  # a device or a pipe is no file to replace
+        with _opened(target, "wb", path) as file:  # a device, no file to replace
             yield file
         return
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        with temporary.open("xb") as file:
+        with _opened(temporary, "xb", path) as file:
             if target.exists():
                 os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
             yield file
@@ -79,6 +82,14 @@ def destination(path: Path) -> Iterator[IO[bytes]]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
+
+
+def _opened(path: Path, mode: Literal["wb", "xb"], asked: Path) -> IO[bytes]:
+    try:
+        return path.open(mode)
+    except OSError as error:
+        why = (error.strerror or str(error)).lower()
+        raise CommandError(f"cannot write {str(asked)!r}: {why}", WRONG) from None
 
 
 def check_printable(body: Body) -> None:

@@ -29,8 +29,8 @@ class Outcome:
         diverged: Objects that differ between replicas at the end.
         paid: Calls that took a tenth of a second, and ten times the usual.
         slowest: Seconds of the slowest call.
-        failover: Seconds until most users noticed nothing any more; None if they did as
-            long as it lasted.
+        failover: Seconds until no call failed any more, and for 0.3 s none paid
+            either; None if that never came while it lasted.
         converged: Seconds from the end of the fault until nothing was pending, the time
             until the stack's own repair looks again included; None if something still
             was.
@@ -220,6 +220,7 @@ _ADVICE: Mapping[tuple[str, str], str] = {
     ("black-hole", "writes"): _TIMEOUT,
     ("black-hole", "slowest"): "no timeout bounds it; give it one",
     ("slow", "slowest"): "a breaker passes over a slow place after 20 calls",
+    ("slow", "failover"): "a mirror's puts wait for a slow place, unless ack: quorum",
     ("erroring", "reads"): "retry, or something to go on to, answers instead",
     ("erroring", "writes"): "retry, or replicated with a journal, takes them",
     ("losing", "lost"): _MIRROR,

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from tiered_store.drill.workload import FAILED, Call
 
 
-_BUCKET = 0.1
-_QUIET = 3  # buckets, at least, that nobody notices anything any more
+_BUCKET = 0.1  # seconds
+_QUIET = 0.3  # seconds in which no call fails or pays: less is luck, not a failover
 _FAST = 0.1  # seconds; what took longer, and ten times the usual, has paid
 
 
@@ -68,21 +68,36 @@ def failover(
     calls: Sequence[Call], began: float, healed: float, slow: float
 ) -> float | None:
     """
-    Return the seconds until users did not notice any more, None if they did to the end.
+    Return the seconds until the fault hurt nobody any more, None if it did to the end.
 
-    They notice while half of the calls under way, and two at least, fail or are slow.
-    A probe of a breaker that one of them pays for is not that; nor is it an end that
-    they noticed nothing in the last moments of the fault.
+    No call fails from then on, and for a while (``_QUIET``) none pays either.  Users
+    notice before that while half of the calls under way, and two at least, pay; a
+    probe of a breaker that one of them pays for later is no outage.
     """
+    during = sorted(
+        (call for call in calls if call.at < healed), key=lambda call: call.at
+    )
+    failed = (call.at + call.seconds for call in during if call.fate in FAILED)
+    noticed = began + _BUCKET * _noticed(during, began, healed, slow)
+    over = max((noticed, *failed))
+    for call in during:
+        if call.at >= over + _QUIET:
+            break
+        if call.seconds > slow:
+            over = max(over, call.at + call.seconds)
+    return None if over + _QUIET > healed else over - began
+
+
+def _noticed(calls: Sequence[Call], began: float, healed: float, slow: float) -> int:
+    """Return the last of the tenths of a second in which most users waited."""
     noticed = 0
-    steps = int((healed - began) / _BUCKET)
-    for step in range(steps):
+    for step in range(int((healed - began) / _BUCKET)):
         start = began + step * _BUCKET
         under_way = [
-            call.fate in FAILED or call.seconds > slow
+            call.seconds > slow
             for call in calls
             if call.at < start + _BUCKET and call.at + call.seconds > start
         ]
         if sum(under_way) >= max(2, len(under_way) / 2):
             noticed = step + 1
-    return None if noticed > max(0, steps - _QUIET) else noticed * _BUCKET
+    return noticed

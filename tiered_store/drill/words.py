@@ -31,7 +31,7 @@ MEANINGS = (
     ("Lost, Returned", "objects that are gone, and deleted ones that are back"),
     ("Diverged", "objects that replicas disagree about at the end"),
     ("Paid", "calls that took 0.1 s, and ten times the usual"),
-    ("Failover", "until most users did not notice any more"),
+    ("Failover", "until no call failed any more, and for 0.3 s none paid either"),
     (
         "Converged",
         "from the end of the fault until nothing was pending, by the stack's own "
