@@ -2,6 +2,7 @@
 # make test   the tests, real servers included
 # make bench  how fast it is, beside other libraries; bench-quick in less than a minute
 # make regions  what users see of a region that fails, beside other libraries; 6 minutes
+# make shake  the tests with threads held up at random, SEED= of it, TESTS= of them
 # make soak   processes that are killed and wronged, for some hours
 # make package  the wheel, installed alone on every Python there is, and tried
 # make docs     the documentation as a site, in build/site
@@ -16,7 +17,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check
 PIP := $(BIN)/python $(INSTALL)
 PEERS := $(VENV)/peers/bin
 
-.PHONY: demo test bench bench-quick regions soak lint types package docs clean
+.PHONY: demo test bench bench-quick regions shake soak lint types package docs clean
 
 demo: $(VENV)/demo
 	$(BIN)/tiered-store demo $(DEMO)
@@ -32,6 +33,11 @@ bench-quick: $(VENV)/bench
 
 regions: $(VENV)/bench
 	$(PEERS)/python -m benchmarks.regions $(REGIONS)
+
+SEED ?= 1
+
+shake: $(VENV)/test
+	$(BIN)/python -m pytest -p tests.shaking --shake $(SEED) $(TESTS)
 
 WRONGS := --evict --kill-feeds --kill-writers
 
