@@ -37,6 +37,7 @@ VARIANTS = {  # each leaves one rule out
     "hasty acknowledgement": "who is under way counts as done at the quorum",
     "unclean acknowledgement": "what could not be settled is done, whoever was behind",
     "arrival unseen": "who arrives after it was settled clears whatever row is there",
+    "shorter quarantine": "who arrives late leaves that of a later write as it is",
     # reading
     "believe all": "a replica is asked though it is behind",
     "note beside rows": "a reader notes who lacks it though a write knows better",
@@ -152,7 +153,13 @@ class ModelJournal(MemoryJournal):
         if self.without == "arrival unseen" and error is None:
             self._update(mark.key, lambda rows, _: rows.pop(replica, None))
         elif self.without != "arrival unseen":
+            before = self.rows(mark.key).get(replica)
             super().arrive(mark, replica, error)
+            if self.without == "shorter quarantine" and before is not None:
+                rows = dict(self.rows(mark.key))
+                until = before.quarantine
+                rows[replica] = rows[replica]._replace(quarantine=until)
+                self._become(rows)
 
     def withdraw(self, mark: Mark) -> None:
         if self.without == "withdrawn rows":

@@ -165,7 +165,26 @@ def done_and_not_settled(play: Play) -> None:
     play.put()
 
 
+def late_beside_a_repair(play: Play) -> None:
+    """Who lost its lease, and lives, times out only after a later write failed."""
+    play.put()
+    play.hurried = True
+    slow = play.writing(0)
+    play.go(slow, answers=1)
+    next(slow)  # it is settled, and acknowledged
+    play.hurried = False
+    play.lose()
+    play.put(missed_by="eu")
+    play.clock.advance(QUARANTINE - 1)
+    play.lost.clear()  # so its requests may take longer than one that died
+    play.fate = "late"
+    play.go(slow)
+    play.clock.advance(1)
+    play.go(play.repairing(1))
+
+
 STORIES = {
+    "shorter quarantine": late_beside_a_repair,
     "unclean acknowledgement": done_and_not_settled,
     "attempt unnoted": repair_that_is_late,
     "first absence": absence_by_half,

@@ -97,16 +97,19 @@ def arrive(
 ) -> None:
     """Say how the write *mark* went on *name*, which was not known when it settled."""
     current = rows.get(name)
-    if current is None or current.sequence != mark.sequence:
-        if error is None or getattr(error, "ambiguous", False):
-            _overtaken(rows, step, mark.key, name)
-        return
     late = _late(step, mark, name, error)
+    ambiguous = getattr(error, "ambiguous", False)
+    if current is None or current.sequence != mark.sequence:
+        if error is None or ambiguous:
+            _overtaken(rows, step, mark.key, name, late)
+        return
     if current.verb == "in_doubt":
-        late = current.quarantine if current.quarantine >= 0 else late
+        late = _later(current, late)
     elif error is None and not late:
         del rows[name]
         return
+    elif ambiguous:
+        late = max(current.quarantine, late)
     told = current.last_error if error is None else worded(error)
     rows[name] = current._replace(quarantine=late, last_error=told)
 
@@ -263,12 +266,18 @@ def _behind(
     )
 
 
-def _overtaken(rows: Rows, step: Step, key: Key, name: str) -> None:
-    """Note that *name* may just have been given what a later write had replaced."""
+def _overtaken(rows: Rows, step: Step, key: Key, name: str, late: float = 0.0) -> None:
+    """
+    Note that *name* may just have been given what a later write had replaced.
+
+    Args:
+        late: Until when it may yet be.
+    """
     current = rows.get(name) or _behind(step, name, key, "put")
     if current.verb == "in_doubt" or name not in rows:
         current = current._replace(verb="in_doubt", prior="late")
-    rows[name] = current._replace(sequence=step.fresh)
+    until = _later(current, late)
+    rows[name] = current._replace(sequence=step.fresh, quarantine=until)
 
 
 def _former(row: Row) -> Intent:
@@ -309,8 +318,17 @@ def _inherited(rows: Rows, step: Step) -> dict[str, float]:
 
 def _over(row: Row, step: Step) -> float:
     """Return when the quarantine of *row* is over, or would be if it began now."""
-    begins = row.quarantine < 0 or (row.verb == "in_doubt" and not row.quarantine)
-    return step.now + step.quarantine if begins else row.quarantine
+    return step.now + step.quarantine if _begins(row) else row.quarantine
+
+
+def _begins(row: Row) -> bool:
+    """Tell whether the quarantine of *row* begins when somebody looks."""
+    return row.quarantine < 0 or (row.verb == "in_doubt" and not row.quarantine)
+
+
+def _later(row: Row, late: float) -> float:
+    """Return the quarantine of *row*, or *late* if that is over later."""
+    return row.quarantine if _begins(row) else max(row.quarantine, late)
 
 
 def _late(step: Step, mark: Mark, name: str, error: BaseException | None) -> float:

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tiered_store.errors import UnavailableError
+import pytest
+
+from tiered_store.errors import StoreError, UnavailableError
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.row import Intent, is_gone
 from tiered_store.testing.clock import FakeClock
@@ -19,6 +21,9 @@ from tiered_store.testing.journals.steps import (
     missed,
     write,
 )
+
+
+UNDER_WAY = UnavailableError("under way", ambiguous=True, under_way=True)
 
 
 class LateRules:
@@ -177,6 +182,86 @@ class LateRules:
         assert careful.resolve(KEY, careful.rows(KEY), dict.fromkeys(PUT))
         assert missed(careful) == {}
 
+    def test_who_times_out_in_quarantine_may_be_late_from_then_on(
+        self, careful: Journal, clock: FakeClock
+    ) -> None:
+        """Somebody looked while it was waited for, too early to count from."""
+        mark = careful.begin(KEY, PUT)
+        careful.settle(mark, dict.fromkeys(PUT, LATE))
+        assert not careful.resolve(KEY, careful.rows(KEY), dict.fromkeys(PUT))
+        clock.advance(30)
+        careful.arrive(mark, "eu", LATE)
+        clock.advance(31)
+
+        assert not careful.resolve(KEY, careful.rows(KEY), dict.fromkeys(PUT))
+        clock.advance(30)
+        assert careful.resolve(KEY, careful.rows(KEY), dict.fromkeys(PUT))
+
+    @pytest.mark.parametrize("error", [DOWN, LATE])
+    def test_who_times_out_after_a_later_write_may_land_on_its_repair(
+        self, careful: Journal, clock: FakeClock, error: StoreError
+    ) -> None:
+        """Which waits for whatever may come last, and not only for its own write."""
+        slow = careful.begin(KEY, PUT)
+        careful.settle(slow, {"us": None, "eu": UNDER_WAY})
+        write(careful, failed=("eu",), error=error)
+        clock.advance(30)
+        careful.arrive(slow, "eu", LATE)
+        clock.advance(31)
+
+        assert missed(careful) == {"eu": "put"}
+        assert careful.attempt(careful.rows(KEY)["eu"]) is None
+        clock.advance(30)
+        assert careful.attempt(careful.rows(KEY)["eu"]) is not None
+
+    def test_who_times_out_after_a_sure_failure_may_land_on_its_repair(
+        self, careful: Journal, clock: FakeClock
+    ) -> None:
+        """A row that nothing late was known of waits from when it is."""
+        slow = careful.begin(KEY, PUT)
+        clock.advance(120)
+        write(careful, failed=("eu",))
+        clock.advance(120)
+        settled = careful.resolve(KEY, careful.rows(KEY), {"us": None, "eu": "put"})
+        assert settled
+        assert careful.rows(KEY)["eu"].quarantine == 0
+
+        careful.arrive(slow, "eu", LATE)
+
+        assert not careful.clear(careful.rows(KEY)["eu"])
+        clock.advance(61)
+        assert careful.clear(careful.rows(KEY)["eu"])
+
+    def test_who_times_out_ends_no_longer_quarantine(
+        self, careful: Journal, clock: FakeClock
+    ) -> None:
+        """Somebody who looked expects late changes for longer, or has another clock."""
+        slow = careful.begin(KEY, PUT)
+        careful.settle(slow, {"us": None, "eu": UNDER_WAY})
+        assert careful.attempt(careful.rows(KEY)["eu"]) is None
+        careful.quarantine = 10.0
+        careful.arrive(slow, "eu", LATE)
+        clock.advance(59)
+
+        assert careful.attempt(careful.rows(KEY)["eu"]) is None
+
+    def test_who_times_out_beside_a_repair_does_not_end_its_watch(
+        self, careful: Journal, clock: FakeClock
+    ) -> None:
+        """The repair may take longer than what is late, and be late itself."""
+        slow = careful.begin(KEY, PUT)
+        careful.settle(slow, {"us": None, "eu": UNDER_WAY})
+        clock.advance(1)
+        assert careful.attempt(careful.rows(KEY)["eu"]) is None
+        clock.advance(61)
+        assert careful.attempt(careful.rows(KEY)["eu"]) is not None
+        careful.arrive(slow, "eu", LATE)
+        clock.advance(61)
+
+        assert careful.attempt(careful.rows(KEY)["eu"]) is None
+        clock.advance(61)
+        assert careful.attempt(careful.rows(KEY)["eu"]) is not None
+
     def test_a_withdrawn_write_forgets_no_quarantine(
         self, careful: Journal, clock: FakeClock
     ) -> None:
@@ -200,8 +285,7 @@ class LateRules:
     ) -> None:
         """Whoever waited for it may have died at any time since it was settled."""
         mark = careful.begin(KEY, PUT)
-        late = UnavailableError("under way", ambiguous=True, under_way=True)
-        careful.settle(mark, {"us": None, "eu": late})
+        careful.settle(mark, {"us": None, "eu": UNDER_WAY})
         clock.advance(61)
 
         assert careful.attempt(careful.rows(KEY)["eu"]) is None
