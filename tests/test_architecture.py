@@ -34,6 +34,7 @@ LAYERS = (
             "urls",
             "units",
             "wording",
+            "choices",
             "clock",
             "chance",
             "deadlines",

@@ -45,7 +45,7 @@ def test_what_fits_together_is_taken(options: dict[str, Any]) -> None:
         ({"url": "redis://127.0.0.1?socket_timeout=60"}, "'socket_timeout'"),
         ({"url": "redis://127.0.0.1?decode_responses=true"}, "'decode_responses'"),
         ({"url": "unix://"}, "path of the socket"),
-        ({"url": "redis://a", "mode": "clustre"}, "mode must be one of"),
+        ({"url": "redis://a", "mode": "clustre"}, "mode: expected 'standalone'"),
         ({"url": "redis://a", "sentinels": ["b:1"]}, "sentinels is for mode sentinel"),
         ({"url": "redis://a", "service": "m"}, "service is for mode sentinel"),
         ({"url": "redis://a", "nodes": ["b:1"]}, "nodes is for mode cluster"),

@@ -20,6 +20,7 @@ from typing import NoReturn, Protocol, TypeVar
 
 from tiered_store import deadlines
 from tiered_store.body import Body, Readable, Stat
+from tiered_store.choices import Strict
 from tiered_store.condition import Condition
 from tiered_store.errors import (
     ClosedError,
@@ -47,7 +48,7 @@ class DatedImage(ImageLike, Protocol):
     def created_at(self) -> datetime | None: ...
 
 
-class Store(ABC):
+class Store(Strict, ABC):
     """
     Keeps objects.
 
@@ -259,7 +260,7 @@ class Store(ABC):
     def _keys(self, prefix: str) -> Iterator[Key]:
         raise UnsupportedError("its objects cannot be listed")
 
-    def _close(self) -> None:  # noqa: B027 - optional
+    def _close(self) -> None:
         """Let go of what this store itself holds; children are closed after it."""
 
     # -- tree ----------------------------------------------------------------

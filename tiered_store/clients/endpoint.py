@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
+from tiered_store.choices import strict
 from tiered_store.errors import ConfigError
 from tiered_store.units import Duration, Secret
 
@@ -19,6 +20,7 @@ PORT, SENTINEL_PORT = 6379, 26379
 _ASKABLE = frozenset({"db", "client_name", "protocol", "username", "password"})
 
 
+@strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """
@@ -80,8 +82,6 @@ class Endpoint:
 
     def _problems_of_mode(self) -> list[str]:
         problems = []
-        if self.mode not in get_args(Mode):
-            problems.append(f"mode must be one of {get_args(Mode)}, not {self.mode!r}")
         if self.mode == "sentinel":
             if not self.sentinels:
                 problems.append("mode sentinel needs sentinels, such as [a:26379]")

@@ -6,19 +6,18 @@ from __future__ import annotations
 
 import functools
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 from functools import reduce
 from operator import or_
-from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BeforeValidator, PlainValidator, TypeAdapter, WithJsonSchema
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
+from tiered_store.choices import choices_of, parts_of, words_of
 from tiered_store.units import Secret, Unit
-from tiered_store.wording import one_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +60,13 @@ def _made(hint: Any) -> Leaf | None:
         adapter: TypeAdapter[Any] = TypeAdapter(_spelled(hint))
     except (PydanticSchemaGenerationError, PydanticUserError):
         return None
-    words = one_of(_words(hint))
-    units = (part for part in _parts(hint) if isinstance(part, Unit))
+    words = words_of(hint)
+    units = (part for part in parts_of(hint) if isinstance(part, Unit))
     return Leaf(
         adapter,
         words,
-        tuple(_choices(hint)),
-        secret=Secret in _parts(hint),
+        choices_of(hint),
+        secret=Secret in parts_of(hint),
         unit=next(units, None),
     )
 
@@ -75,15 +74,8 @@ def _made(hint: Any) -> Leaf | None:
 def _is_callable(hint: Any) -> bool:
     return any(
         part is Callable or get_origin(part) in (Callable, type)
-        for part in _parts(hint)
+        for part in parts_of(hint)
     )
-
-
-def _parts(hint: Any) -> Iterator[Any]:
-    yield hint
-    if get_origin(hint) is not Literal:
-        for argument in get_args(hint):
-            yield from _parts(argument)
 
 
 def _spelled(hint: Any) -> Any:
@@ -115,43 +107,3 @@ def _secret(value: object) -> Secret:
     if not isinstance(value, str):
         raise ValueError("not a text")
     return Secret(value)
-
-
-_WORDS = {
-    str: "a text",
-    Secret: "a text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-}
-
-
-def _words(hint: Any) -> Iterator[str]:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        for argument in arguments:
-            yield from _words(argument)
-    elif origin is Literal:
-        yield from (repr(choice) for choice in arguments)
-    elif origin is Annotated:
-        units = [mark for mark in arguments if isinstance(mark, Unit)]
-        if units:
-            yield f"a {units[0].name} such as {units[0].example}"
-        else:
-            yield from _words(arguments[0])
-    elif hint is NoneType:
-        return  # it need not be said that an option may be left out
-    elif hint in _WORDS:
-        yield _WORDS[hint]
-    elif origin is tuple:
-        yield f"a list of {len(arguments)}"
-    elif isinstance(hint, type) and issubclass(hint, Enum):
-        yield from (repr(member.value) for member in hint)
-    else:
-        yield f"a value of type {getattr(hint, '__name__', hint)}"
-
-
-def _choices(hint: Any) -> Iterator[str]:
-    for part in _parts(hint):
-        if get_origin(part) is Literal:
-            yield from (word for word in get_args(part) if isinstance(word, str))

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Hashable
 from typing import Any
 
+from tiered_store.choices import Strict
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.control.decisions import Decision, Decisions, loaded
 from tiered_store.errors import ConflictError, UnavailableError
@@ -21,7 +22,7 @@ from tiered_store.errors import ConflictError, UnavailableError
 _ATTEMPTS = 20
 
 
-class Control(ABC):
+class Control(Strict, ABC):
     """
     A record of decisions.
 
@@ -78,7 +79,7 @@ class Control(ABC):
                 return record
         raise UnavailableError("too many decide at the same time")
 
-    def close(self) -> None:  # noqa: B027 - optional
+    def close(self) -> None:
         """Let go of what it holds."""
 
     # -- for an author -------------------------------------------------------

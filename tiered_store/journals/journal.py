@@ -24,6 +24,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
+from tiered_store.choices import Strict
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import FullError
 from tiered_store.journals import rules
@@ -35,7 +36,7 @@ from tiered_store.key import Key
 Result = TypeVar("Result")
 
 
-class Journal(ABC):
+class Journal(Strict, ABC):
     """
     Rows, and leases of keys.
 
@@ -70,7 +71,7 @@ class Journal(ABC):
         """
         return None
 
-    def expect(self, *, lingering: bool) -> None:  # noqa: B027 - optional
+    def expect(self, *, lingering: bool) -> None:
         """Hear whether changes on any replica may be *lingering* when they are over."""
 
     # -- for a store ---------------------------------------------------------
@@ -247,7 +248,7 @@ class Journal(ABC):
         """
         return None
 
-    def called(self) -> None:  # noqa: B027 - optional
+    def called(self) -> None:
         """Hear that somebody waits for an answer; what it costs every read pays."""
 
     @property
@@ -255,7 +256,7 @@ class Journal(ABC):
         """A number that changes while others who share it are called, if it can be."""
         return 0
 
-    def close(self) -> None:  # noqa: B027 - optional
+    def close(self) -> None:
         """Let go of files and connections; a later use opens them again."""
 
     # -- what an author writes -----------------------------------------------

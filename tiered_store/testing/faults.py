@@ -21,7 +21,6 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import get_args
 
 from tiered_store import lifecycle
 from tiered_store.body import Body, Stat
@@ -89,9 +88,8 @@ class FaultStore(Script, Wrapper):
                 raise ConfigError(
                     f"{name} is a share from 0 to 1, not {getattr(self, name)!r}"
                 )
-        if not errors or not set(errors) <= set(get_args(FaultKind)):
-            known = ", ".join(get_args(FaultKind))
-            raise ConfigError(f"errors must be some of {known}, not {errors!r}")
+        if not errors:
+            raise ConfigError("errors: needs at least one")
         self.calls: Counter[Verb] = Counter()
         self.opened_readers = 0
         self.open_readers = 0

@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 
 from tiered_store.body import SPOOL_LIMIT, Body, BytesBody
 from tiered_store.chance import CHANCE
+from tiered_store.choices import Strict
 from tiered_store.key import Key
 from tiered_store.store import Store
 
@@ -108,7 +109,7 @@ def always() -> bool:
     return True
 
 
-class Tier(ABC):
+class Tier(Strict, ABC):
     """
     Copies of objects, any of which may be dropped at any time.
 
@@ -171,7 +172,7 @@ class Tier(ABC):
         """Return the stores it stands on, by role."""
         return {}
 
-    def close(self) -> None:  # noqa: B027 - optional
+    def close(self) -> None:
         """Let go of connections, not of what its children hold."""
 
     def until(self, entry: Entry, now: float) -> float:

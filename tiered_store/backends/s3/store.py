@@ -8,7 +8,7 @@ import functools
 import io
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar
 
 from tiered_store.backends.s3.address import bucket_url, is_bucket, is_http
 from tiered_store.backends.s3.client import Checksums, Client, Connection
@@ -178,8 +178,6 @@ class S3Store(Store):
             yield f"url_expires: must be 1s to 7d, not {self.url_expires:g}s"
         if self.part_size < _SMALLEST_PART:
             yield f"part_size: must be at least 5MiB, not {self.part_size} bytes"
-        if self.engine not in get_args(Engine):
-            yield f"engine: must be one of {get_args(Engine)}, not {self.engine!r}"
         if self.engine == "obstore" and not installed():
             yield "engine: obstore is missing; pip install 'tiered-store[obstore]'"
         for name in ("timeout", "connect_timeout", "connections"):
