@@ -549,6 +549,46 @@ def test_only_a_signed_url_shows_the_object(disk) -> None:
     assert ask(site, f"{NAME}?{query}").status == 403
 
 
+def test_no_byte_of_a_signed_url_may_be_another(disk) -> None:
+    """Nor may one be left out, put in or said twice; what is appended voids nothing."""
+    clock = FakeClock()
+    signer = Signer(SECRET, clock=clock)
+    site = Site(disk, signer=signer, clock=clock)
+    query = signer.query(NAME, 600)
+    expires, signature = query.split("&")
+    end = int(expires.removeprefix("expires="))
+    assert ask(site, f"{NAME}?{query}").status == 200
+
+    changed = [
+        f"{query[:at]}{other}{query[at + 1 :]}"
+        for at, known in enumerate(query)
+        for other in {chr(ord(known) ^ 1), known.swapcase(), "", "%00", "="} - {known}
+    ]
+    changed += [f"{query}{known}" for known in "A0=%"]
+    changed += [
+        f"expires={said}&{signature}"
+        for said in (
+            *(0, -1, -end, end + 1, end - 1, f"{end}.0", f"{end}e0", f"0x{end:x}"),
+            *(10**12 - 1, 10**13, "9" * 5000, "", "+", "nan", "inf", "None"),
+            *(f"%2B{end}", f"{end}%20", f"%20{end}", f"{end}%0a", f"{end}_0"),
+            "".join(chr(0x660 + int(digit)) for digit in str(end)),  # of other scripts
+        )
+    ]
+    changed += [
+        *(expires, signature, "", "&", f"{expires}&signature", f"{expires}&signature="),
+        *(f"{query}&{expires}", f"{query}&{signature}", f"{query}&expires=&signature="),
+        *(f"{query};_ts=1", f"{expires};{signature}", f"{expires}%26{signature}"),
+        *(query.upper(), query.lower(), f"{query}&" + "a=1&" * 40),
+    ]
+    for one in changed:
+        assert ask(site, f"{NAME}?{one}").status == 403, one
+    for more in ("&_ts=20260101000000", "&_ts=", "&", "&a=1&a=2", "&signatur=x"):
+        assert ask(site, f"{NAME}?{query}{more}").status == 200, more
+        assert ask(site, f"{NAME}?{more[1:]}&{query}").status == 200, more
+    clock.advance(end - clock.time())
+    assert ask(site, f"{NAME}?{query}").status == 403
+
+
 def test_a_signed_url_stays_the_same_for_a_while() -> None:
     """A page that is shown twice names the picture that the browser has."""
     clock = FakeClock()
