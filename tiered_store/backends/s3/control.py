@@ -130,7 +130,7 @@ class S3Control(Control):
         if not self._proven:
             raise UnsupportedError(
                 f"bucket {self.bucket!r} ignores conditional writes: of two who decide "
-                "at once one would be lost; keep decisions in redis or sql"
+                "at once one would be lost; keep decisions in Redis, type: redis"
             )
 
     def _put(self, name: str, content: bytes, only: dict[str, str]) -> bool:
