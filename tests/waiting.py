@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from tiered_store.errors import UnavailableError
 
@@ -29,3 +29,17 @@ def until(true: Callable[[], object], seconds: float = 60.0) -> None:
     while not true():
         assert time.monotonic() < ends, f"not within {seconds:.0f} s"
         time.sleep(0.005)
+
+
+def longer_and_longer(first: float) -> Iterator[float]:
+    """
+    Yield seconds for one attempt after the other, the *first* being enough by far.
+
+    For what happens when the time is up *while* something is under way: a machine that
+    is busy may need all of it to begin.  Whoever sees that it had begun breaks off.
+    """
+    seconds = first
+    while seconds < 60:
+        yield seconds
+        seconds *= 2
+    raise AssertionError(f"not begun within {seconds / 2:.0f} s")
