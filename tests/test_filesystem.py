@@ -800,6 +800,35 @@ def test_what_is_no_file_is_no_object(
     assert (told.value.store, told.value.verb) == ("images", "get")
 
 
+@pytest.mark.parametrize("device", ["null", "zero", "tty", "vcs", "vcsa", "loop0"])
+def test_a_device_is_no_object(store: FileSystemStore, root: Path, device: str) -> None:
+    """Whatever it says of its size: it has no end, or is not to be shown to anybody."""
+    if not os.access(f"/dev/{device}", os.R_OK):
+        pytest.skip("there is none here, or not for us")
+    (root / NAME).parent.mkdir(parents=True)
+    (root / NAME).symlink_to(f"/dev/{device}")
+
+    for get in (store.get_file, lambda *values: store.get(Key(*values))):
+        with pytest.raises(StoreError) as told:
+            get(*KEY)
+        assert not isinstance(told.value, NotFoundError)
+        assert (told.value.store, told.value.verb) == ("images", "get")
+
+
+def test_a_link_to_a_file_is_an_object(
+    store: FileSystemStore, root: Path, tmp_path: Path
+) -> None:
+    """As where large ones were moved to another disk; small or large."""
+    for content in (b"content", b"x" * 100_000):
+        (tmp_path / "elsewhere").write_bytes(content)
+        (root / NAME).parent.mkdir(parents=True, exist_ok=True)
+        (root / NAME).unlink(missing_ok=True)
+        (root / NAME).symlink_to(tmp_path / "elsewhere")
+
+        with store.get_file(*KEY) as file:
+            assert file.read() == content
+
+
 def test_a_folder_in_the_way_is_trouble_of_this_place(
     store: FileSystemStore, root: Path
 ) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 
+from enum import IntEnum, StrEnum
+from typing import Any
+
 import pytest
 
 from hypothesis import given, settings
@@ -20,7 +23,20 @@ from tiered_store.layout import (
     mimetype_of,
     object_name,
     path_name,
+    plain_path_name,
 )
+
+
+class Kind(StrEnum):
+    """Of objects, as an application may have them."""
+
+    ONE = "one"
+
+
+class Number(IntEnum):
+    """A size, as an application may have them."""
+
+    ONE = 1
 
 
 def accepted_keys() -> st.SearchStrategy[Key]:
@@ -97,6 +113,39 @@ def test_every_name_can_be_read_back(key: Key) -> None:
 
     assert key_of_path(path_name(key)) == expected
     assert key_of_object(object_name(key)) == expected
+
+
+@settings(deadline=None)
+@given(accepted_keys())
+def test_a_name_without_a_key_is_the_same(key: Key) -> None:
+    """Or what was put would not be found."""
+    assert plain_path_name("t", 1, 2, 3, "image/jpeg") == "t/1/0/1.2x3.jpe"
+    assert plain_path_name(*key) in (None, path_name(key))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ("", 1, 2, 3, "image/jpeg"),
+        ("..", 1, 2, 3, "image/jpeg"),
+        ("a/../../b", 1, 2, 3, "image/jpeg"),
+        ("a\0", 1, 2, 3, "image/jpeg"),
+        (Kind.ONE, 1, 2, 3, "image/jpeg"),
+        (1, 1, 2, 3, "image/jpeg"),
+        ("t", True, 2, 3, "image/jpeg"),
+        ("t", "../../1", 2, 3, "image/jpeg"),
+        ("t", 1, 2.0, 3, "image/jpeg"),
+        ("t", 1, 2, Number.ONE, "image/jpeg"),
+        ("t", 10**5000, 2, 3, "image/jpeg"),
+        ("t", 1, 2, 3, "image"),
+        ("t", 1, 2, 3, "IMAGE/JPEG"),
+        ("t", 1, 2, 3, None),
+        ("t", 1, 2, 3, ["image/jpeg"]),
+    ],
+)
+def test_only_a_plain_key_has_a_name_at_once(values: Any) -> None:
+    """What has to be looked at, put right or refused is for the key to see."""
+    assert plain_path_name(*values) is None
 
 
 @settings(deadline=None)

@@ -15,7 +15,7 @@ from tiered_store.errors import InvalidError
 
 
 _KINDS = 1024  # of which a program has few, and asks for them all the time
-_PLAIN_TYPE = functools.lru_cache(_KINDS)(
+PLAIN_TYPE = functools.lru_cache(_KINDS)(
     re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", re.ASCII).fullmatch
 )
 _PLAIN_MIMETYPE = re.compile(r"[!-.0-@[-~]+/[!-@[-~]+", re.ASCII).fullmatch
@@ -84,7 +84,7 @@ class Key(_Values):
         if not (
             type(object_type) is type(mimetype) is str
             and type(object_id) is type(width) is type(height) is int
-            and _PLAIN_TYPE(object_type)
+            and PLAIN_TYPE(object_type)
             and _LEAST < object_id < _SMALL
             and _LEAST < width < _SMALL
             and _LEAST < height < _SMALL
@@ -141,7 +141,7 @@ def _integer(name: str, value: SupportsIndex) -> int:
 
 
 def _check_type(object_type: str) -> None:
-    if _PLAIN_TYPE(object_type):
+    if PLAIN_TYPE(object_type):
         return
     for segment in object_type.split("/"):
         if segment in {"", ".", ".."}:

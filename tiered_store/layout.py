@@ -19,7 +19,7 @@ from urllib.parse import quote, unquote
 
 from tiered_store.errors import InvalidError
 from tiered_store.extensions import EXTENSIONS, MIMETYPES
-from tiered_store.key import Key
+from tiered_store.key import PLAIN_TYPE, Key
 
 
 _SIZED = re.compile(r"(-?\d+)x(-?\d+)(\..+)", re.ASCII).fullmatch
@@ -47,6 +47,29 @@ def path_name(key: Key) -> str:
         f"{kind}/{number % 1000}/{number // 1000}/"
         f"{number}.{width}x{height}{EXTENSIONS.get(mimetype) or extension(mimetype)}"
     )
+
+
+def plain_path_name(
+    object_type: str, object_id: int, width: int, height: int, mimetype: str
+) -> str | None:
+    """
+    Return the :func:`path_name` of the key of these values, without making one.
+
+    That takes half as long; None if they are not seen at once to be such a key.
+    """
+    if (
+        type(object_type) is str
+        and type(object_id) is type(width) is type(height) is int
+        and PLAIN_TYPE(object_type)
+    ):
+        try:
+            return (
+                f"{object_type}/{object_id % 1000}/{object_id // 1000}/"
+                f"{object_id}.{width}x{height}{EXTENSIONS[mimetype]}"
+            )
+        except (KeyError, TypeError, ValueError):  # of a mimetype; of huge numbers
+            pass
+    return None
 
 
 def object_name(key: Key) -> str:

@@ -283,28 +283,28 @@ class PositionedReader(io.BufferedIOBase):
 
     def read(self, size: int | None = -1, /) -> bytes:
         descriptor = self._descriptor  # held, so that nobody closes it meanwhile
-        if self._made is None and descriptor is not None and size in (-1, None):
+        if (size == -1 or size is None) and descriptor is not None:
             offset = self._offset
             left = self._size - offset
-            if left < 0:
-                left = 0
             try:
                 content = os.pread(descriptor.number, left, self._start + offset)
-            except OSError:
+            except OSError:  # as for less than nothing, beyond the end
                 content = b""
             if len(content) == left:
-                self._offset = offset + left
+                self._offset = self._size
                 return content
         return self._buffered().read(size)  # which goes on, or says why it cannot
 
     def _buffered(self) -> io.BufferedReader:
+        descriptor = self._descriptor  # first: another thread may be making it
         if self._made is None:
-            if self._descriptor is None:
+            if descriptor is None:
                 raise ValueError("read of a closed file")
             raw = _Positioned(
-                self._descriptor, self._start, self._size, self._offset, self._fail
+                descriptor, self._start, self._size, self._offset, self._fail
             )
             self._made = io.BufferedReader(raw)
+            self._descriptor = None
         return self._made
 
     def read1(self, size: int = -1, /) -> bytes:
@@ -330,7 +330,7 @@ class PositionedReader(io.BufferedIOBase):
         return self._buffered().seek(offset, whence)
 
     def tell(self) -> int:
-        if self._made is None and self._descriptor is not None:
+        if self._descriptor is not None:
             return self._offset
         return self._buffered().tell()
 
