@@ -170,7 +170,7 @@ def test_a_server_that_ignores_conditions_is_not_trusted_with_decisions(
     stub = closing(StubServer({"*": [Answer(200, b"", {"ETag": '"one"'})]}))
     one = closing(S3Control("bucket", "a", "b", region="x", endpoint_url=stub.url))
 
-    with pytest.raises(UnsupportedError, match="conditional writes.*type: redis"):
+    with pytest.raises(UnsupportedError, match=r"conditional writes.*type: redis"):
         one._swap(b"decided", None)
 
     assert not [path for _, path, _ in stub.requests if path.endswith(one.name)]
