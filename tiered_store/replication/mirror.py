@@ -24,6 +24,7 @@ from tiered_store.replication.mending import Mending, Selection
 from tiered_store.replication.pace import Pace, RepairPolicy, Traffic
 from tiered_store.replication.repair import Repair
 from tiered_store.replication.report import RepairReport
+from tiered_store.replication.service import Touched
 from tiered_store.replication.telling import Teller
 from tiered_store.replication.verdict import NEWEST, Judge
 from tiered_store.replication.verify import Verification
@@ -184,7 +185,7 @@ class Mirror(Store):
         )
         verification = Verification(
             self._journal,
-            self._ordered(),
+            Touched(self._ordered),
             self._workers,
             judge,
             compare=compare,
@@ -249,7 +250,7 @@ class Mirror(Store):
     def _mending(self) -> Mending:
         return Mending(
             self._journal,
-            self._ordered(),
+            Touched(self._ordered),
             self._clock,
             self._teller,
             attempts=self._repairs.attempts,
@@ -262,7 +263,7 @@ class Mirror(Store):
 
     @abstractmethod
     def _ordered(self) -> Mapping[str, Store]:
-        """Return the replicas in the order in which they are asked for copies."""
+        """Return the replicas, in the one order in which they are asked for copies."""
 
 
 def _ignore(_told: object) -> None:

@@ -4,7 +4,7 @@ The replicas as operators' decisions leave them: who may be written, or touched 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from tiered_store.body import Body, Stat
 from tiered_store.control.standing import Standing
@@ -41,6 +41,29 @@ class Withheld(Wrapper):
 
     def _keys(self, prefix: str) -> Iterator[Key]:
         raise self._standing.refusal(self._name)
+
+
+class Touched(Mapping[str, Store]):
+    """
+    Replicas, each as it may be touched when it is asked for.
+
+    So whoever works for hours follows what is decided meanwhile.
+
+    Args:
+        find: Returns them all, always in the same order.
+    """
+
+    def __init__(self, find: Callable[[], Mapping[str, Store]]) -> None:
+        self._find = find
+
+    def __getitem__(self, name: str) -> Store:
+        return self._find()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._find())
+
+    def __len__(self) -> int:
+        return len(self._find())
 
 
 def reachable(replicas: Mapping[str, Store], standing: Standing) -> Mapping[str, Store]:
