@@ -18,7 +18,7 @@ import pytest
 from tests.boards import Board, BoardTier
 from tests.servers.redis import RedisServer, RedisServers
 from tests.tiers import entry
-from tests.waiting import until
+from tests.waiting import longer_and_longer, until
 from tiered_store import explain
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
@@ -324,7 +324,10 @@ def test_a_place_that_hangs_is_not_waited_for() -> None:
     released = threading.Event()
     stack = FallbackStore({"hung": WaitingStore(released.wait), "well": full()})
     try:
-        explained = explain(label(stack, "images"), KEY, seconds=0.05)
+        for seconds in longer_and_longer(0.05):
+            explained = explain(label(stack, "images"), KEY, seconds=seconds)
+            if at(explained, "images.well").state == "held":
+                break
     finally:
         released.set()
 

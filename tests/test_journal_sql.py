@@ -255,15 +255,18 @@ def test_a_commit_without_an_answer_is_ambiguous(own, prefix) -> None:
     """It may be there; what was not yet to be committed is not."""
     journal = SQLJournal(own.url, prefix=prefix, timeout=1)
     until(lambda: succeeds(lambda: journal.begin(OTHER, PUT)))
+    frozen: list[bool] = []
 
     def rule(rows, fresh) -> None:
         own.freeze()
+        frozen.append(True)
 
-    try:
-        with pytest.raises(UnavailableError) as raised:
-            journal._update(KEY, rule)
-    finally:
-        own.thaw()
+    while not frozen:  # in time
+        try:
+            with pytest.raises(UnavailableError) as raised:
+                journal._update(KEY, rule)
+        finally:
+            own.thaw()
 
     assert raised.value.ambiguous
     assert patiently_missed(own, prefix, OTHER) == {"us": "in_doubt", "eu": "in_doubt"}
@@ -361,13 +364,14 @@ def test_a_file_that_somebody_else_locks_is_busy(tmp_path) -> None:
     url = f"sqlite:///{tmp_path}/journal.db"
     journal, hasty = SQLJournal(url), SQLJournal(url, timeout=0.1)
     journal.begin(KEY, PUT)
-    hasty.rows(KEY)
+    until(lambda: succeeds(lambda: hasty.rows(KEY)))
 
-    def rule(rows, fresh) -> None:
-        with pytest.raises(UnavailableError, match="locked"):
+    def locked() -> bool:
+        with pytest.raises(UnavailableError) as raised:
             hasty.begin(KEY, PUT)
+        return "locked" in raised.value.message  # else nobody found out in time
 
-    journal._update(KEY, rule)
+    journal._update(KEY, lambda rows, fresh: until(locked))
     journal.close()
     hasty.close()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -22,7 +23,7 @@ from redis.exceptions import (
     TimeoutError,  # noqa: A004 - the same
 )
 
-from tiered_store import errors
+from tiered_store import deadlines, errors
 from tiered_store.clients.lines import ElsewhereError, Lines
 from tiered_store.clients.shield import Shield
 from tiered_store.clients.wire import introduced, packed
@@ -347,6 +348,24 @@ def test_silence_opens_it_and_an_answer_does_not(
         ask(asked)
 
     assert guard.state == ("open" if opens else "closed")
+
+
+def test_who_is_in_a_hurry_and_held_up_says_nothing_of_the_server(
+    circuit: Callable[..., Circuit],
+) -> None:
+    """Its own process stood still, for longer than it could have waited."""
+    guard = circuit(FakeClock())
+    shield = Shield(guard)
+
+    def stopped() -> None:
+        time.sleep(0.06)
+        deadlines.check()
+
+    for _ in range(3):
+        with deadlines.deadline(0.01), pytest.raises(StoreError):
+            shield.call(stopped)
+
+    assert guard.state == "closed"
 
 
 def test_one_probe_closes_it(

@@ -19,7 +19,7 @@ from tests.servers.redis import (
     SentinelSetup,
 )
 from tests.tiers import absence, content, entry, interleavings
-from tests.waiting import until
+from tests.waiting import longer_and_longer, until
 from tiered_store.errors import (
     ConfigError,
 )
@@ -303,17 +303,17 @@ def test_copies_end(client: Redis, tiers: Tiers) -> None:
     tier = tiers(ttl=30.0, jitter=0.0, clock=clock)
     tier.grace = 15.0
     fill(tier)
-    assert 44_000 < client.pttl(data(tier)) <= 45_000
+    assert 31_000 < client.pttl(data(tier)) <= 45_000
     found = tier.look(KEY).entry
     assert found is not None
     assert found.record.fresh_until == pytest.approx(clock.time() + 30)
 
     fill(tier, fresh_until=clock.time() + 5)
-    assert 19_000 < client.pttl(data(tier)) <= 20_000
+    assert 6_000 < client.pttl(data(tier)) <= 20_000
 
     claim = tier.begin(KEY, SECONDS)
     tier.end(claim, absence())
-    assert 44_000 < client.pttl(data(tier)) <= 45_000
+    assert 31_000 < client.pttl(data(tier)) <= 45_000
 
     lasting = tiers()
     fill(lasting)
@@ -516,7 +516,7 @@ def test_one_fetches_and_the_others_wait(
     assert own.state == "own"
     assert {leased.state for leased in waits} == {"wait"}
     assert {leased.token for leased in waits} == {own.token[-16:]}
-    assert 59_000 < client.pttl(lease(tier)) <= 60_000  # waiting makes it no longer
+    assert 30_000 < client.pttl(lease(tier)) <= 60_000  # waiting makes it no longer
     assert tier.fill(KEY, own.token, entry(OLD))
     assert other.lease(KEY, SECONDS).state == "hit"
 
@@ -668,7 +668,7 @@ def test_a_writer_that_dies_keeps_everybody_from_filling(
     """Its effect may come late; until its claim ends nothing is kept."""
     tier.begin(KEY, SECONDS)
     assert other.lease(KEY, SECONDS).state == "writing"
-    assert 59_000 < client.pttl(lease(tier)) <= 60_000
+    assert 30_000 < client.pttl(lease(tier)) <= 60_000
 
     tier.delete(KEY)  # which is no write
     assert other.lease(KEY, SECONDS).state == "writing"
@@ -688,25 +688,28 @@ def test_another_writers_end_does_not_end_it(
     assert not other.end(claim, entry(NEW))
 
     assert other.lease(KEY, SECONDS).state == "writing"
-    assert 59_000 < client.pttl(lease(tier)) <= 60_000
+    assert 30_000 < client.pttl(lease(tier)) <= 60_000
 
 
 def test_a_claim_ends_in_its_own_time(
     tier: RedisTier, other: RedisTier, client: Redis
 ) -> None:
     """However many others write meanwhile, a dead one is not kept alive by them."""
-    tier.begin(KEY, 0.2)
-    for _ in range(3):
-        other.end(other.begin(KEY, SECONDS), None)
-    assert other.lease(KEY, SECONDS).state == "writing"
-    assert client.pttl(lease(tier)) <= 200
+    for seconds in longer_and_longer(0.2):
+        tier.begin(KEY, seconds)
+        for _ in range(3):
+            other.end(other.begin(KEY, SECONDS), None)
+        left = client.pttl(lease(tier))
+        if other.lease(KEY, SECONDS).state == "writing":
+            break
+    assert 0 < left <= 1000 * seconds
 
     until(lambda: other.lease(KEY, SECONDS).state == "own")
     tier.begin(KEY, 0.001)
     until(lambda: not client.exists(lease(tier)))
     long = other.begin(KEY, SECONDS)
     tier.begin(KEY, 0.001)
-    assert client.pttl(lease(tier)) > 59_000
+    assert client.pttl(lease(tier)) > 30_000
     begun = client.time()
     until(lambda: client.time() > (begun[0], begun[1] + 5000))
     other.end(long, None)
@@ -726,7 +729,7 @@ def test_a_write_that_may_still_land_leaves_its_claim(
 
     assert other.look(KEY).entry is None
     assert other.lease(KEY, SECONDS).state == "writing"
-    assert 59_000 < client.pttl(lease(tier)) <= 60_000
+    assert 30_000 < client.pttl(lease(tier)) <= 60_000
     other.end(other.begin(KEY, SECONDS), entry(NEW))
     assert other.look(KEY).entry is None
     assert other.lease(KEY, SECONDS).state == "writing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ import uuid
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -21,10 +23,10 @@ import tiered_store.tiers.redis
 
 from tests.servers.redis import RedisServer, RedisServers, SentinelSetup
 from tests.tiers import content, entry
-from tests.waiting import PATIENT, until
+from tests.waiting import PATIENT, longer_and_longer, until
 from tiered_store.clients.lines import Lines
 from tiered_store.config import build
-from tiered_store.deadlines import deadline
+from tiered_store.deadlines import deadline, remaining
 from tiered_store.errors import (
     ConfigError,
     DeadlineError,
@@ -445,7 +447,11 @@ def test_a_frozen_server_costs_one_timeout(own: RedisServer, tiers: Tiers) -> No
     """Then nobody waits, for as long as the breaker is open."""
     clock = FakeClock()
     tier = tiers(timeout=0.1, connect_timeout=0.1, clock=clock, heartbeat=60.0)
-    calls = calls_of(tier)
+    calls: list[Callable[[], object]] = []
+    while not calls:
+        with contextlib.suppress(UnavailableError):  # too slow for this short timeout
+            calls = calls_of(tier)
+        clock.advance(1.2)
     until(lambda: tier.online)
     own.process.freeze()
     failures = [raised(call) for call in calls * 50]
@@ -453,9 +459,12 @@ def test_a_frozen_server_costs_one_timeout(own: RedisServer, tiers: Tiers) -> No
 
     assert type(failures[0]) is UnavailableError
     assert {type(error) for error in failures[1:]} == {CircuitOpenError}
-    clock.advance(1.2)
-    assert raised(lambda: tier.look(KEY)) is None
-    assert raised(lambda: tier.begin(KEY, SECONDS)) is None
+
+    def is_back() -> bool:
+        clock.advance(1.2)  # and again, if that was too slow
+        return all(raised(call) is None for call in calls)
+
+    until(is_back)
 
 
 @pytest.mark.timeout(30)
@@ -488,7 +497,7 @@ def test_the_breaker_doubles_up_to_a_little(own: RedisServer, tiers: Tiers) -> N
         waits.append(clock.monotonic() - before)
     own.process.start()
     clock.advance(5.6)
-    until(lambda: raised(lambda: tier.look(KEY)) is None, 5)
+    assert raised(lambda: tier.look(KEY)) is None
 
     assert max(waits) < 5.6
 
@@ -516,19 +525,18 @@ def test_a_deadline_leaves_half_of_the_time_to_others(
     own: RedisServer, tiers: Tiers
 ) -> None:
     """Who waits for a cache wants to ask the origin yet."""
-    tier = tiers(timeout=20.0, clock=FakeClock())
-    tier.look(KEY)
-    own.process.freeze()
-    with deadline(1.0):
-        error = raised(lambda: tier.look(KEY))
-        assert raised(lambda: tier.look(KEY))
-        from tiered_store import deadlines
+    for seconds in longer_and_longer(0.5):
+        tier = tiers(timeout=20.0, clock=FakeClock())
+        tier.look(KEY)
+        own.process.freeze()
+        with deadline(seconds):
+            error = raised(partial(tier.look, KEY))
+            assert raised(partial(tier.look, KEY))
+            left = remaining() or 0.0
+        own.process.thaw()
+        if left > 0.2 * seconds:  # and not the half, as a busy machine wants some too
+            break
 
-        left = deadlines.remaining()
-    own.process.thaw()
-
-    assert left
-    assert left > 0.2
     assert type(error) is UnavailableError
     assert isinstance(raised(lambda: tier.look(KEY)), CircuitOpenError)
 
@@ -559,11 +567,11 @@ def test_many_in_a_hurry_say_something_together(own: RedisServer, tiers: Tiers) 
         with deadline(0.06):
             return raised(lambda: tier.look(KEY))
 
-    opened = [isinstance(hurried(), CircuitOpenError) for _ in range(60)]
+    first = hurried()
+    until(lambda: isinstance(hurried(), CircuitOpenError))
     own.process.thaw()
 
-    assert not opened[0]
-    assert any(opened)
+    assert not isinstance(first, CircuitOpenError)
 
 
 def test_those_in_a_hurry_are_not_counted_across_an_answer(

@@ -48,16 +48,17 @@ class Shield:
         """
         circuit = self._circuit
         permit = None if circuit is None else circuit.admit()
-        started = time.monotonic()
+        started, ends = time.monotonic(), None
         try:
             if deadlines.remaining() is None:
                 result = call(*arguments)
             else:
                 with deadlines.share(2):
+                    ends = deadlines.ends()
                     result = call(*arguments)
         except BaseException as error:
             if circuit is not None and permit is not None:
-                circuit.settle(permit, self._verdict(error, started), timed=False)
+                circuit.settle(permit, self._verdict(error, started, ends), timed=False)
             raise
         self._silent = 0.0
         if circuit is None or permit is None:
@@ -67,12 +68,18 @@ class Shield:
             circuit.settle(permit, None, timed=False)
         return result
 
-    def _verdict(self, error: BaseException, started: float) -> BaseException:
-        """Return what *error*, of a call since *started*, says of the server."""
+    def _verdict(
+        self, error: BaseException, started: float, ends: float | None
+    ) -> BaseException:
+        """Return what *error* says of the server, asked from *started* to *ends*."""
         hurried = DeadlineError
         if not (isinstance(error, hurried) or isinstance(error.__cause__, hurried)):
             return error
         now = time.monotonic()
+        if (
+            ends is not None
+        ):  # what stops this thread beyond is not the server's silence
+            now = min(now, ends)
         if now - started < _FAIR and not self._long_silent(started, now):
             return DeadlineError("the caller was in a hurry")  # which says nothing
         return UnavailableError("it was silent for as long as callers could wait")
