@@ -45,6 +45,7 @@ LAYERS = (
         ),
         *(
             "body",
+            "positioned",
             "readers",
             "lent",
             "framing",

@@ -21,13 +21,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from tiered_store.errors import CorruptError, FullError, InvalidError, StoreError
-from tiered_store.readers import (
-    Descriptor,
-    Failure,
-    PositionedReader,
-    Source,
-    stream_reader,
-)
+from tiered_store.positioned import PositionedReader
+from tiered_store.readers import Descriptor, Failure, Source, stream_reader
 from tiered_store.translation import system
 
 

@@ -1,5 +1,5 @@
 """
-Files that read a body: by position from a descriptor, or from a stream that resumes.
+Files that read a body in pieces, such as from a stream that resumes.
 """
 
 from __future__ import annotations
@@ -163,37 +163,6 @@ class SeekableReader(io.RawIOBase):
         return max(0, min(size, self._size - self._position))
 
 
-class _Positioned(SeekableReader):
-    def __init__(
-        self,
-        descriptor: Descriptor,
-        start: int,
-        size: int,
-        position: int,
-        fail: Failure,
-    ) -> None:
-        super().__init__(size, position)
-        self._descriptor: Descriptor | None = descriptor
-        self._start = start
-        self._fail = fail
-
-    def _piece(self, wanted: int) -> bytes:
-        if self._descriptor is None:
-            raise ValueError("read of a closed file")
-        position = self._start + self._position
-        try:
-            piece = os.pread(self._descriptor.number, wanted, position)
-        except OSError as error:
-            raise self._fail(error) from error
-        if not piece:
-            raise self._fail(f"ends after {self._position} of {self._size} bytes")
-        return piece
-
-    def close(self) -> None:
-        self._descriptor = None
-        super().close()
-
-
 class _Resuming(SeekableReader):
     """Goes on at the same offset of the same version when the stream breaks."""
 
@@ -249,102 +218,6 @@ class _Resuming(SeekableReader):
         if not self.closed:
             self._drop()
         super().close()
-
-
-class PositionedReader(io.BufferedIOBase):
-    """
-    A reader of the *size* bytes after *start*, standing at *offset*.
-
-    Most files are read at once and closed, for which a buffer is of no use, and its
-    making costs as much as opening the file: there is one when something else is done.
-    """
-
-    __slots__ = (
-        *("_descriptor", "_start", "_size", "_offset", "_fail", "_made"),
-        "closed",  # a property would be asked three times for each file
-    )
-    closed: bool  # whether it is, and holds nothing open
-
-    def __init__(
-        self,
-        descriptor: Descriptor,
-        start: int,
-        size: int,
-        offset: int,
-        fail: Failure,
-    ) -> None:
-        self.closed = False
-        self._descriptor: Descriptor | None = descriptor
-        self._start = start
-        self._size = size
-        self._offset = offset
-        self._fail = fail
-        self._made: io.BufferedReader | None = None
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        descriptor = self._descriptor  # held, so that nobody closes it meanwhile
-        if (size == -1 or size is None) and descriptor is not None:
-            offset = self._offset
-            left = self._size - offset
-            try:
-                content = os.pread(descriptor.number, left, self._start + offset)
-            except OSError:  # as for less than nothing, beyond the end
-                content = b""
-            if len(content) == left:
-                self._offset = self._size
-                return content
-        return self._buffered().read(size)  # which goes on, or says why it cannot
-
-    def _buffered(self) -> io.BufferedReader:
-        descriptor = self._descriptor  # first: another thread may be making it
-        if self._made is None:
-            if descriptor is None:
-                raise ValueError("read of a closed file")
-            raw = _Positioned(
-                descriptor, self._start, self._size, self._offset, self._fail
-            )
-            self._made = io.BufferedReader(raw)
-            self._descriptor = None
-        return self._made
-
-    def read1(self, size: int = -1, /) -> bytes:
-        return self._buffered().read1(size)
-
-    def readinto(self, buffer: Any, /) -> int:
-        return self._buffered().readinto(buffer)
-
-    def readinto1(self, buffer: Any, /) -> int:
-        return self._buffered().readinto1(buffer)
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        return self._buffered().readline(-1 if size is None else size)
-
-    def peek(self, size: int = 0, /) -> bytes:
-        """Return bytes without moving."""
-        return self._buffered().peek(size)
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter(self._buffered())
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        return self._buffered().seek(offset, whence)
-
-    def tell(self) -> int:
-        if self._descriptor is not None:
-            return self._offset
-        return self._buffered().tell()
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        self.closed = True
-        self._descriptor = None
-        if self._made is not None:
-            self._made.close()
 
 
 def stream_reader(

@@ -21,7 +21,8 @@ import stat
 import time
 
 from collections.abc import Iterator
-from types import MethodType
+from functools import partial
+from typing import TypeAlias
 
 from tiered_store import deadlines, temporary
 from tiered_store.body import Body, FileBody, Stat, stored_failure
@@ -35,7 +36,8 @@ from tiered_store.errors import (
 from tiered_store.events import Verb
 from tiered_store.key import Key
 from tiered_store.layout import key_of_path, path_name, plain_path_name
-from tiered_store.readers import Descriptor, PositionedReader
+from tiered_store.positioned import FileReader
+from tiered_store.readers import Descriptor
 from tiered_store.store import Store
 from tiered_store.urls import join_url
 
@@ -134,11 +136,9 @@ class FileSystemStore(Store):
                     size = os.lseek(number, 1, os.SEEK_END) - 1  # no device allows it
                     if size > _AT_ONCE:
                         os.pread(number, 0, 0)  # no directory does
-                        held, number = Descriptor(number), -1
+                        own, number = number, -1
                         what = self, object_type, object_id, width, height, mimetype
-                        return PositionedReader(
-                            held, 0, size, 0, MethodType(_failed, what)
-                        )
+                        return _ObjectReader(own, size, what)
                     if size > 0:
                         content = os.pread(number, size, 0)
                         if len(content) == size:
@@ -162,7 +162,7 @@ class FileSystemStore(Store):
             found.st_size,
             version=_version(found),
             modified=found.st_mtime,
-            fail=MethodType(_failed, (self, *key)),
+            fail=partial(_failed, (self, *key)),
         )
 
     def _stat(self, key: Key) -> Stat:
@@ -234,12 +234,17 @@ class FileSystemStore(Store):
             )
 
 
-def _failed(
-    what: tuple[Store, str, int, int, int, str], why: str | OSError
-) -> StoreError:
-    """Return the error of a read; made a method of *what*, quicker than a partial."""
+_What: TypeAlias = tuple["FileSystemStore", str, int, int, int, str]
+
+
+def _failed(what: _What, why: str | OSError) -> StoreError:
     store, *values = what
     return stored_failure(why).at(str(store), "get", Key._make(values))
+
+
+class _ObjectReader(FileReader):
+    __slots__ = ()
+    _failure = staticmethod(_failed)
 
 
 def _version(found: os.stat_result) -> str:
