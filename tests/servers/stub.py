@@ -15,11 +15,11 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, a body and headers, after some *seconds*."""
+    """A status, a body and headers, those that are None left out, after *seconds*."""
 
     status: int = 200
     body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str | None] = field(default_factory=dict)
     seconds: float = 0.0
 
 
@@ -52,7 +52,8 @@ class StubServer:
                 self.send_response(answer.status)
                 headers = {"Content-Length": str(len(answer.body)), **answer.headers}
                 for name, value in headers.items():
-                    self.send_header(name, value)
+                    if value is not None:
+                        self.send_header(name, value)
                 self.end_headers()
                 if self.command != "HEAD":
                     self.wfile.write(answer.body)

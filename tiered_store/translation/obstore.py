@@ -28,6 +28,9 @@ _ANSWER = re.compile(
 _CODE = re.compile(r"<Code>([^<]*)</Code>").search
 _MESSAGE = re.compile(r"<Message>([^<]*)</Message>").search
 _DEBUG = "\n\nDebug source"
+_NOT_S3 = re.compile(
+    r"Invalid last modified|Invalid content length|non-ASCII data", re.IGNORECASE
+).search
 _MISCONFIGURED = re.compile(
     r"invalid peer certificate|InvalidCertificate|InvalidContentType|UnknownIssuer"
     r"|without LOCATION|Invalid URL|URL scheme is not allowed",
@@ -57,6 +60,10 @@ def translate(
         return ConflictError("the server answered with something else")
     if _OWN_TROUBLE(told):
         return UnavailableError(text, local=True, failover=False)
+    if _NOT_S3(told):
+        return UnavailableError(f"an answer that is not S3's: {text}")
+    if "Content-Length Header missing" in told:
+        return MisconfiguredError("the server does not say how long the object is")
     if _MISCONFIGURED(told):
         return MisconfiguredError(text)
     if _OF_THE_LINE(told):

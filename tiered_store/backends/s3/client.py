@@ -28,6 +28,7 @@ Checksums = Literal["when_supported", "when_required"]
 
 _SLOWEST = 1 * MIB  # bytes a second that a line must carry not to be taken for dead
 _BUFFERED = 4 * MIB  # what the kernel may hold back when all has been "sent"
+_MODIFIED = "Last-Modified"
 _ASSEMBLY_SECONDS = 60.0  # S3 may take its time to put the parts together
 
 
@@ -77,7 +78,7 @@ class Client:
             method = getattr(self._client(), operation)
             return method(Bucket=self.bucket, **parameters)
         except Exception as error:
-            failure = self.meaning(error)
+            failure = self.meaning(error) or self._unread(error)
             if failure is None:
                 raise
             raise failure from error
@@ -93,10 +94,19 @@ class Client:
         for name in names:
             if name in answer:
                 return answer[name]
-        status = answer["ResponseMetadata"]["HTTPStatusCode"]
         raise UnavailableError(
-            f"HTTP {status} without {' or '.join(names)}: it is not S3 that answers"
+            f"HTTP 200 without {' or '.join(names)}: it is not S3 that answers"
         )
+
+    def _unread(self, error: Exception) -> StoreError | None:
+        """Return what *error* means if botocore could not read an answer."""
+        at = error.__traceback__
+        while at is not None:
+            if at.tb_frame.f_globals.get("__name__") == "botocore.parsers":
+                told = f"an answer that is not S3's: {error}"
+                return self.here(UnavailableError(told, ambiguous=True))
+            at = at.tb_next
+        return None
 
     def presigned(self, operation: str, seconds: int, **parameters: Any) -> str:
         """Return a URL that may be used for *seconds*; made here, not by S3."""
@@ -217,6 +227,7 @@ class _SDK:
                 config=config,
             )
         client.meta.events.register_last("before-call.s3", prepare)
+        client.meta.events.register("before-parse.s3", _leave_out)
         in_time(client)
         return client
 
@@ -230,6 +241,16 @@ def _addressing(bucket: str, endpoint_url: str | None) -> str:
     if "." in bucket or is_arn(bucket):
         return "auto"
     return "virtual"  # which alone makes signed URLs name the host of the region
+
+
+def _leave_out(response_dict: Any, **_: Any) -> None:
+    """Drop headers that nobody can read; botocore would leave the connection open."""
+    headers = response_dict["headers"]
+    length, modified = (headers.get(name) for name in ("Content-Length", _MODIFIED))
+    if length is not None and not length.isdigit():
+        del headers["Content-Length"]
+    if modified is not None and not modified.endswith("GMT"):
+        del headers[_MODIFIED]
 
 
 def _prepare(operation: str, headers: Any, context: Any, timeout: float) -> None:

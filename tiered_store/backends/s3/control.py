@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from tiered_store.backends.s3.client import Client, Connection
-from tiered_store.backends.s3.download import etag_in
+from tiered_store.backends.s3.download import etag_of
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.control.control import Control
 from tiered_store.errors import (
@@ -30,6 +30,10 @@ from tiered_store.errors import (
     UnsupportedError,
 )
 from tiered_store.units import Duration, Secret
+
+
+_NONE = ""  # the version of a record of which the server tells none
+_ELSEWHERE = "keep decisions in Redis, type: redis"
 
 
 class S3Control(Control):
@@ -109,7 +113,7 @@ class S3Control(Control):
             return None, None
         with answer["Body"] as body:
             try:
-                return body.read(), etag_in(answer["ETag"])
+                return body.read(), etag_of(answer) or _NONE
             except Exception as error:
                 failure = self._client.meaning(error)
                 if failure is None:
@@ -117,6 +121,10 @@ class S3Control(Control):
                 raise failure from error
 
     def _swap(self, content: bytes, token: str | None) -> bool:
+        if token == _NONE:
+            raise UnsupportedError(
+                f"bucket {self.bucket!r} tells no versions (no ETag); {_ELSEWHERE}"
+            )
         self._prove()
         only = {"IfNoneMatch": "*"} if token is None else {"IfMatch": token}
         return self._put(self.name, content, only)
@@ -130,7 +138,7 @@ class S3Control(Control):
         if not self._proven:
             raise UnsupportedError(
                 f"bucket {self.bucket!r} ignores conditional writes: of two who decide "
-                "at once one would be lost; keep decisions in Redis, type: redis"
+                f"at once one would be lost; {_ELSEWHERE}"
             )
 
     def _put(self, name: str, content: bytes, only: dict[str, str]) -> bool:

@@ -220,8 +220,8 @@ def etag_of(answer: Mapping[str, Any]) -> str | None:
 
 
 def etag_in(told: Any) -> str | None:
-    """Return the ETag that *told* is, without its quotes."""
-    return None if told is None else str(told).removeprefix("W/").strip('"')
+    """Return the ETag that *told* is, without its quotes; None if it tells nothing."""
+    return str(told or "").removeprefix("W/").strip('"') or None
 
 
 def _checksum(answer: Mapping[str, Any]) -> tuple[bytes, _Hash | None]:

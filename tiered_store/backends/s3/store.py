@@ -296,12 +296,14 @@ class S3Store(Store):
             answer = self._client.call("list_objects_v2", **page)
             self._client.said(answer, "IsTruncated", "Name", "Contents")
             for entry in answer.get("Contents", ()):
-                key = key_of_object(entry["Key"].removeprefix(self._folder))
+                name: str = self._client.said(entry, "Key")
+                key = key_of_object(name.removeprefix(self._folder))
                 if key is not None and key.object_type.startswith(prefix):
                     yield key
             if not answer.get("IsTruncated"):
                 return
-            page["ContinuationToken"] = answer["NextContinuationToken"]
+            token = self._client.said(answer, "NextContinuationToken")
+            page["ContinuationToken"] = token
 
     # -- naming --------------------------------------------------------------
 
