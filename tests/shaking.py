@@ -31,7 +31,7 @@ ONE_IN = 40  # lines
 PASSED = (0, 0, 0, 1, 2, 5, 20)  # how often a line is passed before somebody sleeps
 TIMES = 3  # that somebody sleeps at a line
 LONGEST = 0.3  # seconds; most are much shorter
-ALL = 2.0  # seconds of a test, after which nobody sleeps
+ALL = 1.0  # seconds of a test, after which nobody sleeps
 SWITCH = 1e-5  # seconds after which another thread runs, instead of 5e-3
 
 
