@@ -7,7 +7,7 @@ import sys
 import textwrap
 import threading
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -16,7 +16,7 @@ import pytest
 from tests.servers.s3 import S3Server
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
-from tiered_store.body import Body
+from tiered_store.body import Body, Stat
 from tiered_store.errors import (
     CorruptError,
     DeniedError,
@@ -25,11 +25,12 @@ from tiered_store.errors import (
     StoreError,
     UnsupportedError,
 )
+from tiered_store.journals.keylocks import Lease
 from tiered_store.journals.memory import MemoryJournal
 from tiered_store.journals.sqlite import SQLiteJournal
 from tiered_store.key import Key
 from tiered_store.replication.census import Census
-from tiered_store.replication.difference import Difference
+from tiered_store.replication.difference import Compare, Difference
 from tiered_store.replication.placement import Reproducible
 from tiered_store.replication.verdict import Copy, Judge
 from tiered_store.store import Store
@@ -725,3 +726,234 @@ def test_a_copy_that_is_not_right_is_never_a_source() -> None:
     verdict = judge(complete=("us",), trust="eu").judge(found)
 
     assert verdict.missed == {"us": "put", "ap": "drop"}
+
+
+# -- what a comparison must not overlook ---------------------------------------
+
+
+def test_what_is_pending_and_nobody_lists_is_pending(pair: Mirror) -> None:
+    """A write that nobody is known to have taken; of types that are asked for."""
+    for key in (KEY, KEY._replace(object_type="users.picture")):
+        pair.journal.begin(key, {"us": "put", "eu": "put"})
+
+    assert pair.verify(prefix="comics").pending == 1
+    assert [one.key for one in pair.told] == [KEY]
+    assert pair.verify(prefix="comics", repair=True).repaired == 1
+    assert {row.key.object_type for row in pair.journal.pending()} == {"users.picture"}
+
+
+def test_what_is_pending_is_pending_though_all_are_equal(pair: Mirror) -> None:
+    """Something may still land; and no reader believes whoever is behind."""
+    pair.store.put(KEY, NEW)
+    pair.journal.begin(KEY, {"us": "put", "eu": "put"})
+
+    assert pair.verify().pending == 1
+    assert pair.verify(repair=True).repaired == 1
+    assert list(pair.journal.pending()) == []
+
+
+def test_what_it_reads_counts_for_its_bandwidth() -> None:
+    """Compared by their bytes, all of them come over the network."""
+    clock = FakeClock()
+    mirror = Mirror("us", "eu", clock=clock)
+    for number in range(64):
+        mirror.store.put(KEY._replace(width=number), Body.of(bytes(1000)))
+    began = clock.monotonic()
+
+    mirror.verify(compare="bytes", bandwidth=1000, parallel=1)
+
+    assert clock.monotonic() - began > 64
+
+
+def test_an_empty_replica_may_be_trusted_to_tell_what_differs(pair: Mirror) -> None:
+    """Nothing is deleted by looking."""
+    pair["eu"].put(KEY, NEW)
+
+    assert pair.verify(trust="us").different == 1
+    assert pair.contents() == (None, b"new, and longer")
+
+
+def test_where_there_is_nothing_at_all_nothing_is_wrong(pair: Mirror) -> None:
+    """Nor is anybody an odd one to trust."""
+    assert pair.verify(trust="us", repair=True).left == 0
+
+
+def test_a_replica_with_few_objects_may_be_trusted(forgetful: Mirror) -> None:
+    """One of them shows that it is the right place, wherever it stands in the list."""
+    forgetful["us"].put(OTHER, OLD)
+    for number in range(3):
+        forgetful["eu"].put(KEY._replace(object_id=number), OLD)
+
+    forgetful.verify(trust="us", repair=True)
+
+    assert list(forgetful["eu"].keys()) == [OTHER]
+
+
+def test_an_original_that_one_of_many_lacks_is_missing_there() -> None:
+    """Where it is kept in fewer places than all and more than the fewest."""
+    options = Reproducible(replicas=["us"])
+    mirror = Mirror("us", "eu", "ap", reproducible=options)
+    mirror.store.put(KEY, NEW)
+    mirror["ap"].delete(KEY)
+
+    assert mirror.verify().different == 1
+    assert dict(mirror.told[0].wrong) == {"ap": "missing"}
+
+
+def test_stores_that_do_not_tell_are_compared_without_a_lease(tmp_path: Path) -> None:
+    """A directory does not know what can be computed again."""
+    places = {
+        name: FileSystemStore(str(tmp_path / name), create=True)
+        for name in ("us", "eu")
+    }
+    journal = MemoryJournal()
+    store = ReplicatedStore(
+        places, journal=journal, reproducible=Reproducible(replicas=["us"])
+    )
+    store.put(KEY, NEW, True)
+    store.put(OTHER, NEW)
+    journal.lease = lambda key, seconds: pytest.fail(f"a lease on {key}")
+
+    report = store.verify()
+
+    assert (report.objects, report.left) == (2, 0)
+
+
+def test_sizes_that_differ_are_seen_by_sizes(pair: Mirror) -> None:
+    """And by a digest without reading either."""
+    pair.store.put(KEY, OLD)
+    pair["eu"].put(KEY, NEW)
+
+    assert pair.verify(compare="sizes").different == 1
+    assert pair.verify().read == OLD.size + NEW.size  # once, under the lease
+
+
+def test_what_was_pending_may_differ_besides() -> None:
+    """That a repair did what the journal knew does not make all of them equal."""
+    trio = Mirror("us", "eu", "ap")
+    trio.faults["eu"].fail("put")
+    trio.store.put(KEY, NEW)
+    trio["ap"].put(KEY, OLD)
+
+    report = trio.verify(repair=True)
+
+    assert (report.undecided, report.repaired) == (1, 0)
+    assert report.copied == NEW.size
+    assert trio.contents() == (b"new, and longer", b"new, and longer", b"old")
+
+
+# -- what changes between one list and the next ----------------------------------
+
+
+def meanwhile(mirror: Mirror, change: Callable[[], object]) -> None:
+    """Have *change* made when ``us`` has been listed, and ``eu`` has not."""
+    keys = mirror.faults["us"].keys
+
+    def listed(prefix: str = "") -> Iterator[Key]:
+        yield from keys(prefix)
+        change()
+
+    mirror.store.replicas["us"].keys = listed
+
+
+@pytest.mark.parametrize("missed", [False, True])
+def test_a_late_list_is_not_believed(pair: Mirror, missed: bool) -> None:
+    """Objects come, change and go: whom it trusts was listed without them."""
+    changed, gone = KEY._replace(width=1), KEY._replace(width=2)
+    for key in (changed, gone):
+        pair.store.put(key, OLD)
+
+    def change() -> None:
+        for key in (KEY, changed):
+            if missed:
+                pair.faults["us"].fail("put")
+            pair.store.put(key, NEW)
+        if missed:
+            pair.faults["us"].fail("delete")
+        pair.store.delete(gone)
+
+    meanwhile(pair, change)
+    report = pair.verify(repair=True, trust="us")
+
+    assert (report.left, report.repaired) == (0, 3 if missed else 0)
+    assert list(pair.journal.pending()) == []
+    for key, wanted in ((KEY, NEW), (changed, NEW), (gone, None)):
+        assert pair.contents(key) == ((wanted and wanted.read()),) * 2
+    assert bool(pair.told) == missed
+
+
+@pytest.mark.parametrize("compare", ["quick", "bytes", "sizes"])
+def test_an_old_version_that_is_just_replaced_is_no_difference(
+    pair: Mirror, compare: Compare
+) -> None:
+    """One replica was looked at before a write, and the other after it."""
+    pair.store.put(KEY, OLD)
+    stat, looks = pair.store.replicas["eu"].stat, []
+
+    def stat_after_a_write(key: Key) -> Stat:
+        if not looks:
+            looks.append(key)
+            pair.store.put(KEY, NEW)
+        return stat(key)
+
+    pair.store.replicas["eu"].stat = stat_after_a_write
+
+    report = pair.verify(repair=True, trust="us", compare=compare)
+
+    assert (report.left, report.repaired, pair.told) == (0, 0, [])
+    assert pair.contents() == (b"new, and longer",) * 2
+
+
+@pytest.mark.parametrize("missed", [False, True])
+@pytest.mark.parametrize("verb", ["put", "delete"])
+def test_a_verdict_is_not_carried_out_over_a_write(
+    pair: Mirror, verb: str, missed: bool
+) -> None:
+    """It comes after the verdict was noted, and before anybody has acted upon it."""
+    pair.store.put(KEY, OLD)
+    pair["eu"].delete(KEY)
+    lease, between = pair.journal.lease, []
+
+    def lease_after_a_write(key: Key, seconds: float) -> Lease | None:
+        if seconds == 0 and not between:
+            between.append(key)
+            if missed:
+                pair.faults["eu"].fail(verb)
+            if verb == "put":
+                pair.store.put(KEY, NEW)
+            else:
+                pair.store.delete(KEY)
+        return lease(key, seconds)
+
+    pair.journal.lease = lease_after_a_write
+
+    pair.verify(repair=True)
+
+    assert between == [KEY]
+    assert pair.contents() == (NEW.read() if verb == "put" else None,) * 2
+    assert list(pair.journal.pending()) == []
+
+
+def test_what_is_missing_is_so_by_sizes_as_well() -> None:
+    """And what else differs is not looked for, though it is looked at."""
+    trio = Mirror("us", "eu", "ap")
+    trio.store.put(KEY, OLD)
+    trio["eu"].delete(KEY)
+    trio["ap"].put(KEY, Body.of(b"odd"))
+
+    trio.verify(compare="sizes")
+
+    assert dict(trio.told[0].wrong) == {"eu": "missing"}
+
+
+def test_one_replica_that_cannot_say_makes_a_failure_of_it() -> None:
+    """Whatever is known of the others: it decides nothing, and is looked at again."""
+    trio = Mirror("us", "eu", "ap")
+    trio.store.put(KEY, OLD)
+    trio["ap"].delete(KEY)
+    trio.faults["eu"].fail("get", DeniedError("no"), times=None)
+
+    report = trio.verify(repair=True)
+
+    assert (report.failed, report.different) == (1, 0)
+    assert trio.contents()[2] is None
