@@ -402,7 +402,7 @@ def test_what_a_killed_drill_left_is_removed_by_the_next(
         (["--require", "reads=101%"], "needs a share, as in 99.9%"),
         (["--require", "lost=few"], "needs a number"),
         (["--require", "failover=soon"], "needs a duration, as in 2s"),
-        (["--patience", "0s"], "--patience: 100ms to 60s"),
+        (["--patience", "0s"], "--patience: expected a duration from 100ms to 60s"),
         (["--html", "/no/page.html", "--place", "ap"], "cannot write '/no/page.html'"),
     ],
 )

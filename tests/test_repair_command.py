@@ -201,9 +201,9 @@ def test_the_mirror_is_found_by_name_and_by_path(place: Place, where: str) -> No
         (["repair", "us"], "no mirror in 'us'"),
         (["repair", "images.nowhere"], "nothing at 'images.nowhere'"),
         (["repair", "--replica", "ap"], "no replica 'ap'; there are eu, us"),
-        (["repair", "--rate", "0"], "--rate: must be positive"),
-        (["repair", "--bandwidth", "much"], "--bandwidth: not a size: 'much'"),
-        (["repair", "--every", "0s"], "--every: must be positive"),
+        (["repair", "--rate", "0"], "--rate: expected a number"),
+        (["repair", "--bandwidth", "much"], "--bandwidth: expected a size"),
+        (["repair", "--every", "0s"], "--every: expected a duration"),
         (["forget"], "name the objects, or say --dead, or --all"),
     ],
 )

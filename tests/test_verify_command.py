@@ -150,9 +150,9 @@ def test_a_lost_journal_makes_nobody_believe_in_presence(
 @pytest.mark.parametrize(
     ("words", "why"),
     [
-        (["--compare", "colours"], "--compare: quick, sizes, bytes, not 'colours'"),
+        (["--compare", "colours"], "--compare: expected 'quick', 'sizes' or 'bytes'"),
         (["--trust", "ap"], "no replica 'ap'; there are eu, us"),
-        (["--rate", "-1"], "--rate: must be positive"),
+        (["--rate", "-1"], "--rate: expected a number"),
         (["us"], "no mirror in 'us'"),
     ],
 )

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tiered_store.cli import options
+from tiered_store.cli.amounts import Default, duration
 from tiered_store.cli.failure import FAILED, WRONG, CommandError, complain
 from tiered_store.cli.options import (
     ConfigArgument,
     Json,
     StoreName,
     opened,
-    seconds_of,
 )
 from tiered_store.cli.output import console, print_json, print_table
 
@@ -47,11 +47,14 @@ def check(
         ),
     ] = False,
     timeout: Annotated[
-        str,
+        float,
         typer.Option(
-            "--timeout", metavar="DURATION", help="For each thing that is tried."
+            "--timeout",
+            parser=duration(),
+            metavar="DURATION",
+            help="For each thing that is tried.",
         ),
-    ] = "5s",
+    ] = Default("5s"),
     json: Json = False,
 ) -> None:
     """
@@ -92,11 +95,11 @@ def check(
         raise typer.Exit(FAILED)
 
 
-def _tried(config: Path, timeout: str) -> list[Tried]:
+def _tried(config: Path, timeout: float) -> list[Tried]:
     from tiered_store.connecting import connect
 
     with opened(config, None) as stack:
-        return list(connect(stack, seconds=seconds_of(timeout)))
+        return list(connect(stack, seconds=timeout))
 
 
 def lint(

@@ -17,6 +17,7 @@ from typing import Annotated
 import typer
 
 from tiered_store.cli import options
+from tiered_store.cli.amounts import duration
 from tiered_store.cli.failure import FAILED, WRONG, CommandError, complain
 from tiered_store.cli.options import Config, Json, StoreName, opened
 from tiered_store.cli.output import print_json
@@ -26,7 +27,6 @@ from tiered_store.control.risk import Risk, control_of, governed, risk_of
 from tiered_store.control.standing import moment
 from tiered_store.errors import StoreError
 from tiered_store.store import Store
-from tiered_store.units import parse_duration
 
 
 _AWAY: Mapping[Verb, str] = {"drain": "drained", "isolate": "isolated"}
@@ -46,8 +46,10 @@ By = Annotated[
     str | None, typer.Option("--by", help="Who decides; by default user@host.")
 ]
 For = Annotated[
-    str | None,
-    typer.Option("--for", metavar="DURATION", help="After which it ends: 2h"),
+    float | None,
+    typer.Option(
+        "--for", parser=duration(), metavar="DURATION", help="After which it ends: 2h"
+    ),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", help="Say what is at risk, and decide nothing.")
@@ -65,7 +67,7 @@ class _Order:
     name: str
     why: str
     by: str | None
-    seconds: str | None
+    seconds: float | None
     dry_run: bool
     yes: bool
     json: bool
@@ -198,19 +200,13 @@ def _decide(config: options.Config, store: str | None, order: _Order) -> None:
 
 def _decision(order: _Order) -> Decision:
     now = time.time()
-    until = None
-    if order.seconds is not None:
-        try:
-            until = now + parse_duration(order.seconds)
-        except ValueError as error:
-            raise CommandError(f"--for: {error}", WRONG) from None
     return Decision(
         verb=order.verb,
         name=order.name,
         by=order.by or _who(),
         at=now,
         why=order.why,
-        until=until,
+        until=None if order.seconds is None else now + order.seconds,
     )
 
 

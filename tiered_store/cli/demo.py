@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from tiered_store.cli.amounts import whole
 from tiered_store.cli.failure import FAILED, WRONG, CommandError
 from tiered_store.cli.options import Json
 from tiered_store.cli.output import console, print_json
@@ -28,7 +29,10 @@ def demo(
         typer.Option(metavar="DIR", help="Where to work; cleared of an earlier demo."),
     ] = Path("demo-output"),
     limit: Annotated[
-        int, typer.Option(min=1, metavar="N", help="At most so many pictures.")
+        int,
+        typer.Option(
+            parser=whole(1, 100_000), metavar="N", help="At most so many pictures."
+        ),
     ] = 100,
     json: Json = False,
 ) -> None:

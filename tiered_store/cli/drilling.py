@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tiered_store.cli.amounts import Default, duration, whole
 from tiered_store.cli.failure import FAILED, WRONG, CommandError, complain
 from tiered_store.cli.files import destination
 from tiered_store.cli.options import Json, StoreName
 from tiered_store.cli.output import console, print_json
 from tiered_store.errors import ConfigError
-from tiered_store.units import parse_duration
 
 
 if TYPE_CHECKING:
@@ -66,10 +66,21 @@ def drill(
     html: Annotated[
         Path | None, typer.Option("--html", help="Write a page with plots there.")
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of who does what.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            "--seed", parser=whole(0, 2**63 - 1), metavar="N", help="Of who does what."
+        ),
+    ] = 0,
     patience: Annotated[
-        str, typer.Option("--patience", metavar="DURATION", help="Of a user: 5s")
-    ] = "5s",
+        float,
+        typer.Option(
+            "--patience",
+            parser=duration("100ms", "60s"),
+            metavar="DURATION",
+            help="Of a user: 5s",
+        ),
+    ] = Default("5s"),
     json: Json = False,
 ) -> None:
     """
@@ -83,11 +94,8 @@ def drill(
 
     try:
         wanted = [requirement(text) for text in (*(require or ()), *(more or ()))]
-        seconds = parse_duration(patience)
     except ValueError as error:
-        raise CommandError(str(error), WRONG) from None
-    if not 0.1 <= seconds <= 60:
-        raise CommandError("--patience: 100ms to 60s", WRONG)
+        raise CommandError(f"--require: {error}", WRONG) from None
     with _page_at(html) as write:
         with _bar(quiet=json) as done, _names_told():
             report = run(
@@ -98,7 +106,7 @@ def drill(
                 alike=[names.split(",") for names in alike or ()],
                 requirements=wanted,
                 seed=seed,
-                patience=seconds,
+                patience=patience,
                 live=live,
                 done=done,
             )
@@ -133,10 +141,10 @@ def _page_at(path: Path | None) -> Iterator[Callable[[Report], None]]:
         return
     from tiered_store.drill.page import page
 
-    with destination(path) as file:
+    with destination(path) as write_bytes:
 
         def write(report: Report) -> None:
-            file.write(page(report).encode())
+            write_bytes(page(report).encode())
 
         yield write
 

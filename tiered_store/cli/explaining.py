@@ -12,6 +12,7 @@ from typing import Annotated
 import typer
 
 from tiered_store.cli import options
+from tiered_store.cli.amounts import Default, duration
 from tiered_store.cli.failure import ABSENT, FAILED
 from tiered_store.cli.names import key_of
 from tiered_store.cli.objects import Name
@@ -21,7 +22,6 @@ from tiered_store.cli.options import (
     Mimetype,
     StoreName,
     opened,
-    seconds_of,
 )
 from tiered_store.cli.output import console, print_json, shown_age
 from tiered_store.deadlines import deadline
@@ -61,12 +61,15 @@ def explain(
     config: Config = options.DEFAULT,
     store: StoreName = None,
     mimetype: Mimetype = None,
-    timeout: Annotated[
-        str,
+    seconds: Annotated[
+        float,
         typer.Option(
-            "--timeout", metavar="DURATION", help="To wait for an answer, such as 2s."
+            "--timeout",
+            parser=duration(),
+            metavar="DURATION",
+            help="To wait for an answer, such as 2s.",
         ),
-    ] = "5s",
+    ] = Default("5s"),
     json: Json = False,
 ) -> None:
     """
@@ -75,7 +78,7 @@ def explain(
     Nothing is changed.  Exit status 0: it is held somewhere; 3: there is none;
     1: that is not known, for something failed.
     """
-    key, seconds = key_of(name, mimetype), seconds_of(timeout)
+    key = key_of(name, mimetype)
     with opened(config, store) as stack:
         explained = explain_stack(stack, key, seconds=seconds)
         url, why = _url(stack, key, seconds)

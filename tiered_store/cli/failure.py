@@ -72,6 +72,8 @@ def _lines(error: BaseException) -> Iterator[str]:
 
 def _usage(error: BaseException) -> str:
     message = str(getattr(error, "format_message", error.__str__)()).rstrip(".")
+    if type(error) is typer.BadParameter and error.param is not None:
+        message = f"{error.param.opts[0]}: {error.message}"
     context = getattr(error, "ctx", None)
     command = getattr(context, "command_path", None) or "tiered-store"
     return f"{message[:1].lower()}{message[1:]}; see {command} --help"

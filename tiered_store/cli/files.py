@@ -5,18 +5,20 @@ Files that a command reads and writes.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import stat
 import sys
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
-from typing import IO, BinaryIO, Literal
+from typing import BinaryIO, Literal
 
 from tiered_store.body import Body
-from tiered_store.cli.failure import WRONG, CommandError
+from tiered_store.cli.failure import FAILED, WRONG, CommandError
 
 
 _SHOWN = 1024 * 1024  # bytes that anybody would read on a terminal
@@ -59,24 +61,24 @@ def _standard_input() -> BinaryIO:
 
 
 @contextmanager
-def destination(path: Path) -> Iterator[IO[bytes]]:
+def destination(path: Path) -> Iterator[Callable[[bytes], None]]:
     """
-    Open *path* for writing; a regular file is replaced whole or not at all.
+    Lend what writes to *path*; a regular file is replaced whole or not at all.
 
     Raises:
-        CommandError: It cannot be opened.
+        CommandError: It cannot be opened, or later not be written to.
     """
     target = path.resolve()  # what a link leads to, not the link
     if target.exists() and not target.is_file():
         with _opened(target, "wb", path) as file:  # a device, no file to replace
-            yield file
+            yield functools.partial(_write, file, path)
         return
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
         with _opened(temporary, "xb", path) as file:
             if target.exists():
                 os.fchmod(file.fileno(), stat.S_IMODE(target.stat().st_mode))
-            yield file
+            yield functools.partial(_write, file, path)
         temporary.replace(target)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -84,12 +86,25 @@ def destination(path: Path) -> Iterator[IO[bytes]]:
         raise
 
 
-def _opened(path: Path, mode: Literal["wb", "xb"], asked: Path) -> IO[bytes]:
+def _opened(path: Path, mode: Literal["wb", "xb"], asked: Path) -> FileIO:
     try:
-        return path.open(mode)
+        return path.open(mode, buffering=0)  # what cannot be written is told where
     except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise CommandError(f"cannot write {str(asked)!r}: {why}", WRONG) from None
+        raise _unwritable(asked, error, WRONG) from None
+
+
+def _write(file: FileIO, asked: Path, piece: bytes) -> None:
+    left = memoryview(piece)
+    try:
+        while left:
+            left = left[file.write(left) :]
+    except OSError as error:
+        raise _unwritable(asked, error, FAILED) from None
+
+
+def _unwritable(asked: Path, error: OSError, status: int) -> CommandError:
+    why = (error.strerror or str(error)).lower()
+    return CommandError(f"cannot write {str(asked)!r}: {why}", status)
 
 
 def check_printable(body: Body) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tiered_store.cli.amounts import number, size, whole
 from tiered_store.cli.failure import WRONG, CommandError
 from tiered_store.cli.options import opened
 from tiered_store.findings import when
@@ -19,7 +20,6 @@ from tiered_store.layout import object_name
 from tiered_store.replication.mirror import Mirror
 from tiered_store.store import Store
 from tiered_store.tree import walk
-from tiered_store.units import parse_duration, parse_size
 
 
 Place = Annotated[
@@ -33,18 +33,35 @@ Place = Annotated[
 Replica = Annotated[
     str | None, typer.Option("--replica", "-r", metavar="NAME", help="Only this one.")
 ]
+MANY = 1_000_000_000
 Limit = Annotated[
-    int | None, typer.Option("--limit", min=1, help="Objects a mirror, at most.")
-]
-Rate = Annotated[
-    float | None, typer.Option("--rate", help="Objects a second, at most.")
-]
-Bandwidth = Annotated[
-    str | None,
+    int | None,
     typer.Option(
-        "--bandwidth", metavar="SIZE", help="Bytes a second, at most, like 20MiB."
+        "--limit",
+        parser=whole(1, MANY),
+        metavar="N",
+        help="Objects a mirror, at most.",
     ),
 ]
+Rate = Annotated[
+    float | None,
+    typer.Option(
+        "--rate",
+        parser=number(0.001, 1_000_000),
+        metavar="NUMBER",
+        help="Objects a second, at most.",
+    ),
+]
+Bandwidth = Annotated[
+    int | None,
+    typer.Option(
+        "--bandwidth",
+        parser=size("1KiB", "1TiB"),
+        metavar="SIZE",
+        help="Bytes a second, at most, like 20MiB.",
+    ),
+]
+PARALLEL = whole(1, 1_000)
 
 
 @contextmanager
@@ -115,38 +132,6 @@ RISKS: Mapping[str, str] = {
 def taken(rows: Iterable[Row], *, dead: bool) -> Iterator[Row]:
     """Yield all *rows*, or the dead letters among them."""
     return (row for row in rows if row.dead or not dead)
-
-
-def duration(option: str, text: str) -> float:
-    """Return the seconds that *text* says, or raise :class:`CommandError`."""
-    return _positive(option, text, parse_duration)
-
-
-def size(option: str, text: str) -> float:
-    """Return the bytes that *text* says, or raise :class:`CommandError`."""
-    return _positive(option, text, parse_size)
-
-
-def _positive(option: str, text: str, parse: Any) -> float:
-    try:
-        value = float(parse(text))
-    except ValueError as error:
-        raise CommandError(f"{option}: {error}", WRONG) from None
-    if value <= 0:
-        raise CommandError(f"{option}: must be positive", WRONG)
-    return value
-
-
-def paced(rate: float | None, bandwidth: str | None) -> float | None:
-    """
-    Return the bytes a second that ``--bandwidth`` says.
-
-    Raises:
-        CommandError: It says none, or ``--rate`` is not positive.
-    """
-    if rate is not None and rate <= 0:
-        raise CommandError("--rate: must be positive", WRONG)
-    return None if bandwidth is None else size("--bandwidth", bandwidth)
 
 
 def counted(done: list[str], report: Any, names: Iterable[str]) -> str:

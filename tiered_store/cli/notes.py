@@ -42,7 +42,12 @@ class Notes:
             wished = known["wish"]
             self._reports = dict(known["reports"])
             self.done = list(known["done"])
-        except (ValueError, KeyError, TypeError, OSError) as error:
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise CommandError(
+                f"--resume: cannot read {str(path)!r}: {why}", WRONG
+            ) from None
+        except (ValueError, KeyError, TypeError) as error:
             raise CommandError(
                 f"--resume: {str(path)!r} is no such file: {error}", WRONG
             ) from None
@@ -78,6 +83,6 @@ class Notes:
             return
         self._reports[str(mirror)] = dataclasses.asdict(report)
         told = {"wish": self._wish, "reports": self._reports, "done": self.done}
-        with destination(self._path) as file:
-            file.write(json.dumps(told).encode())
+        with destination(self._path) as write:
+            write(json.dumps(told).encode())
         self._saved = time.monotonic()

@@ -78,18 +78,18 @@ def get(
 ) -> None:
     """Fetch an object, to standard output or a file."""
     key = key_of(name, mimetype)
-    with opened(config, store) as stack:
-        body = stack.get(key)
-        if output is None or str(output) == "-":
+    if output is None or str(output) == "-":
+        with opened(config, store) as stack:
+            body = stack.get(key)
             if sys.stdout.isatty():
                 check_printable(body)
             for piece in _pieces(body, name, quiet=sys.stdout.isatty()):
                 sys.stdout.buffer.write(piece)
             sys.stdout.buffer.flush()
-            return
-        with destination(output) as file:
-            for piece in _pieces(body, name):
-                file.write(piece)
+        return
+    with opened(config, store) as stack, destination(output) as write:
+        for piece in _pieces(stack.get(key), name):
+            write(piece)
 
 
 def _pieces(body: Body, name: str, *, quiet: bool = False) -> Iterator[bytes]:

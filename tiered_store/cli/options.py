@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tiered_store.cli.failure import WRONG, CommandError
-from tiered_store.units import parse_duration
-
 
 if TYPE_CHECKING:
     from tiered_store.store import Store
@@ -50,14 +47,3 @@ def opened(config: Path, name: str | None) -> Store:
     from tiered_store.config import load  # pydantic takes its time
 
     return load(config, name)
-
-
-def seconds_of(timeout: str) -> float:
-    """Return what the option ``--timeout`` says."""
-    try:
-        seconds = parse_duration(timeout)
-    except ValueError as error:
-        raise CommandError(f"--timeout: {error}", WRONG) from None
-    if not seconds > 0:
-        raise CommandError("--timeout: must be positive", WRONG)
-    return seconds

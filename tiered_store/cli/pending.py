@@ -14,8 +14,9 @@ from typing import Annotated
 import typer
 
 from tiered_store.cli import options
+from tiered_store.cli.amounts import whole
 from tiered_store.cli.failure import FAILED, WRONG, CommandError, explain
-from tiered_store.cli.mirrors import RISKS, Place, Replica, mirrors, plain, taken
+from tiered_store.cli.mirrors import MANY, RISKS, Place, Replica, mirrors, plain, taken
 from tiered_store.cli.names import key_of
 from tiered_store.cli.options import Config, Json, Mimetype
 from tiered_store.cli.output import console, print_json
@@ -38,7 +39,10 @@ def pending(
     replica: Replica = None,
     dead: Annotated[bool, typer.Option("--dead", help="Dead letters only.")] = False,
     limit: Annotated[
-        int | None, typer.Option("--limit", min=1, help="Rows, at most.")
+        int | None,
+        typer.Option(
+            "--limit", parser=whole(1, MANY), metavar="N", help="Rows, at most."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:

@@ -14,18 +14,18 @@ import typer
 
 from tiered_store.chance import CHANCE
 from tiered_store.cli import options
+from tiered_store.cli.amounts import Default, duration
 from tiered_store.cli.ending import Ending, counting, ending
 from tiered_store.cli.failure import FAILED, explain
 from tiered_store.cli.mirrors import (
+    PARALLEL,
     Bandwidth,
     Limit,
     Place,
     Rate,
     Replica,
     counted,
-    duration,
     mirrors,
-    paced,
     taken,
 )
 from tiered_store.cli.options import Config, Json
@@ -62,16 +62,24 @@ def repair(
         bool, typer.Option("--watch", help="Go on until told to end.")
     ] = False,
     every: Annotated[
-        str,
-        typer.Option("--every", metavar="DURATION", help="With --watch: how often."),
-    ] = "5s",
+        float,
+        typer.Option(
+            "--every",
+            parser=duration(),
+            metavar="DURATION",
+            help="With --watch: how often.",
+        ),
+    ] = Default("5s"),
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only list what would be repaired.")
     ] = False,
     dead: Annotated[bool, typer.Option("--dead", help="Dead letters, too.")] = False,
     limit: Limit = None,
     parallel: Annotated[
-        int | None, typer.Option("--parallel", min=1, help="Objects at once.")
+        int | None,
+        typer.Option(
+            "--parallel", parser=PARALLEL, metavar="N", help="Objects at once."
+        ),
     ] = None,
     rate: Rate = None,
     bandwidth: Bandwidth = None,
@@ -84,7 +92,6 @@ def repair(
     under way; however it ends, the next one goes on there.  Exit status 0: nothing is
     left; 1: something is, or with --watch: nothing could be done.
     """
-    seconds = duration("--every", every)
     wish = _Wish(
         replica=replica,
         limit=limit,
@@ -92,13 +99,13 @@ def repair(
         dead=dead,
         parallel=parallel,
         rate=rate,
-        bandwidth=paced(rate, bandwidth),
+        bandwidth=bandwidth,
     )
     with mirrors(config, place, replica) as found, ending() as told:
         if dry_run:
             status = _listed(found, wish, json=json)
         elif watch:
-            status = _watched(found, wish, seconds, told, json=json)
+            status = _watched(found, wish, every, told, json=json)
         else:
             status = _once(found, wish, told, json=json)
     if told.status or status:

@@ -9,19 +9,26 @@ from typing import Annotated
 import typer
 
 from tiered_store.cli import options
+from tiered_store.cli.amounts import Default, duration, whole
 from tiered_store.cli.failure import WRONG, CommandError
 from tiered_store.cli.options import ConfigArgument, StoreName
-from tiered_store.units import parse_duration
 
 
 def serve(
     config: ConfigArgument = options.DEFAULT,
     store: StoreName = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
+    port: Annotated[int, typer.Option(parser=whole(0, 65_535), metavar="N")] = 8000,
+    workers: Annotated[
+        int, typer.Option(parser=whole(1, 1_000), metavar="N", help="Processes.")
+    ] = 1,
     threads: Annotated[
-        int, typer.Option(min=1, help="Requests of one process that wait for stores.")
+        int,
+        typer.Option(
+            parser=whole(1, 10_000),
+            metavar="N",
+            help="Requests of one process that wait for stores.",
+        ),
     ] = 64,
     prefix: Annotated[
         str | None,
@@ -32,15 +39,29 @@ def serve(
         typer.Option(metavar="ORIGIN", help="Whose pages may read bytes; * is all."),
     ] = None,
     ttl: Annotated[
-        str,
-        typer.Option(metavar="DURATION", help="How long browsers need not ask."),
-    ] = "5m",
+        float,
+        typer.Option(
+            parser=duration(least="0s"),
+            metavar="DURATION",
+            help="How long browsers need not ask.",
+        ),
+    ] = Default("5m"),
     reproducible_ttl: Annotated[
-        str, typer.Option(metavar="DURATION", help="The same for what is computed.")
-    ] = "1m",
+        float,
+        typer.Option(
+            parser=duration(least="0s"),
+            metavar="DURATION",
+            help="The same for what is computed.",
+        ),
+    ] = Default("1m"),
     timeout: Annotated[
-        str, typer.Option(metavar="DURATION", help="Until an object begins to come.")
-    ] = "30s",
+        float,
+        typer.Option(
+            parser=duration(),
+            metavar="DURATION",
+            help="Until an object begins to come.",
+        ),
+    ] = Default("30s"),
     access_log: Annotated[bool, typer.Option(help="Log each request.")] = False,
 ) -> None:
     """
@@ -49,11 +70,6 @@ def serve(
     Absence is 404, an outage is 503.  /-/health says that it runs.  URLs must be
     signed if the stack has a served store with a secret.
     """
-    chosen = {
-        "ttl": _seconds("--ttl", ttl),
-        "reproducible_ttl": _seconds("--reproducible-ttl", reproducible_ttl),
-        "timeout": _seconds("--timeout", timeout),
-    }
     try:
         import anyio  # noqa: F401 - which uvicorn does without
         import uvicorn  # noqa: F401
@@ -69,7 +85,9 @@ def serve(
         prefix=prefix,
         cors=tuple(cors or ()),
         threads=threads,
-        **chosen,
+        ttl=ttl,
+        reproducible_ttl=reproducible_ttl,
+        timeout=timeout,
     )
     try:
         server.serve(
@@ -81,10 +99,3 @@ def serve(
                 f"could not listen on {host}, port {port}, or not begin to serve; "
                 "what is logged before says why"
             ) from None
-
-
-def _seconds(option: str, text: str) -> float:
-    try:
-        return parse_duration(text)
-    except ValueError as error:
-        raise CommandError(f"{option}: {error}", WRONG) from None

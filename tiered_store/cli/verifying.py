@@ -10,33 +10,34 @@ import threading
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
 from tiered_store.cli import options
+from tiered_store.cli.amounts import word
 from tiered_store.cli.ending import Ending, counting, ending
 from tiered_store.cli.failure import FAILED, WRONG, CommandError
 from tiered_store.cli.mirrors import (
+    PARALLEL,
     Bandwidth,
     Limit,
     Place,
     Rate,
     counted,
     mirrors,
-    paced,
 )
 from tiered_store.cli.notes import Notes
 from tiered_store.cli.options import Config, Json
 from tiered_store.cli.output import print_json, shown_size
 from tiered_store.layout import object_name
-from tiered_store.replication.difference import Difference, VerifyReport
+from tiered_store.replication.difference import Compare, Difference, VerifyReport
 from tiered_store.replication.mirror import Mirror
 from tiered_store.replication.verdict import NEWEST
 
 
 _OF_NOTES = ("prefix", "repair", "trust", "compare")
-_COMPARE = ("quick", "sizes", "bytes")
+_COMPARE = get_args(Compare)
 
 
 def verify(
@@ -60,6 +61,8 @@ def verify(
         str,
         typer.Option(
             "--compare",
+            parser=word(_COMPARE),
+            metavar="HOW",
             help="quick: by digests that all tell, else by bytes; sizes; bytes.",
         ),
     ] = "quick",
@@ -73,7 +76,10 @@ def verify(
     ] = None,
     limit: Limit = None,
     parallel: Annotated[
-        int | None, typer.Option("--parallel", min=1, help="Batches at once.")
+        int | None,
+        typer.Option(
+            "--parallel", parser=PARALLEL, metavar="N", help="Batches at once."
+        ),
     ] = None,
     rate: Rate = None,
     bandwidth: Bandwidth = None,
@@ -89,8 +95,6 @@ def verify(
 
     Exit status 0: the replicas are the same; 1: differences remain, or it was ended.
     """
-    if compare not in _COMPARE:
-        raise CommandError(f"--compare: {', '.join(_COMPARE)}, not {compare!r}", WRONG)
     wish: dict[str, Any] = {
         "prefix": prefix,
         "repair": repair,
@@ -99,7 +103,7 @@ def verify(
         "limit": limit,
         "parallel": parallel,
         "rate": rate,
-        "bandwidth": paced(rate, bandwidth),
+        "bandwidth": bandwidth,
     }
     known = None if trust in (None, NEWEST) else trust
     with mirrors(config, place, known) as found, ending() as told:

@@ -164,6 +164,8 @@ def requirement(text: str) -> Requirement:
             return Requirement(name, float(value[:-1]) / 100, text)
         if name in _SECONDS:
             return Requirement(name, parse_duration(value), text)
+        if int(value) < 0:
+            raise ValueError
         return Requirement(name, float(int(value)), text)
     except ValueError:
         kind = "a share, as in 99.9%" if name in _SHARES else "a number"
