@@ -6,7 +6,13 @@ import pytest
 
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
-from tiered_store.errors import InvalidError, NotFoundError, UnavailableError
+from tiered_store.errors import (
+    DeniedError,
+    InvalidError,
+    NotFoundError,
+    UnavailableError,
+)
+from tiered_store.foreign import ForeignStore
 from tiered_store.key import Key
 from tiered_store.testing.faults import FaultStore
 from tiered_store.wrappers.overlay import OverlayStore
@@ -161,3 +167,26 @@ def test_nobody_can_write_a_mark() -> None:
         sandbox.store.put(mark, Body.of(b""))
 
     assert sandbox.store.get(KEY).read() == b"production"
+
+
+def test_a_delete_that_fails_half_way_may_have_happened() -> None:
+    """Of what is only below the mark alone is enough; a cache above must know."""
+    sandbox = Sandbox()
+    sandbox.above.fail("delete", error=DeniedError("not yours"))
+
+    with pytest.raises(DeniedError) as raised:
+        sandbox.store.delete(KEY)
+
+    assert raised.value.ambiguous
+    assert sandbox.absent()
+
+
+def test_it_lists_only_if_both_can() -> None:
+    """Half of a list would be none of what a reader sees."""
+    silent = ForeignStore(MemoryStore())
+
+    assert "keys" not in OverlayStore(silent, MemoryStore()).capabilities()
+    assert "keys" not in OverlayStore(MemoryStore(), silent).capabilities()
+    assert {"keys", "delete"} <= OverlayStore(
+        MemoryStore(), silent.foreign
+    ).capabilities()

@@ -9,6 +9,7 @@ import pytest
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
 from tiered_store.errors import ConfigError, NotFoundError, UnavailableError
+from tiered_store.foreign import ForeignStore
 from tiered_store.key import Key
 from tiered_store.testing.faults import FaultStore
 from tiered_store.wrappers.sharded import ShardedStore
@@ -90,3 +91,10 @@ def test_mistakes_are_told(names, weights, what) -> None:
     """When it is configured."""
     with pytest.raises(ConfigError, match=what):
         sharded(*names, **weights)
+
+
+def test_it_lists_only_if_every_shard_can() -> None:
+    """A list of some of the objects is none."""
+    silent = ForeignStore(MemoryStore())
+
+    assert "keys" not in ShardedStore({"a": MemoryStore(), "b": silent}).capabilities()

@@ -18,7 +18,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
 from tiered_store.body import Body, Stat
-from tiered_store.errors import InvalidError, NotFoundError, UnsupportedError
+from tiered_store.errors import (
+    InvalidError,
+    NotFoundError,
+    StoreError,
+    UnsupportedError,
+)
 from tiered_store.events import Verb
 from tiered_store.findings import Finding
 from tiered_store.foreign import as_store
@@ -55,9 +60,12 @@ class OverlayStore(Store):
         return {"above": self.above, "below": self.below}
 
     def capabilities(self) -> frozenset[Verb]:
-        """What either can do, changes only as *above* can make them."""
+        """What either can do; changes as *above* can, listings as both can."""
         able = union(iter((self.above, self.below)))
-        return able - ({"put", "delete"} - self.above.capabilities())
+        above = self.above.capabilities()
+        changes: set[Verb] = {"put", "delete"} if "put" in above else set()
+        both = above & self.below.capabilities()
+        return able - ({"put", "delete"} - (above & changes)) - ({"keys"} - both)
 
     def findings(self, key: Key) -> Iterator[Finding]:
         try:
@@ -74,7 +82,11 @@ class OverlayStore(Store):
 
     def _delete(self, key: Key) -> None:
         self.above.put(_mark(key), Body.of(b""), reproducible=False)
-        self.above.delete(key)
+        try:
+            self.above.delete(key)
+        except StoreError as error:
+            error.ambiguous = True  # the mark says so already of what is only below
+            raise
         self._known.pop(key, None)
 
     def _get(self, key: Key) -> Body:

@@ -68,8 +68,12 @@ class ShardedStore(Store):
         yield self._of(key), key
 
     def capabilities(self) -> frozenset[Verb]:
-        """What any shard can do."""
-        return union(iter(self.shards.values()))
+        """What any shard can do; listing if all can."""
+        shards = self.shards.values()
+        able = union(iter(shards))
+        if not all("keys" in shard.capabilities() for shard in shards):
+            able -= {"keys"}
+        return able
 
     def shard_of(self, key: Key) -> str:
         """Return the name of the shard that has *key*, if any has."""
