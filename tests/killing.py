@@ -150,7 +150,7 @@ class KilledJournal(Journal):
     def close(self) -> None:
         self.inner.close()
 
-    def _update(self, key: Key, rule: Callable[..., Any]) -> Any:
+    def _update(self, key: Key, rule: Callable[..., Any], *, must: bool = False) -> Any:
         raise NotImplementedError
 
     def _page(self, *arguments: Any) -> list[Row]:

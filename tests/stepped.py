@@ -114,9 +114,9 @@ class SteppedJournal(Journal):
     def short_of(self, copies: int) -> int:
         return self.inner.short_of(copies)
 
-    def _update(self, key: Key, rule: Callable[..., Any]) -> Any:
+    def _update(self, key: Key, rule: Callable[..., Any], *, must: bool = False) -> Any:
         self._process.step()
-        result = self.inner._update(key, rule)
+        result = self.inner._update(key, rule, must=must)
         self._process.step()
         return result
 

@@ -121,6 +121,7 @@ class Journal(Strict, ABC):
         self._update(
             mark.key,
             lambda rows, fresh: rules.settle(rows, self._step(fresh), mark, outcomes),
+            must=True,
         )
 
     def arrive(self, mark: Mark, replica: str, error: BaseException | None) -> None:
@@ -135,6 +136,7 @@ class Journal(Strict, ABC):
             lambda rows, fresh: rules.arrive(
                 rows, self._step(fresh), mark, replica, error
             ),
+            must=True,
         )
 
     def withdraw(self, mark: Mark) -> None:
@@ -170,12 +172,16 @@ class Journal(Strict, ABC):
 
         Nothing is if the rows are not those that were *seen* any more, nor before they
         have been in quarantine.
+
+        Raises:
+            FullError: None were, and there is no room for new ones.
         """
         return self._update(
             key,
             lambda rows, fresh: rules.resolve(
                 rows, self._step(fresh), key, seen, missed
             ),
+            must=bool(seen),
         )
 
     def clear(self, row: Row) -> bool:
@@ -214,7 +220,9 @@ class Journal(Strict, ABC):
         replica may just have been given what the write had replaced: it is behind.
         """
         return self._update(
-            row.key, lambda rows, fresh: rules.complete(rows, self._step(fresh), row)
+            row.key,
+            lambda rows, fresh: rules.complete(rows, self._step(fresh), row),
+            must=True,
         )
 
     def blame(self, row: Row, error: str, retry_at: float) -> None:
@@ -262,11 +270,16 @@ class Journal(Strict, ABC):
     # -- what an author writes -----------------------------------------------
 
     @abstractmethod
-    def _update(self, key: Key, rule: Callable[[Rows, int], Result]) -> Result:
+    def _update(
+        self, key: Key, rule: Callable[[Rows, int], Result], *, must: bool = False
+    ) -> Result:
         """
         Apply *rule* to the rows of *key* and a fresh sequence number, atomically.
 
         The rule changes the dictionary it is given and may be applied again.
+
+        Args:
+            must: It is about what has happened, and is noted beyond *capacity*, too.
 
         Raises:
             FullError: There would be more rows than before, and more than *capacity*.

@@ -79,13 +79,15 @@ class MemoryJournal(Journal):
                 lacking[row.key] += 1
         return sum(count >= copies for count in lacking.values())
 
-    def _update(self, key: Key, rule: Callable[[Rows, int], Result]) -> Result:
+    def _update(
+        self, key: Key, rule: Callable[[Rows, int], Result], *, must: bool = False
+    ) -> Result:
         with self._lock:
             old = self._rows.get(key, {})
             new = dict(old)
             result = rule(new, self._sequence + 1)
             size = self._size + len(new) - len(old)
-            if len(new) > len(old) and size > self.capacity:
+            if len(new) > len(old) and size > self.capacity and not must:
                 raise FullError(
                     f"the journal is full: {self._size} of {self.capacity} rows; "
                     "repair, or raise its capacity"

@@ -40,7 +40,9 @@ class NoJournal(Journal):
     def short_of(self, copies: int) -> int:
         return 0
 
-    def _update(self, key: Key, rule: Callable[[Rows, int], Result]) -> Result:
+    def _update(
+        self, key: Key, rule: Callable[[Rows, int], Result], *, must: bool = False
+    ) -> Result:
         return rule({}, 0)
 
     def _page(

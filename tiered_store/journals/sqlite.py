@@ -183,7 +183,9 @@ class SQLiteJournal(Journal):
     def close(self) -> None:
         self._database.close()
 
-    def _update(self, key: Key, rule: Callable[[Rows, int], Result]) -> Result:
+    def _update(
+        self, key: Key, rule: Callable[[Rows, int], Result], *, must: bool = False
+    ) -> Result:
         locks = self._shared_locks()
         name = name_of(key)
 
@@ -194,7 +196,7 @@ class SQLiteJournal(Journal):
             new = dict(old)
             result = rule(new, sequence + 1)
             growth = len(new) - len(old)
-            if growth > 0 and size + growth > self.capacity:
+            if growth > 0 and size + growth > self.capacity and not must:
                 raise FullError(
                     f"the journal {self.path!r} is full: {size} of {self.capacity} "
                     "rows; repair, or raise its capacity"

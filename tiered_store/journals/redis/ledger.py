@@ -32,6 +32,7 @@ Result = TypeVar("Result")
 
 _SCHEMA = 2  # 1 had rows without a size
 _BACK = "back"  # the field that tells since when there are no gaps, if there was one
+_ENDLESS = 10**15  # rows, which Lua counts exactly
 _KNOWN = 10_000  # objects whose rows are remembered as this process left them
 _log = logging.getLogger("tiered_store")
 
@@ -80,8 +81,8 @@ class Ledger:
         self._watch(seen, int(changes))
         return notes.read(key, note or b"")
 
-    def update(self, key: Key, rule: Callable[[Rows], Result]) -> Result:
-        """Apply *rule* to the rows of *key*, atomically."""
+    def update(self, key: Key, rule: Callable[[Rows], Result], *, must: bool) -> Result:
+        """Apply *rule* to the rows of *key*, atomically; a *must* beyond capacity."""
         identity, name = self._ready(), name_of(key)
         seen = self._changes
         note = self._known.pop(name, b"")
@@ -90,7 +91,10 @@ class Ledger:
             new = dict(old)
             result = rule(new)
             after = notes.write(new)
-            verdict, told, changes = self._write(identity, name, note, after, old, new)
+            capacity = _ENDLESS if must else self._capacity
+            verdict, told, changes = self._write(
+                identity, name, note, after, old, new, capacity
+            )
             if verdict == b"replaced":
                 self._check(identity, told)
             self._watch(seen, int(changes))
@@ -171,6 +175,7 @@ class Ledger:
         after: bytes,
         old: Rows,
         new: Rows,
+        capacity: int,
     ) -> Any:
         """Replace *note* by *after*, if it is still what is there, and count."""
         counts = notes.counted(old, new)
@@ -178,7 +183,7 @@ class Ledger:
         keys = [self._hash, self._named("names"), self._named("counts")]
         keys += [self._named(order) for order in scores]
         arguments: list[Any] = [identity, name, note, after, len(new) - len(old)]
-        arguments += [self._capacity, len(counts)]
+        arguments += [capacity, len(counts)]
         for count in counts.items():
             arguments += count
         arguments += ["" if score is None else repr(score) for score in scores.values()]

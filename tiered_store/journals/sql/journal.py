@@ -144,8 +144,12 @@ class SQLJournal(Journal):
     def close(self) -> None:
         self._ledger.close()
 
-    def _update(self, key: Key, rule: Callable[[Rows, int], Result]) -> Result:
-        return self._ledger.update(key, lambda rows: rule(rows, self._sequences.next()))
+    def _update(
+        self, key: Key, rule: Callable[[Rows, int], Result], *, must: bool = False
+    ) -> Result:
+        return self._ledger.update(
+            key, lambda rows: rule(rows, self._sequences.next()), must=must
+        )
 
     def _page(
         self, replica: str | None, after: tuple[str, str], limit: int

@@ -92,8 +92,8 @@ class Ledger:
         found = self._database.look(self._tables.of_key, digest)
         return {row.replica: read(row, key) for row in found}
 
-    def update(self, key: Key, rule: Callable[[Rows], Result]) -> Result:
-        """Apply *rule* to the rows of *key*, atomically."""
+    def update(self, key: Key, rule: Callable[[Rows], Result], *, must: bool) -> Result:
+        """Apply *rule* to the rows of *key*, atomically; a *must* beyond capacity."""
         identity, name = self._ready(), name_of(key)
         digest = digest_of(name)
         shard = {"the_shard": shard_of(digest)}
@@ -111,7 +111,7 @@ class Ledger:
             new = dict(old)
             result = rule(new)
             growth, size = len(new) - len(old), int(found[0].total)
-            if growth > 0 and size + growth > self._capacity:
+            if growth > 0 and size + growth > self._capacity and not must:
                 raise FullError(
                     f"the journal is full: {size} of {self._capacity} rows; repair, "
                     "or raise its capacity"

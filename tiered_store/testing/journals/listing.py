@@ -127,6 +127,39 @@ class ListingRules:
         write(journal, failed=("eu",))
         journal.begin(OTHER, PUT)
 
+    def test_what_met_is_noted_by_a_full_journal(self, make: Make) -> None:
+        """It has happened, and would be forgotten: who was overtaken is not refused."""
+        journal = make(capacity=2)
+        slow, late = journal.begin(KEY, PUT), journal.begin(KEY, PUT)
+        journal.settle(late, {"us": None, "eu": None})
+        write(journal)
+        other = journal.begin(OTHER, PUT)
+
+        journal.settle(slow, {"us": None, "eu": None})
+        assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
+        write(journal)
+        assert journal.resolve(KEY, journal.rows(KEY), {"us": None, "eu": None})
+        journal.arrive(late, "eu", None)
+        assert missed(journal) == {"eu": "in_doubt"}
+        seen = journal.rows(KEY)
+        assert journal.resolve(KEY, seen, {"us": "put", "eu": None})
+        known = journal.rows(KEY)["us"]
+        assert journal.clear(known)
+        assert not journal.complete(known)
+        assert missed(journal) == {"us": "in_doubt"}
+
+        with pytest.raises(FullError, match="full: 3 of 2"):
+            journal.begin(KEY._replace(width=1), PUT)
+        journal.settle(other, {"us": None, "eu": None})
+
+    def test_a_full_journal_takes_no_verdict(self, make: Make) -> None:
+        """A comparison may find any number of objects, none of which anybody missed."""
+        journal = make(capacity=2)
+        journal.begin(OTHER, PUT)
+
+        with pytest.raises(FullError, match="full: 2 of 2"):
+            journal.resolve(KEY, {}, {"us": "put"})
+
     def test_a_full_journal_does_not_disturb_readers(self, make: Make) -> None:
         """A read that found a replica lacking has succeeded."""
         journal = make(capacity=1)
