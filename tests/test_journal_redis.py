@@ -548,7 +548,7 @@ def test_making_one_touches_nothing() -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"url": "redis://x", "durability": "none"}, "snapshot, process or power"),
+        ({"url": "redis://x", "durability": "none"}, "'snapshot', 'process' or"),
         ({"url": "redis://x", "replicas": -1}, "replicas"),
         ({"url": "redis://x", "lease_ttl": 0}, "lease_ttl"),
         ({"url": "redis://x", "prefix": "a{b}"}, "braces"),

@@ -649,7 +649,7 @@ def test_making_one_touches_nothing(tmp_path) -> None:
         ({"url": "sqlite:///:memory:"}, "in memory"),
         ({"url": "postgresql+psycopg_async://x/y"}, "asyncio"),
         ({"url": "sqlite:///x.db", "leases": "session"}, "is for PostgreSQL"),
-        ({"url": "sqlite:///x.db", "leases": "no"}, "session or table"),
+        ({"url": "sqlite:///x.db", "leases": "no"}, "'session' or 'table'"),
         ({"url": "sqlite:///x.db", "lease_ttl": 0}, "lease_ttl"),
         ({"url": "sqlite:///x.db", "prefix": "a b"}, "prefix"),
         ({"url": "sqlite:///x.db", "timeout": 0}, "timeout"),

@@ -340,7 +340,7 @@ class TestSQLiteJournal(JournalConformance):
 
     def test_an_unknown_durability_is_refused(self, tmp_path) -> None:
         """With the words there are."""
-        with pytest.raises(ConfigError, match="process or power"):
+        with pytest.raises(ConfigError, match="'process' or 'power'"):
             SQLiteJournal(tmp_path / "journal.db", durability="none")
 
     def test_a_lock_file_that_cannot_be_made_is_no_absence(self, tmp_path) -> None:

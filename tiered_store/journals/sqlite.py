@@ -102,8 +102,6 @@ class SQLiteJournal(Journal):
     ) -> None:
         if capacity < 1:
             raise ConfigError(f"capacity: must be at least 1, not {capacity}")
-        if durability not in ("process", "power"):
-            raise ConfigError(f"durability: process or power, not {durability!r}")
         self.path = os.fspath(path)
         self.durability = durability
         self.capacity = capacity

@@ -100,10 +100,6 @@ class RedisJournal(Journal):
         problems = []
         if capacity < 1:
             problems.append(f"capacity: must be at least 1, not {capacity}")
-        if durability not in ("snapshot", "process", "power"):
-            problems.append(
-                f"durability: snapshot, process or power, not {durability!r}"
-            )
         if replicas < 0:
             problems.append(f"replicas: must not be negative, is {replicas}")
         if not lease_ttl >= 0.1:

@@ -96,8 +96,6 @@ class SQLJournal(Journal):
             problems.append(f"lease_ttl: must be 100ms or more, not {lease_ttl!r}")
         if not prefix.isidentifier():
             problems.append(f"prefix: letters, digits and _, not {prefix!r}")
-        if leases not in (None, "session", "table"):
-            problems.append(f"leases: session or table, not {leases!r}")
         if problems:
             raise ConfigError(problems)
         self._sequences = Sequences()
