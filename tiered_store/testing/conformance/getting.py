@@ -6,12 +6,11 @@ from __future__ import annotations
 
 import errno
 
-import pytest
-
 from tiered_store.errors import NotFoundError, StoreError
 from tiered_store.store import Store
 from tiered_store.testing.conformance.rule import rule
-from tiered_store.testing.conformance.steps import CONTENT, KEY, OTHER, get, put, same
+from tiered_store.testing.conformance.steps import CONTENT, KEY, OTHER, put
+from tiered_store.testing.conformance.verdict import expect, holds, refused
 
 
 class GettingRules:
@@ -20,12 +19,11 @@ class GettingRules:
     @rule("C-GET-01", "get")
     def test_absence_is_told_as_such(self, store: Store) -> None:
         """An OSError as the contract asks, of a kind that says what it is."""
-        with pytest.raises(NotFoundError) as raised:
-            store.get_file(*KEY)
+        what = f"get of {KEY}, which was never put"
+        error = refused(NotFoundError, lambda: store.get_file(*KEY), what)
 
-        assert isinstance(raised.value, FileNotFoundError)
-        assert raised.value.errno == errno.ENOENT
-        assert not raised.value.retryable
+        expect(error.errno, errno.ENOENT, f"{what}: errno")
+        expect(error.retryable, False, f"{what}: retryable")
 
     @rule("C-GET-02", "put", "get")
     def test_what_is_got_is_a_proper_file(self, store: Store) -> None:
@@ -33,16 +31,16 @@ class GettingRules:
         put(store, b"one\ntwo\nthree")
 
         with store.get_file(*KEY) as file:
-            assert file.readline() == b"one\n"
-            assert file.tell() == 4
-            assert file.readlines() == [b"two\n", b"three"]
-            assert file.read() == b""
-            assert file.seek(4) == 4
-            assert list(file) == [b"two\n", b"three"]
-            assert file.seek(-5, 2) == 8
-            assert file.read(2) == b"th"
-            assert file.seek(1, 1) == 11
-            assert file.read() == b"ee"
+            expect(file.readline(), b"one\n", "readline()")
+            expect(file.tell(), 4, "tell() after the first line")
+            expect(file.readlines(), [b"two\n", b"three"], "readlines() after it")
+            expect(file.read(), b"", "read() at the end")
+            expect(file.seek(4), 4, "seek(4)")
+            expect(list(file), [b"two\n", b"three"], "the lines from there on")
+            expect(file.seek(-5, 2), 8, "seek(-5, 2) of 13 bytes")
+            expect(file.read(2), b"th", "read(2) there")
+            expect(file.seek(1, 1), 11, "seek(1, 1) after it")
+            expect(file.read(), b"ee", "read() there")
 
     @rule("C-GET-03", "put", "get")
     def test_readers_do_not_disturb_each_other(self, store: Store) -> None:
@@ -50,9 +48,9 @@ class GettingRules:
         put(store, CONTENT)
 
         with store.get_file(*KEY) as first, store.get_file(*KEY) as second:
-            assert first.read(5) == CONTENT[:5]
-            assert second.read() == CONTENT
-            assert first.read() == CONTENT[5:]
+            expect(first.read(5), CONTENT[:5], "five bytes of one reader")
+            expect(second.read(), CONTENT, "all bytes of another reader, opened then")
+            expect(first.read(), CONTENT[5:], "the rest of the first reader")
 
     @rule("C-GET-04", "put", "get")
     def test_a_reader_never_sees_two_versions(self, store: Store) -> None:
@@ -67,7 +65,7 @@ class GettingRules:
                 rest = file.read()
             except StoreError:
                 return
-        assert same(start + rest, old)
+        expect(start + rest, old, "what a reader got that was overtaken by a put")
 
     @rule("C-GET-05", "put", "get")
     def test_a_file_closes_once_and_for_all(self, store: Store) -> None:
@@ -78,8 +76,7 @@ class GettingRules:
         file.close()
         file.close()
 
-        with pytest.raises(ValueError, match="closed"):
-            file.read()
+        refused(ValueError, file.read, "read() of a file that is closed")
 
     @rule("C-GET-06", "put", "get")
     def test_a_body_can_be_opened_again_and_anywhere(self, store: Store) -> None:
@@ -88,11 +85,11 @@ class GettingRules:
 
         body = store.get(KEY)
 
-        assert body.size == len(CONTENT)
-        assert body.read() == CONTENT
-        assert body.read() == CONTENT
+        expect(body.size, len(CONTENT), "the body's size")
+        expect(body.read(), CONTENT, "the body")
+        expect(body.read(), CONTENT, "the body, read again")
         with body.open(offset=11) as file:
-            assert file.read() == CONTENT[11:]
+            expect(file.read(), CONTENT[11:], "the body, opened at byte 11")
 
     @rule("C-GET-07", "put", "get", "delete")
     def test_an_abandoned_body_holds_nothing(self, store: Store) -> None:
@@ -111,10 +108,10 @@ class GettingRules:
 
         store.delete_file(*KEY)
 
-        with pytest.raises(NotFoundError):
-            store.get_file(*KEY)
+        what = f"get of {KEY}, which was deleted"
+        refused(NotFoundError, lambda: store.get_file(*KEY), what)
         put(store, b"again")
-        assert get(store) == b"again"
+        holds(store, b"again", "after a put over its delete")
 
     @rule("C-DEL-02", "delete")
     def test_deleting_the_absent_is_silence(self, store: Store) -> None:
@@ -130,17 +127,17 @@ class GettingRules:
 
         store.delete_file(*KEY)
 
-        assert get(store, OTHER) == b"other"
+        holds(store, b"other", f"after a delete of {KEY}", OTHER)
 
     @rule("C-STAT-01", "put", "stat")
     def test_stat_tells_the_size(self, store: Store) -> None:
         """In bytes."""
         put(store, CONTENT)
 
-        assert store.stat(KEY).size == len(CONTENT)
+        expect(store.stat(KEY).size, len(CONTENT), f"stat of {KEY}: size")
 
     @rule("C-STAT-02", "stat")
     def test_stat_of_the_absent_says_so(self, store: Store) -> None:
         """As get does."""
-        with pytest.raises(NotFoundError):
-            store.stat(KEY)
+        what = f"stat of {KEY}, which was never put"
+        refused(NotFoundError, lambda: store.stat(KEY), what)

@@ -7,13 +7,16 @@ from __future__ import annotations
 import io
 import uuid
 
+from typing import Any
+
 import pytest
 
 from tiered_store.errors import InvalidError, NotFoundError
 from tiered_store.key import Key
 from tiered_store.store import Store
 from tiered_store.testing.conformance.rule import rule
-from tiered_store.testing.conformance.steps import CONTENT, KEY, OTHER, Image, get, put
+from tiered_store.testing.conformance.steps import CONTENT, KEY, OTHER, Image, put
+from tiered_store.testing.conformance.verdict import expect, holds, refused
 
 
 class NamingRules:
@@ -24,15 +27,16 @@ class NamingRules:
         """It is a string, made without looking."""
         url = store.get_url(*KEY)
 
-        assert "://" in url or url.startswith("/")
-        assert "405x640" in url
+        absolute = "://" in url or url.startswith("/")
+        expect(absolute, True, f"{url!r} is absolute")
+        expect("405x640" in url, True, f"{url!r} names {KEY}")
 
     @rule("C-URL-02", "url")
     def test_two_objects_have_two_urls(self, store: Store) -> None:
         """Also without what a signature adds."""
         urls = {store.get_url(*key).partition("?")[0] for key in (KEY, OTHER)}
 
-        assert len(urls) == 2
+        expect(len(urls), 2, f"URLs of {KEY} and {OTHER}, which are {sorted(urls)}")
 
     @rule("C-KEY-01", "put", "get", "delete")
     @pytest.mark.parametrize(
@@ -55,11 +59,11 @@ class NamingRules:
         put(store, CONTENT, key)
         put(store, b"neighbour", neighbour)
 
-        assert get(store, key) == CONTENT
-        assert get(store, neighbour) == b"neighbour"
+        holds(store, CONTENT, f"after a put of {neighbour}", key)
+        holds(store, b"neighbour", "after its put", neighbour)
         store.delete(key)
-        with pytest.raises(NotFoundError):
-            store.get(key)
+        what = f"get of {key}, which was deleted"
+        refused(NotFoundError, lambda: store.get(key), what)
 
     @rule("C-KEY-02", "put")
     @pytest.mark.parametrize(
@@ -82,10 +86,14 @@ class NamingRules:
         self, store: Store, values: tuple[str, int, int, int, str]
     ) -> None:
         """They are wrong everywhere, so nobody tries them elsewhere either."""
-        with pytest.raises(InvalidError) as raised:
-            store.put_file(io.BytesIO(CONTENT), *values, False)
+        what = f"put of {values}"
+        error = refused(
+            InvalidError,
+            lambda: store.put_file(io.BytesIO(CONTENT), *values, False),
+            what,
+        )
 
-        assert not raised.value.failover
+        expect(error.failover, False, f"{what}: failover")
 
     @rule("C-KEY-03", "put", "get")
     def test_unknown_mimetypes_do_not_share_a_name(self, store: Store) -> None:
@@ -95,13 +103,18 @@ class NamingRules:
         put(store, b"one", first)
         put(store, b"two", second)
 
-        assert (get(store, first), get(store, second)) == (b"one", b"two")
+        holds(store, b"one", f"after a put of {second}", first)
+        holds(store, b"two", "after its put", second)
 
     @rule("C-KEY-04", "get")
     def test_values_of_wrong_types_are_bugs(self, store: Store) -> None:
         """A TypeError passes through untouched."""
-        with pytest.raises(TypeError):
-            store.get_file("testing", None, 1, 1, "image/png")  # type: ignore[arg-type]
+        bug: Any = None
+        refused(
+            TypeError,
+            lambda: store.get_file("testing", bug, 1, 1, "image/png"),
+            "get of object_id=None",
+        )
 
     @rule("C-KEYS-01", "put", "delete", "keys")
     def test_keys_lists_what_is_there(self, store: Store) -> None:
@@ -120,8 +133,11 @@ class NamingRules:
 
         listed = list(store.keys())
 
-        assert set(listed) == keys
-        assert len(listed) == len(keys)
+        expect(
+            sorted(set(listed) - keys), [], "keys(): what is not there, or not any more"
+        )
+        expect(sorted(keys - set(listed)), [], "keys(): what is left out")
+        expect(len(listed), len(keys), f"keys(): how many, each once, of {listed}")
 
     @rule("C-KEYS-02", "put", "keys")
     def test_keys_can_be_narrowed_by_type(self, store: Store) -> None:
@@ -129,10 +145,11 @@ class NamingRules:
         for kind in ("comics.cover", "comics.page", "comic", "user"):
             put(store, b"x", KEY._replace(object_type=kind))
 
-        assert {key.object_type for key in store.keys("comics.")} == {
-            "comics.cover",
-            "comics.page",
-        }
+        expect(
+            sorted({key.object_type for key in store.keys("comics.")}),
+            ["comics.cover", "comics.page"],
+            "keys('comics.'): object types",
+        )
 
     @rule("C-IMG-01", "put", "get", "delete")
     def test_images_of_the_original_library_work(self, store: Store) -> None:
@@ -142,10 +159,11 @@ class NamingRules:
         store.store(image, io.BytesIO(CONTENT))
 
         with store.open(image, use_seek=True) as file:
-            assert file.read() == CONTENT
+            expect(file.read(), CONTENT, "open(image) after store(image, file)")
         store.delete(image)
-        with pytest.raises(OSError, match="testing/1234"):
-            store.open(image)
+        what = "open(image) after delete(image)"
+        error = refused(OSError, lambda: store.open(image), what)
+        expect("testing/1234" in str(error), True, f"{what}: {error} names the object")
 
     @rule("C-IMG-02", "url")
     def test_locate_tells_when_the_image_was_made(self, store: Store) -> None:
@@ -153,7 +171,8 @@ class NamingRules:
         url, located = store.get_url(*KEY), store.locate(Image())
 
         if "Signature" in url:
-            assert "_ts=" not in located
+            expect(located, url, "locate(image), where URLs are signed")
         else:
             mark = "&" if "?" in url else "?"
-            assert located == f"{url}{mark}_ts=20261123010203000045"
+            wanted = f"{url}{mark}_ts=20261123010203000045"
+            expect(located, wanted, "locate(image)")

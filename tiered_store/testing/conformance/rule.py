@@ -10,13 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import pytest
-
 from tiered_store.body import Body
 from tiered_store.errors import ReadOnlyError, UnsupportedError
 from tiered_store.events import Verb
 from tiered_store.store import Store
 from tiered_store.testing.conformance.steps import KEY
+from tiered_store.testing.conformance.verdict import broken, shown
 
 
 @dataclass
@@ -31,9 +30,15 @@ LEDGER = Ledger()
 
 
 def rule(identifier: str, *needs: Verb) -> Callable[[Any], Any]:
-    """Mark a test as the rule *identifier*, which needs a store with the verbs."""
+    """
+    Mark a test as the rule *identifier*, which needs a store with the verbs.
+
+    What breaks it, an error of the store's own as well, says which rule it was.
+    """
 
     def mark(test: Any) -> Any:
+        said = " ".join((test.__doc__ or "").split())
+
         @functools.wraps(test)
         def checked(self: Any, store: Store, *args: Any, **kwargs: Any) -> None:
             suite = f"{type(self).__name__} {store}"
@@ -45,8 +50,13 @@ def rule(identifier: str, *needs: Verb) -> Callable[[Any], Any]:
                 LEDGER.waived.setdefault(suite, {})[identifier] = reason
                 return
             LEDGER.tried.setdefault(suite, set()).add(identifier)
-            test(self, store, *args, **kwargs)
+            try:
+                test(self, store, *args, **kwargs)
+            except Exception as error:
+                error.add_note(f"{identifier} is broken by {store!r}: {said}")
+                raise
 
+        checked.rule = identifier  # type: ignore[attr-defined]  # for who lists them
         return checked
 
     return mark
@@ -61,5 +71,11 @@ def _must_refuse(store: Store, verb: Verb) -> None:
         "stat": lambda: store.stat(KEY),
         "keys": lambda: list(store.keys()),
     }
-    with pytest.raises((UnsupportedError, ReadOnlyError)):
-        calls[verb]()
+    try:
+        came = calls[verb]()
+    except (UnsupportedError, ReadOnlyError):
+        return
+    broken(
+        f"{verb} is not among its capabilities(): expected UnsupportedError or "
+        f"ReadOnlyError, got {shown(came)}"
+    )

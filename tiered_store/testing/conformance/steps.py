@@ -60,8 +60,3 @@ def get(store: Store, key: Key = KEY) -> bytes:
     """Return the content of *key* through the contract."""
     with store.get_file(*key) as file:
         return file.read()
-
-
-def same(found: bytes, expected: bytes) -> bool:
-    """Compare what is too large for a test runner to print the difference of."""
-    return found == expected
