@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import io
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 import anyio
@@ -250,8 +253,14 @@ def test_who_goes_away_takes_no_turn(disk) -> None:
     """A store that is slow is not asked for what nobody waits for any more."""
     face = ASGIFace(Site(disk, timeout=None), threads=1)
     target = f"/{object_name(LARGE)}"
+    seen: list[anyio.CapacityLimiter] = []
+
+    async def watched(scope, receive, send) -> None:
+        seen.append(face.threads.turns())
+        await face(scope, receive, send)
+
     with (
-        asgi_server(face) as where,
+        asgi_server(watched) as where,
         disk.pause("get") as held,
         ThreadPoolExecutor(1) as pool,
     ):
@@ -260,13 +269,66 @@ def test_who_goes_away_takes_no_turn(disk) -> None:
         parts = urlsplit(where)
         gone = socket.create_connection((str(parts.hostname), parts.port or 0))
         gone.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        turns = face._bound()
+        turns = seen[0]
         until(lambda: turns.statistics().tasks_waiting == 1)
         gone.close()
         until(lambda: turns.statistics().tasks_waiting == 0)
         assert turns.borrowed_tokens == 1
         held.release()
         assert first.result().status_code == 200
+
+
+class Hesitant(Endless):
+    """Waits when it is asked for an object, and when its bytes are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+    def _get(self, key: Key) -> Body:
+        body = super()._get(key)
+        self.hesitate()
+        return body
+
+    def hesitate(self) -> None:
+        self.asked.release()
+        assert self.go_on.acquire(timeout=60)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2])
+def test_asyncio_s_own_cancel_frees_the_body(after) -> None:
+    """Servers and ``asyncio.timeout()`` cancel so, which knows no shield."""
+    store = Hesitant()
+    face = ASGIFace(Site(store, timeout=None), threads=1)
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(3600)
+        return {}
+
+    async def send(message: dict[str, Any]) -> None:
+        if message["type"] == "http.response.body":
+            await asyncio.to_thread(store.hesitate)
+
+    async def main() -> None:
+        path = f"/{object_name(KEY)}"
+        scope = {"type": "http", "method": "GET", "path": path, "headers": []}
+        asking = asyncio.create_task(face(scope, receive, send))
+        for _ in range(after):
+            await asyncio.to_thread(store.asked.acquire)
+            store.go_on.release()
+        await asyncio.to_thread(store.asked.acquire)
+        for _ in range(3):
+            asking.cancel()
+            await asyncio.sleep(0.01)
+        if not after:  # it is the store's turn still, and nobody else's
+            assert face.threads.turns().borrowed_tokens == 1
+        store.go_on.release(2)
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert [reader.closed for reader in store.readers] == [True]
+        assert face.threads.turns().borrowed_tokens == 0
+
+    asyncio.run(main())
 
 
 def application(environ, start):

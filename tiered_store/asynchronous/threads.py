@@ -95,19 +95,24 @@ class Threads:
         return result
 
     async def finish(
-        self, work: Callable[[], Result], interrupt: Callable[[], None] = lambda: None
+        self,
+        work: Callable[[], Result],
+        interrupt: Callable[[], None] = lambda: None,
+        *,
+        limiter: anyio.CapacityLimiter | None = None,
     ) -> Result:
         """
         Return what *work* does in a thread; a cancelled caller waits for its end.
 
         Args:
             interrupt: Called at a cancellation, to make the end come soon.
+            limiter: Where to wait for a turn; else with all others of the event loop.
         """
         import anyio
 
         one = _Call(work, lambda result: None)
         try:
-            result: Result = await self._run(one)
+            result: Result = await self._run(one, limiter)
         except _cancelled():
             interrupt()
             if one.abandon():
@@ -116,6 +121,7 @@ class Threads:
                         # asyncio's own cancel() knows no shield
                         with contextlib.suppress(_cancelled()):
                             await anyio.sleep(_PATIENCE)
+            one.result = None  # which this traceback would keep
             raise
         return result
 
@@ -128,10 +134,20 @@ class Threads:
             try:
                 # no turn to wait for: in trio, calls that were given up keep theirs
                 await self._run(one, anyio.CapacityLimiter(1))
-            except _cancelled():
-                if not one.begun:
+            except _cancelled():  # asyncio's own cancel() knows no shield
+                if not one.abandon() and not one.over:  # nor will it begin
                     work()
                 raise
+
+    def turns(self) -> anyio.CapacityLimiter:
+        """Return the limiter of this event loop; one of another wakes nobody here."""
+        import anyio
+
+        limiter = self._limiters.get()
+        if limiter is None:
+            limiter = anyio.CapacityLimiter(self._limit)
+            self._limiters.set(limiter)
+        return limiter
 
     async def _run(
         self, one: _Call, limiter: anyio.CapacityLimiter | None = None
@@ -143,21 +159,11 @@ class Threads:
                 one.run,
                 _time_left(),
                 abandon_on_cancel=True,
-                limiter=limiter or self._bound(),
+                limiter=limiter or self.turns(),
             )
         except DeadlineError:
             await anyio.sleep(_PATIENCE)  # the caller's own timeout comes first
             raise
-
-    def _bound(self) -> anyio.CapacityLimiter:
-        """Return the limiter of this event loop; one of another wakes nobody here."""
-        import anyio
-
-        limiter = self._limiters.get()
-        if limiter is None:
-            limiter = anyio.CapacityLimiter(self._limit)
-            self._limiters.set(limiter)
-        return limiter
 
 
 class _Call:

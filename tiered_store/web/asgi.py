@@ -6,11 +6,10 @@ Stores block, so each waits in a thread; the event loop, asyncio's or trio's, do
 
 from __future__ import annotations
 
-import math
-
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from tiered_store.asynchronous.threads import Threads
 from tiered_store.errors import ConfigError
 from tiered_store.web.message import Request, Response
 from tiered_store.web.prefix import Prefix
@@ -54,8 +53,7 @@ class ASGIFace:
         self.site = site
         self._app = app
         self._prefix = Prefix(prefix)
-        self._threads = threads
-        self._limiter: Any = None
+        self.threads = Threads(threads)
 
     async def __call__(
         self, scope: MutableMapping[str, Any], receive: Receive, send: Send
@@ -73,7 +71,6 @@ class ASGIFace:
 
     async def _answer(self, request: Request, receive: Receive, send: Send) -> None:
         import anyio
-        import anyio.to_thread
 
         async with anyio.create_task_group() as group:
             group.start_soon(_until_gone, receive, group.cancel_scope)
@@ -83,58 +80,44 @@ class ASGIFace:
                 await self._send_body(response, send)
             finally:
                 if response.stream is not None:
-                    with anyio.CancelScope(shield=True):
-                        await anyio.to_thread.run_sync(
-                            response.close, limiter=self._unbound()
-                        )
+                    await self.threads.always(response.close)
             group.cancel_scope.cancel()
 
     async def _response(self, request: Request) -> Response:
         """Wait for a turn, then for the store; both together for the site's timeout."""
         import anyio
-        import anyio.to_thread
 
-        turn, limiter = object(), self._bound()
+        turn, turns = object(), self.threads.turns()
         with anyio.move_on_after(self.site.timeout) as waiting:
-            await limiter.acquire_on_behalf_of(turn)
+            await turns.acquire_on_behalf_of(turn)
         if waiting.cancelled_caught:
             return self.site.busy(request)
+        answered: list[Response] = []
+        left = max(0.0, waiting.deadline - anyio.current_time())
         try:
-            left = max(0.0, waiting.deadline - anyio.current_time())
-            with anyio.CancelScope(shield=True):  # or nobody would close the response
-                response = await anyio.to_thread.run_sync(
-                    self.site.answer, request, left, limiter=self._unbound()
+            with anyio.CancelScope(shield=True):
+                await self.threads.finish(
+                    lambda: answered.append(self.site.answer(request, left)),
+                    limiter=anyio.CapacityLimiter(1),  # the turn has come
                 )
+        except BaseException:  # asyncio's own cancel() knows no shield
+            for response in answered:
+                response.close()
+            raise
         finally:
-            limiter.release_on_behalf_of(turn)
-        return response
+            turns.release_on_behalf_of(turn)
+        return answered[0]
 
     async def _send_body(self, response: Response, send: Send) -> None:
-        import anyio.to_thread
-
         if response.stream is None:
             await send({"type": "http.response.body", "body": response.content})
             return
         while True:
-            piece = await anyio.to_thread.run_sync(
-                response.stream.next_piece, limiter=self._bound()
-            )
+            piece = await self.threads.finish(response.stream.next_piece)
             more = bool(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": more})
             if not more:
                 return
-
-    def _bound(self) -> Any:
-        import anyio
-
-        if self._limiter is None:
-            self._limiter = anyio.CapacityLimiter(self._threads)
-        return self._limiter
-
-    def _unbound(self) -> Any:
-        import anyio
-
-        return anyio.CapacityLimiter(math.inf)
 
 
 async def _until_gone(receive: Receive, scope: Any) -> None:
