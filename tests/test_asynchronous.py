@@ -259,6 +259,36 @@ async def test_a_file_may_be_left_in_the_midst_of_its_pieces(store, faulty) -> N
     assert first + rest == LARGE
 
 
+async def test_a_listing_may_be_left_in_the_midst(store, faulty) -> None:
+    """As a file may, and be gone on with."""
+    for number in range(3):
+        faulty.put(KEY._replace(object_id=number), Body.of(b"x"))
+    listing = store.keys()
+    async for key in listing:
+        first = key
+        break
+    gc.collect()  # trio would warn here, of a generator
+    rest = [key async for key in listing]
+    assert len({first, *rest}) == 3
+    assert [key async for key in listing] == []
+
+
+async def test_a_listing_that_was_cancelled_is_not_at_its_end(store, faulty) -> None:
+    """Whoever goes on with it all the same is told, and what was listed is let go."""
+    faulty.put(KEY, Body.of(b"x"))
+    listing = store.keys()
+    with faulty.pause("keys") as held:
+        async with anyio.create_task_group() as group:
+            group.start_soon(anext, listing)
+            await anyio.to_thread.run_sync(held.wait)
+            group.cancel_scope.cancel()
+        with pytest.raises(UnavailableError, match="begin anew"):
+            await anext(listing)
+        held.release()
+    await until(lambda: store._threads._abandoned == 0)
+    assert listing._listed.gi_frame is None  # closed
+
+
 async def test_closing_does_not_wait_for_calls_that_hang(faulty) -> None:
     """Those that were given up keep their turn in trio, and closing knows no cancel."""
     store = AsyncStore(faulty, threads=1)

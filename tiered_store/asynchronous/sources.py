@@ -109,33 +109,45 @@ class Interruptible(Body):
     """*inner*, whose readers fail once :meth:`interrupt` was called."""
 
     def __init__(self, inner: Body) -> None:
-        self._inner = inner
+        self._inner: Body | None = inner
         self._stopped = threading.Event()
         self.size = inner.size
         self.version = inner.version
         self.say_as(inner)
 
     def interrupt(self) -> None:
-        """Let nobody read on."""
+        """
+        Let nobody read on, and let go of *inner*.
+
+        The traceback of a cancellation holds this until garbage is next collected, and
+        would hold a temporary file of any size with it.
+        """
         self._stopped.set()
+        self._inner = None
 
     def open(self, offset: int = 0) -> io.BufferedIOBase:
-        return _Reader(self._inner.open(offset), self._stopped)
+        return _Reader(self._whole().open(offset), self._stopped)
 
     def read(self) -> bytes:
-        self._check()
-        return self._inner.read()
+        return self._whole().read()
 
     def stat(self) -> Stat:
-        return self._inner.stat()
+        return self._whole().stat()
 
-    def _check(self) -> None:
-        _check(self._stopped)
+    def _whole(self) -> Body:
+        inner = self._inner
+        if inner is None:
+            raise _gone()
+        return inner
+
+
+def _gone() -> InvalidError:
+    return InvalidError("whoever was storing it has been cancelled")
 
 
 def _check(stopped: threading.Event) -> None:
     if stopped.is_set():
-        raise InvalidError("whoever was storing it has been cancelled")
+        raise _gone()
 
 
 class _Reader(io.BufferedIOBase):

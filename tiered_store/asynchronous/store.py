@@ -15,20 +15,14 @@ is written twice.  Needs ``pip install 'tiered-store[async]'``.
 
 from __future__ import annotations
 
-import itertools
-
-from collections.abc import AsyncIterator
-
 from tiered_store.asynchronous.files import AsyncFile
+from tiered_store.asynchronous.listing import AsyncKeys
 from tiered_store.asynchronous.sources import Interruptible, Source, body_of
 from tiered_store.asynchronous.threads import Threads
 from tiered_store.body import Body, Stat
 from tiered_store.foreign import StoreLike, as_store
 from tiered_store.key import Key
 from tiered_store.store import Store
-
-
-_LISTED_AT_ONCE = 200
 
 
 class AsyncStore:
@@ -110,16 +104,9 @@ class AsyncStore:
         """Return size, version and time of *key*."""
         return await self._threads.call(lambda: self.store.stat(key))
 
-    async def keys(self, prefix: str = "") -> AsyncIterator[Key]:
+    def keys(self, prefix: str = "") -> AsyncKeys:
         """Yield every key whose object type starts with *prefix*, in no order."""
-        listed = self.store.keys(prefix)
-
-        def some() -> list[Key]:
-            return list(itertools.islice(listed, _LISTED_AT_ONCE))
-
-        while found := await self._threads.call(some):
-            for key in found:
-                yield key
+        return AsyncKeys(self.store.keys(prefix), self._threads)
 
     async def aclose(self) -> None:
         """Close the stack, also when cancelled."""
