@@ -277,3 +277,26 @@ def test_every_test_that_the_documentation_names_is_there() -> None:
     assert len(named) > 11
     for path, name in named:
         assert f"def {name}(" in (ROOT / path).read_text(), f"{path}::{name}"
+
+
+DECISIONS = (ROOT / "docs" / "decisions.md").read_text()
+_LISTS = ("Dependencies",)  # a table of choices, and no choice
+
+
+def test_decisions_are_found_by_area() -> None:
+    """The contents name every area there is, in its order."""
+    listed = re.findall(r"^- \[(.+)\]\(#", DECISIONS, re.MULTILINE)
+
+    assert listed == re.findall(r"^## (.+)$", DECISIONS, re.MULTILINE)
+
+
+@pytest.mark.parametrize("entry", re.split(r"^### ", DECISIONS, flags=re.MULTILINE)[1:])
+def test_a_decision_says_what_was_asked_and_what_would_change_it(entry: str) -> None:
+    """Question, decision, what was rejected, what would change our mind."""
+    title, _, rest = entry.partition("\n")
+    if title in _LISTS:
+        return
+    text = re.split(r"^## ", rest, flags=re.MULTILINE)[0]
+
+    parts = re.findall(r"^\*(Question|Decision|Rejected|Would)", text, re.MULTILINE)
+    assert sorted(set(parts)) == ["Decision", "Question", "Rejected", "Would"]
