@@ -290,13 +290,14 @@ def test_decisions_are_found_by_area() -> None:
     assert listed == re.findall(r"^## (.+)$", DECISIONS, re.MULTILINE)
 
 
-@pytest.mark.parametrize("entry", re.split(r"^### ", DECISIONS, flags=re.MULTILINE)[1:])
-def test_a_decision_says_what_was_asked_and_what_would_change_it(entry: str) -> None:
+def test_a_decision_says_what_was_asked_and_what_would_change_it() -> None:
     """Question, decision, what was rejected, what would change our mind."""
-    title, _, rest = entry.partition("\n")
-    if title in _LISTS:
-        return
-    text = re.split(r"^## ", rest, flags=re.MULTILINE)[0]
+    incomplete = []
+    for entry in re.split(r"^### ", DECISIONS, flags=re.MULTILINE)[1:]:
+        title, _, rest = entry.partition("\n")
+        text = re.split(r"^## ", rest, flags=re.MULTILINE)[0]
+        parts = re.findall(r"^\*(Question|Decision|Rejected|Would)", text, re.MULTILINE)
+        if title not in _LISTS and len(set(parts)) < 4:
+            incomplete.append(title)
 
-    parts = re.findall(r"^\*(Question|Decision|Rejected|Would)", text, re.MULTILINE)
-    assert sorted(set(parts)) == ["Decision", "Question", "Rejected", "Would"]
+    assert not incomplete
