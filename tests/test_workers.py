@@ -216,10 +216,10 @@ class Cancelling(Workers):
     """Cancels each work while it is handed over; no caller is quick enough for that."""
 
     def _hand_over(self, work: Callable[[], None]) -> bool:
-        [future] = [
+        [[future]] = [
             cell.cell_contents
             for cell in work.__closure__ or ()
-            if isinstance(cell.cell_contents, Future)
+            if isinstance(cell.cell_contents, list)
         ]
         assert future.cancel()
         return super()._hand_over(work)

@@ -124,12 +124,16 @@ def _promised(work: Callable[[], Result]) -> tuple[Future[Result], Callable[[], 
     future: Future[Result] = Future()
     context = contextvars.copy_context()
 
+    promised = [future]  # taken out: the error has the frame in its traceback
+
     def run() -> None:
-        if not future.set_running_or_notify_cancel():
+        if not promised[0].set_running_or_notify_cancel():
             return
         try:
-            future.set_result(context.run(work))
+            result = context.run(work)
         except BaseException as error:  # noqa: BLE001 - the future carries it
-            future.set_exception(error)
+            promised.pop().set_exception(error)
+        else:
+            promised.pop().set_result(result)
 
     return future, run

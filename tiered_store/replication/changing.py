@@ -121,6 +121,7 @@ class Journalled:
             self._order.owe()  # what it missed, also if it is well again by now
         took = next(name for name in calls if name not in missed)
         plain = took == self._home and not missed
+        del missed  # their tracebacks know this frame, and would keep the body
         if plain:
             self._order.remember(key, took)
         if not plain or self._glimpse.knows(key):

@@ -4,9 +4,11 @@ Put an object where it can be put, and remember who missed it.
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 from tiered_store import deadlines
 from tiered_store.errors import PartialWriteError, StoreError, UnavailableError
@@ -55,8 +57,9 @@ class FailoverWriter(Writer):
             StoreError: No store took it.  It is in doubt then, unless nothing can
                 have been changed anywhere.
         """
-        with self._lease(key):
-            errors: dict[str, StoreError] = {}
+        errors: dict[str, StoreError] = {}
+        outcomes: dict[str, BaseException | None] = {}
+        with self._lease(key), _emptied(errors, outcomes):
             names = list(calls)
             if names[0] == home and not self._is_marked(key):
                 if self._took(home, calls, len(names), errors, told):
@@ -72,21 +75,21 @@ class FailoverWriter(Writer):
                 raise
             if isinstance(journal, NoJournal):  # which would not remember the others
                 names = [name for name in names if name == home]
-            outcomes: dict[str, BaseException | None] = dict(errors)
+            outcomes.update(errors)
             try:
                 for number, name in enumerate(names):
                     outcomes[name] = UnavailableError("interrupted", ambiguous=True)
                     took = self._took(name, calls, len(names) - number, errors, told)
                     outcomes[name] = None if took else errors[name]
                     if took:
-                        return errors
+                        return dict(errors)
                 for name in [name for name in errors if _is_late(errors[name])]:
                     with patient():  # nobody else could take it
                         took = self._took(name, calls, 1, errors, told)
                     outcomes[name] = None if took else errors[name]
                     if took:
                         del errors[name]
-                        return errors
+                        return dict(errors)
             finally:
                 _settle(journal, mark, {**outcomes, **errors})
             raise _failure(errors)
@@ -118,6 +121,16 @@ class FailoverWriter(Writer):
             told(name, error)
             return False
         return True
+
+
+@contextlib.contextmanager
+def _emptied(*known: dict[str, Any]) -> Iterator[None]:
+    """Leave no errors to a frame that their tracebacks know: they would keep a body."""
+    try:
+        yield
+    finally:
+        for one in known:
+            one.clear()
 
 
 def _settle(

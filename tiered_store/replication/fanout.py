@@ -68,9 +68,10 @@ def fan_out(
         else:
             _send(flight, calls, workers, patient=patient)
         flight.wait()
-    finally:
-        outcomes = flight.land()
-    return outcomes
+    except BaseException:
+        flight.land()
+        raise
+    return flight.land()  # without a name: an error among them may know this frame
 
 
 def _send(
@@ -106,18 +107,19 @@ class _Flight:
         return functools.partial(self._run, name)
 
     def _run(self, name: str) -> None:
-        error: BaseException | None = None
         try:
             self._calls.pop(name)()  # once made, it must not keep a body open
-        except BaseException as raised:  # noqa: BLE001 - the outcome carries it
-            error = raised
-        self.note(name, error)
+        except BaseException as error:  # noqa: BLE001 - the outcome carries it
+            self.note(name, error)
+        else:
+            self.note(name, None)
 
     def note(self, name: str, error: BaseException | None) -> None:
         """Note that the passenger *name* is back, or did not come along."""
         with self._changed:
             late = self._landed
-            self._back[name] = error
+            if not late:
+                self._back[name] = error
         try:
             if late:
                 self._change.arrive(name, error)
@@ -157,9 +159,8 @@ class _Flight:
     def _hear(self, known: Outcomes) -> None:
         with self._changed:
             self._landed = True
-            meanwhile = {
-                name: error for name, error in self._back.items() if name not in known
-            }
+            back, self._back = self._back, {}  # each has a frame that knows of this
+        meanwhile = {name: error for name, error in back.items() if name not in known}
         try:
             for name, error in meanwhile.items():
                 self._change.arrive(name, error)

@@ -222,7 +222,10 @@ def failures_in(outcomes: Outcomes) -> dict[str, StoreError | None]:
     errors: dict[str, StoreError | None] = {}
     for name, outcome in outcomes.items():
         if outcome is not None and not isinstance(outcome, StoreError):
-            raise outcome  # a bug, or an interruption
+            try:
+                raise outcome  # a bug, or an interruption
+            finally:
+                del outcome, outcomes, errors  # its traceback has this frame
         errors[name] = outcome
     return errors
 

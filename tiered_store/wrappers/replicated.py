@@ -54,6 +54,7 @@ from tiered_store.policies.guard import guard
 from tiered_store.replication.background import Background
 from tiered_store.replication.conditions import conditions
 from tiered_store.replication.explaining import findings
+from tiered_store.replication.fanout import Outcomes
 from tiered_store.replication.health import hedge_of, last_resort
 from tiered_store.replication.listing import list_keys
 from tiered_store.replication.mirror import Mirror
@@ -235,13 +236,30 @@ class ReplicatedStore(Mirror):
         size: int = 0,
     ) -> None:
         self._called()
+        outcomes, all_must = self._outcomes(
+            key, intents, change, quorum, reproducible, size
+        )
+        try:
+            self._conclude(key, intents, outcomes, quorum, all_must=all_must)
+        finally:
+            del outcomes  # their tracebacks know this frame, and would keep the body
+
+    def _outcomes(
+        self,
+        key: Key,
+        intents: Mapping[str, Intent],
+        change: Callable[[Store, Intent], None],
+        quorum: int,
+        reproducible: bool,
+        size: int,
+    ) -> tuple[Outcomes, bool]:
         asked = in_service(self.replicas, self._rota.now())
         calls = {
             name: functools.partial(change, asked[name], intent)
             for name, intent in intents.items()
         }
         with last_resort(askable(asked), "write"):
-            outcomes, all_must = self._writer.write(
+            return self._writer.write(
                 key,
                 intents,
                 calls,
@@ -249,18 +267,34 @@ class ReplicatedStore(Mirror):
                 quorum=quorum if self.ack == "quorum" else None,
                 size=size,
             )
-        errors = failures_in(outcomes)
-        if not all_must and not changed_nothing(outcomes):
-            self._teller.diverged(key, errors)
-            missed = [name for name in errors if errors[name] is not None]
-            gone = "put" not in intents.values()
-            self._reader.glimpse.note(key, missed, "delete" if gone else "put")
-        counted = [name for name in intents if all_must or intents[name] != "drop"]
-        done = sum(errors[name] is None for name in counted)
-        needed = len(counted) if all_must else quorum
-        if done < needed:
-            count = f"{done} of {len(counted)} replicas acknowledged, {needed} needed"
-            raise _failure(count, errors)
+
+    def _conclude(
+        self,
+        key: Key,
+        intents: Mapping[str, Intent],
+        outcomes: Outcomes,
+        quorum: int,
+        *,
+        all_must: bool,
+    ) -> None:
+        """Tell what was missed, and raise if that is too much."""
+        try:
+            errors = failures_in(outcomes)
+            if not all_must and not changed_nothing(outcomes):
+                self._teller.diverged(key, errors)
+                missed = [name for name in errors if errors[name] is not None]
+                gone = "put" not in intents.values()
+                self._reader.glimpse.note(key, missed, "delete" if gone else "put")
+            counted = [name for name in intents if all_must or intents[name] != "drop"]
+            done = sum(errors[name] is None for name in counted)
+            needed = len(counted) if all_must else quorum
+            if done < needed:
+                count = (
+                    f"{done} of {len(counted)} replicas acknowledged, {needed} needed"
+                )
+                raise _failure(count, errors)
+        finally:
+            outcomes = errors = {}
 
     # -- reading -------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tenacity
 
@@ -120,25 +120,23 @@ class RetryStore(Wrapper):
         self, first: StoreError, verb: Verb, key: Key, call: Callable[[], Result]
     ) -> Result:
         """Return what an attempt after the one that raised *first* brings."""
-        made: list[StoreError] = [first]
-        lingers = False
+        made, lingers = [_Failed(first)], first.ambiguous
+        del first
 
-        def attempt() -> Result:
+        def attempt() -> Result | _Failed:
             nonlocal lingers
+            if made:
+                return made.pop()
             try:
-                if made:
-                    raise made.pop()
                 return call()
             except StoreError as error:
                 lingers = lingers or error.ambiguous
-                raise
+                return _Failed(error)
 
-        try:
-            result = self._retrying(verb, key)(attempt)
-        except StoreError as error:
-            error.ambiguous = lingers
-            error.final()
-            raise
+        result = self._retrying(verb, key)(attempt)
+        if isinstance(result, _Failed):
+            result.error.ambiguous = lingers
+            raise result.taken().final()
         if lingers:
             lingering.note()
         return result
@@ -171,12 +169,12 @@ class RetryStore(Wrapper):
                 )
 
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_worth_another),
+            retry=tenacity.retry_if_result(_worth_another),
             stop=stop,
             wait=self._wait,
             sleep=self._clock.sleep,
             before_sleep=tell,
-            reraise=True,
+            retry_error_callback=_outcome,
         )
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
@@ -189,10 +187,36 @@ class RetryStore(Wrapper):
         return seconds
 
 
-def _worth_another(error: BaseException) -> bool:
-    return isinstance(error, StoreError) and error.retryable
+class _Failed:
+    """
+    What an attempt came to.
+
+    The error's traceback knows frames of the machinery, which keep this.  So it is
+    taken out at last, or the two would keep each other, and the body of a put.
+    """
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: StoreError) -> None:
+        self.error = error
+
+    def taken(self) -> StoreError:
+        """Return the error, which is here no more."""
+        try:
+            return self.error
+        finally:
+            del self.error
+
+
+def _worth_another(outcome: object) -> bool:
+    return isinstance(outcome, _Failed) and outcome.error.retryable
+
+
+def _outcome(state: tenacity.RetryCallState) -> Any:
+    assert state.outcome is not None
+    return state.outcome.result()
 
 
 def _error(state: tenacity.RetryCallState) -> StoreError | None:
-    error = state.outcome.exception() if state.outcome is not None else None
-    return error if isinstance(error, StoreError) else None
+    outcome = _outcome(state)
+    return outcome.error if isinstance(outcome, _Failed) else None
