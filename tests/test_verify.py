@@ -9,6 +9,7 @@ import threading
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -726,6 +727,101 @@ def test_a_copy_that_is_not_right_is_never_a_source() -> None:
     verdict = judge(complete=("us",), trust="eu").judge(found)
 
     assert verdict.missed == {"us": "put", "ap": "drop"}
+
+
+def test_a_copy_that_was_mended_lately_makes_no_object_young() -> None:
+    """It is as old as its other copies; so may the delete be that two have missed."""
+    found = {"us": Copy(b"new", 3, 1_000.0), "eu": Copy(b"new", 3, 9_000.0), "ap": None}
+
+    verdict = judge(born=5_000.0).judge(found)
+
+    assert verdict.wrong == {"ap": "missing"}
+    assert not verdict.missed
+
+
+def test_copies_that_tell_no_time_are_of_any_age() -> None:
+    """Nothing can be concluded from the journal's silence about them."""
+    for told in (None, 9_000.0):  # that one may have been mended
+        found = {"us": Copy(b"new", 3), "eu": None, "ap": Copy(b"new", 3, told)}
+
+        assert not judge(born=0.0).judge(found).missed
+
+
+def test_a_mended_copy_does_not_bring_back_what_was_deleted(forgetful: Mirror) -> None:
+    """The journal that knew of it was lost; a damaged copy is replaced since."""
+    forgetful["us"].put(KEY, OLD)
+    forgetful["eu"].put(KEY, OLD)
+    since = forgetful.journal.born()
+    assert since is not None
+    stat = forgetful.store.replicas["eu"].stat
+    forgetful.store.replicas["eu"].stat = lambda key: replace(
+        stat(key), modified=since + HOUR
+    )
+    trio = ReplicatedStore(
+        {**forgetful.store.replicas, "ap": MemoryStore()}, journal=forgetful.journal
+    )
+
+    assert trio.verify(repair=True).undecided == 1
+    assert content(trio.replicas["ap"]) is None
+
+
+def test_who_is_not_to_have_an_object_is_not_trusted_to_lack_it() -> None:
+    """Its absence is how it should be, and deletes no copy elsewhere."""
+    copy = Copy(b"new", 3, 1.0, True)
+    found = {"us": copy, "eu": None, "ap": copy}
+
+    verdict = judge(complete=("us",), trust="eu").judge(found)
+
+    assert verdict.wrong == {"ap": "surplus"}
+    assert not verdict.missed
+
+
+def test_who_is_trusted_and_damaged_decides_nothing() -> None:
+    """Its bytes are what was to be believed."""
+    found = {"us": CorruptError("bad"), "eu": Copy(b"new", 3, 1.0), "ap": None}
+
+    verdict = judge(trust="us").judge(found)
+
+    assert not verdict.missed
+    assert verdict.why == "us is trusted, and has no sound copy"
+
+
+def test_a_surplus_copy_goes_however_old_it_is() -> None:
+    """Nothing can return by that; and it is only dropped where it is."""
+    copy = Copy(b"new", 3, 1.0, True)
+    found = {"us": copy, "eu": copy, "ap": None}
+
+    verdict = judge(complete=("us",), born=1_000.0).judge(found)
+
+    assert (verdict.wrong, verdict.missed) == ({"eu": "surplus"}, {"eu": "drop"})
+
+
+def test_a_surplus_copy_stays_while_its_object_is_in_question() -> None:
+    """It may have been deleted, or be missing: then it is a copy of it."""
+    copy = Copy(b"new", 3, 1.0, True)
+    found = {"us": None, "eu": copy, "ap": copy}
+
+    verdict = judge(complete=("us", "eu"), born=1_000.0).judge(found)
+
+    assert verdict.wrong == {"us": "missing", "ap": "surplus"}
+    assert not verdict.missed
+
+
+def test_a_surplus_copy_with_other_bytes_makes_nobody_different() -> None:
+    """It is not compared, as it goes anyway."""
+    new, old = Copy(b"new", 3, 2.0, True), Copy(b"old", 3, 1.0, True)
+
+    verdict = judge(complete=("us", "eu")).judge({"us": new, "eu": new, "ap": old})
+
+    assert verdict.wrong == {"ap": "surplus"}
+
+
+def test_what_is_damaged_in_one_place_is_missing_in_the_others() -> None:
+    """There is such an object, and no copy of it can be read."""
+    verdict = judge().judge({"us": CorruptError("bad"), "eu": None, "ap": None})
+
+    assert verdict.wrong == {"us": "damaged", "eu": "missing", "ap": "missing"}
+    assert not verdict.missed
 
 
 # -- what a comparison must not overlook ---------------------------------------

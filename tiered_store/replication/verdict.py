@@ -130,7 +130,8 @@ class Judge:
         if not copies:
             return Verdict(wrong, why="no sound copy is left")
         dates = [copy.modified for copy in copies.values() if copy.modified is not None]
-        if self.trust == NEWEST and len(dates) == len(copies):
+        dated = len(dates) == len(copies)
+        if self.trust == NEWEST and dated:
             newest = max(copies.values(), key=lambda copy: copy.modified or 0.0)
             return Verdict(wrong, _copied(newest, found, keepers), "the newest copy")
         if len({copy.digest for copy in copies.values()}) > 1:
@@ -140,7 +141,8 @@ class Judge:
         since = None if self.born is None else self.born + _CLOCKS
         if not absent:
             return Verdict(wrong, missed, "the others agree")
-        if since is not None and any(date > since for date in dates):
+        # a copy that was mended is younger than its object
+        if since is not None and dated and min(dates) > since:
             return Verdict(wrong, missed, "written since the journal remembers")
         sure = {name: missed[name] for name in missed if found[name] is not None}
         return Verdict(
