@@ -7,6 +7,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import importlib
+import json
 import signal
 import sys
 import tempfile
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from benchmarks import markdown
 from benchmarks.bench import Bench
 from benchmarks.outcome import Outcome
 from benchmarks.plan import GROUPS, QUICK_ROUNDS, rounds_of
@@ -31,6 +33,8 @@ def main(arguments: list[str] | None = None) -> int:
     A run that is interrupted writes what it has, and returns 130.
     """
     options = _parser().parse_args(arguments)
+    if options.table:
+        return _tabulate(options.table, options.into)
     to_stdout = options.json == "-"
     console = Console(stderr=to_stdout)
     outcome = Outcome(_method(options, keep_memory()), list(options.only))
@@ -62,9 +66,29 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=1, help="of whatever is random")
     parser.add_argument("--json", help="another file to write; - for standard output")
     parser.add_argument(
+        "--table",
+        type=Path,
+        metavar="JSON",
+        help="measure nothing, but print the goals of an earlier run as Markdown",
+    )
+    parser.add_argument(
+        "--into", type=Path, metavar="PAGE", help="where --table is put instead"
+    )
+    parser.add_argument(
         "--output", type=Path, default=Path("bench-output"), help="of page and JSON"
     )
     return parser
+
+
+def _tabulate(found: Path, into: Path | None) -> int:
+    document = json.loads(found.read_text())
+    rows = [Row.from_json(row) for row in document["rows"]]
+    figures = markdown.written(rows, document["machine"])
+    if into is None:
+        sys.stdout.write(figures)
+    else:
+        markdown.insert(into, figures)
+    return 0
 
 
 def _groups(text: str) -> list[str]:

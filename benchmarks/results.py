@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from statistics import median
 from typing import Any, Literal
 
@@ -183,12 +183,34 @@ class Row:
             "floor": self.floor,
             "ours": self.own,
             "goal": None if self.goal is None else self.goal.text(self.unit),
+            "aim": None if self.goal is None else asdict(self.goal),
             "met": self.met,
             "broken": self.broken,
             "note": self.note,
             "candidates": {name: self._candidate(name) for name in self.candidates},
             "failed": dict(self.failed),
         }
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Row:
+        """Return the row that became *document*."""
+        aim, candidates = document["aim"], document["candidates"]
+        return cls(
+            **{name: document[name] for name in ("group", "name", "unit", "floor")},
+            own=document["ours"],
+            goal=None if aim is None else Goal(**aim),
+            note=document["note"],
+            failed=document["failed"],
+            values={
+                name: [math.inf if value is None else value for value in told["rounds"]]
+                for name, told in candidates.items()
+            },
+            remarks={
+                name: told["remark"]
+                for name, told in candidates.items()
+                if told["remark"]
+            },
+        )
 
     def _candidate(self, name: str) -> dict[str, Any]:
         return {

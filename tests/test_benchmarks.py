@@ -19,7 +19,9 @@ import pytest
 
 import benchmarks
 
+from benchmarks.__main__ import main
 from benchmarks.gate import Gate
+from benchmarks.markdown import BEGIN, END
 from benchmarks.outcome import Outcome
 from benchmarks.page import page
 from benchmarks.plan import GROUPS, rounds_of
@@ -145,6 +147,45 @@ def test_json_has_no_infinity() -> None:
     text = json.dumps(row.as_json(), allow_nan=False)
 
     assert json.loads(text)["candidates"]["frozen"]["value"]["median"] is None
+
+
+def test_a_run_can_be_told_again(tmp_path: Path) -> None:
+    """From its JSON, in the documentation, whose figures are then those of one run."""
+    rows = [
+        _row(RATIO, {"floor": [1.0, 2.0], OURS: [1.5, 4.0], "peer": [3.0, 6.0]}),
+        _row(
+            Goal(kind="extra", limit=0.3),
+            {"floor": [1e-3], OURS: [0.5], "peer": [math.inf]},
+            remarks={"peer": "gave up"},
+        ),
+        _row(None, {"floor": [1.0], OURS: [1.0]}),
+    ]
+    outcome = Outcome("method", ["it"], rows, machine={"processor": "two of them"})
+    (tmp_path / "bench.json").write_text(outcome.as_json())
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
+
+    arguments = ["--table", str(tmp_path / "bench.json"), "--into", str(page)]
+    assert main(arguments) == main(arguments) == 0
+
+    assert page.read_text().split("\n") == [
+        *("before", "", BEGIN, "", "1 of 2 goals are met, on two of them.", ""),
+        "| path | floor | ours | goal | others |",
+        "| --- | --- | --- | --- | --- |",
+        "| a <row> | floor, 1.5 s | 1.75 x (1.50 to 2.00) | ≤ 2 x, met | peer 3.00 x |",
+        "| a <row> | floor, 1 ms | +499 ms | ≤ +300 ms, "
+        "[not met](#where-the-goals-are-out-of-reach) | peer gave up |",
+        *("", END, "", "after", ""),
+    ]
+    assert [Row.from_json(row.as_json()) for row in rows] == rows
+
+
+def test_the_documentation_says_where_its_figures_go() -> None:
+    """And has the place that goals which are not met refer to."""
+    text = (Path(__file__).parents[1] / "docs" / "performance.md").read_text()
+
+    assert text.index(BEGIN) < text.index(END)
+    assert "### Where the goals are out of reach\n" in text
 
 
 def test_the_page_needs_nothing_beside_it() -> None:
