@@ -10,15 +10,19 @@ import subprocess
 import sys
 import textwrap
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from tests.test_replicated import KEY, NEW, OLD, OTHER, Pair, content
+from tests.waiting import until
 from tiered_store import deadlines
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.deadlines import deadline
 from tiered_store.errors import ConfigError, PartialWriteError, UnavailableError
 from tiered_store.events import Diverged
 from tiered_store.journals.sqlite import SQLiteJournal
+from tiered_store.replication.placement import Reproducible
 from tiered_store.wrappers.replicated import ReplicatedStore
 
 
@@ -107,6 +111,35 @@ def test_below_its_quorum_it_is_told(pair) -> None:
     with pytest.raises(PartialWriteError):
         pair.store.put(KEY, NEW)
     assert pair.missed() == {"us": "in_doubt", "eu": "in_doubt"}
+
+
+def test_a_drop_is_no_quorum() -> None:
+    """A write waits for who is to keep the object, and is not given up before."""
+    cheap = Late(reproducible=Reproducible(replicas=["eu"]))
+    with cheap.eu.pause("put") as pause, ThreadPoolExecutor(1) as thread:
+        put = thread.submit(cheap.store.put, KEY, NEW, True)
+        until(lambda: cheap.us.calls["delete"])
+        with pytest.raises(TimeoutError):
+            put.result(0.1)
+        pause.release()
+        put.result()
+    cheap.wait()
+
+    assert cheap.contents() == (None, b"new, and longer")
+
+
+def test_who_was_told_of_is_not_told_of_again() -> None:
+    """It was late when the caller's time was up, and has failed since."""
+    pair = Pair()
+    with pair.eu.pause("put") as pause:
+        pair.eu.fail("put", UnavailableError("out of reach"))
+        with deadline(1):  # in which the other has it, on any machine
+            pair.store.put(KEY, NEW)
+        pause.release()
+
+    with pair.journal.lease(KEY, 30):  # which comes after the late answer
+        assert "out of reach" in str(pair.journal.rows(KEY)["eu"].last_error)
+    assert [event.replica for event in pair.events.of(Diverged)] == ["eu"]
 
 
 def test_the_next_write_waits_for_what_is_under_way(pair) -> None:
@@ -201,7 +234,7 @@ def test_closing_waits_for_what_is_under_way(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
-        ({"ack": "most"}, "ack: all or quorum, not 'most'"),
+        ({"ack": "most"}, "ack: expected 'all' or 'quorum'"),
         ({"ack": "quorum"}, "ack: quorum needs a journal"),
     ],
 )
