@@ -28,7 +28,8 @@ from tests.waiting import until
 from tiered_store import load
 from tiered_store.key import Key
 from tiered_store.store import Store
-from tiered_store.tree import conditions
+from tiered_store.tree import conditions, walk
+from tiered_store.wrappers.replicated import ReplicatedStore
 
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
@@ -149,10 +150,18 @@ def test_a_worker_that_has_lost_redis_deletes_for_every_worker(
                 assert gone.status_code == 404
 
 
-@pytest.mark.parametrize("name", SERVERS)
-def test_what_was_acknowledged_survives_killed_workers(name, album) -> None:
-    """Workers are killed while they write; others take over, and the disks agree."""
+@pytest.mark.parametrize(
+    ("name", "end"), [("gunicorn", signal.SIGQUIT), ("uvicorn", signal.SIGINT)]
+)
+def test_what_was_acknowledged_survives_signals(name, end, album) -> None:
+    """
+    While they write, a worker is killed, all are replaced, the server is ended.
+
+    Others take over, one of them does what must be done in the background, and in the
+    end the disks agree.
+    """
     acknowledged: dict[int, bytes] = {}
+    failed: set[int] = set()
     stop = threading.Event()
 
     def write(first: int, client: httpx.Client) -> None:
@@ -160,29 +169,49 @@ def test_what_was_acknowledged_survives_killed_workers(name, album) -> None:
         while not stop.is_set():
             content = f"{number} ".encode() * 1000
             with contextlib.suppress(httpx.TransportError):
-                if client.put(f"/album/{number}", content=content).status_code < 300:
+                status = client.put(f"/album/{number}", content=content).status_code
+                if status < 300:
                     acknowledged[number] = content
+                else:
+                    failed.add(status)
             number += 4
 
+    def more() -> None:
+        seen = len(acknowledged)
+        until(lambda: len(acknowledged) >= seen + 20, LONG)
+
     with running(album, *SERVERS[name]) as (client, process):
+        assert process.process is not None
         workers = workers_of(client)
         threads = [threading.Thread(target=write, args=(n, client)) for n in range(4)]
-        for thread in threads:
-            thread.start()
-        until(lambda: len(acknowledged) >= 20)
-        os.kill(workers.pop(), signal.SIGKILL)
-        seen = len(acknowledged)
-        until(lambda: len(acknowledged) >= seen + 20)
-        assert process.process is not None
-        process.process.send_signal(signal.SIGTERM)
-        process.process.wait(LONG)
-        stop.set()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.start()
+            more()
+            os.kill(min(workers), signal.SIGKILL)
+            more()
+            before = workers_of(client)
+            process.process.send_signal(signal.SIGHUP)  # a new configuration, say
+            until(lambda: not any(map(alive, before)), LONG)
+            more()
+            assert not workers_of(client) & before
+            process.process.send_signal(end)
+            assert process.process.wait(LONG) in (0, -end)
+        finally:
+            stop.set()
+            for thread in threads:
+                thread.join()
     with whole(album) as stack:
         for number, content in acknowledged.items():
             assert stack.get(key(number)).read() == content
         assert all(one.state != "failed" for one in conditions(stack))
+        (mirror,) = (one for one in walk(stack) if isinstance(one, ReplicatedStore))
+        until(lambda: mirror.repair() and not list(mirror.pending()), LONG)
+        for number, content in acknowledged.items():
+            for disk in mirror.replicas.values():
+                assert disk.get(key(number)).read() == content
+    assert failed <= {503}
+    assert "Traceback" not in (album / "server.log").read_text()
 
 
 @pytest.mark.parametrize("name", SERVERS)
