@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 import re
 
@@ -15,7 +16,7 @@ import pytest
 import tiered_store
 
 from tiered_store.backends.memory import MemoryStore
-from tiered_store.choices import Strict, choices_of, words_of
+from tiered_store.choices import Strict, choices_of, unit_of, words_of
 from tiered_store.config.schema import hints_of
 from tiered_store.errors import ConfigError
 from tiered_store.wrapper import Wrapper
@@ -55,7 +56,23 @@ def bounded() -> dict[str, tuple[Any, str, Any]]:
     return options
 
 
+def measured() -> dict[str, tuple[Any, str, bool]]:
+    """Return every option that is a measure: whose, its name, whether of time."""
+    options = {}
+    for made in sorted(constructors(), key=lambda each: each.__qualname__):
+        for name, hint in hints_of(made).items():
+            unit = unit_of(hint)
+            if unit is not None and name in signature(made).parameters:
+                timed = unit.name == "duration"
+                options[f"{made.__name__}.{name}"] = (made, name, timed)
+    return options
+
+
 OPTIONS = bounded()
+MEASURES = measured()
+every_measure = pytest.mark.parametrize(
+    ("made", "option", "timed"), MEASURES.values(), ids=MEASURES
+)
 every_option = pytest.mark.parametrize(
     ("made", "option", "hint"), OPTIONS.values(), ids=OPTIONS
 )
@@ -87,6 +104,15 @@ def test_they_are_found() -> None:
         "ReadPolicy.hedge_after",
         "FaultStore.errors",
     } <= OPTIONS.keys()
+    assert {
+        "MemoryTier.ttl",
+        "MemoryTier.capacity",
+        "TimeoutStore.seconds",
+        "CachedStore.stale_if_error",
+        "BreakerPolicy.window",
+        "RepairPolicy.every",
+        "Rule.min_size",
+    } <= MEASURES.keys()
 
 
 @every_option
@@ -147,10 +173,36 @@ def test_one_word_is_no_list_of_them() -> None:
 def test_a_word_beside_numbers() -> None:
     """A duration in code is a number of seconds."""
     assert refused(HedgedStore, "after", "20ms") == (
-        "HedgedStore: after: expected a duration such as 250ms or 5m or 'p95', "
-        "got '20ms'"
+        "HedgedStore: after: expected seconds >= 0 or 'p95', got '20ms'; write 0.02"
     )
     assert HedgedStore(MemoryStore(), after=0.02)
+
+
+@every_measure
+def test_a_measure_is_a_number(made: Any, option: str, timed: bool) -> None:
+    """Its spelling would fail at the first call, nan make any comparison false."""
+    text, value = ("5m", 300) if timed else ("5KiB", 5120)
+    of = f"{made.__name__}: {option}: expected {'seconds' if timed else 'bytes'} >= 0"
+
+    assert refused(made, option, text).startswith(of)
+    assert refused(made, option, text).endswith(f", got {text!r}; write {value}")
+    for absurd in (-1, -0.001, math.nan, True, [1]):
+        assert refused(made, option, absurd).startswith(of)
+
+
+@every_measure
+def test_every_measure_there_may_be_is_taken(
+    made: Any, option: str, timed: bool
+) -> None:
+    """Whatever else may be missing for it, or be said by the store itself."""
+    said = []
+    for value in (0, 1, 0.5, 5 * 2**20, math.inf if timed else 2**40):
+        try:
+            made(**{option: value})
+        except (ConfigError, TypeError) as error:
+            said.append(str(error))
+
+    assert not re.search("expected (seconds|bytes)", "\n".join(said))
 
 
 @pytest.mark.parametrize("value", [None, True, 5, [], {}])

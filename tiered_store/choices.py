@@ -1,8 +1,8 @@
 """
-Constructors that refuse a word they do not know, as a configuration does.
+Constructors that refuse what a configuration would: unknown words, absurd measures.
 
-A ``Literal`` binds the type checker alone: ``write="fail-over"`` would make a store
-that never fails over, and says nothing.
+A type binds the type checker alone: ``write="fail-over"`` would make a store that never
+fails over, and ``ttl="5m"`` one whose first read is a ``TypeError``.
 """
 
 from __future__ import annotations
@@ -39,11 +39,12 @@ _WORDS = {
     float: "a number",
     bool: "true or false",
 }
+_COUNTED = {"duration": "seconds", "size": "bytes"}  # in code
 _BY_PLACE = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
 class Strict:
-    """Its subclasses refuse, when they are made, words that their types do not list."""
+    """Its subclasses refuse, when they are made, what their types do not allow."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -52,13 +53,15 @@ class Strict:
 
 def strict(made: Made) -> Made:
     """
-    Let the constructor of *made* itself refuse words that its types do not list.
+    Let the constructor of *made* itself refuse words and measures that make no sense.
 
     It looks at what it is called with, whoever calls it; what is made costs no more
-    afterwards.  What has no ``Literal`` in its type is not looked at.
+    afterwards.  A ``Literal`` in a type lists words; a duration is a number of seconds
+    and a size one of bytes, neither negative nor "not a number".  Nothing else is
+    looked at.
 
     Raises:
-        ConfigError: By the constructor, with every word that is wrong.
+        ConfigError: By the constructor, with all that is wrong.
     """
     init = vars(made).get("__init__")
     if init is None:  # it has that of a base, which does
@@ -99,6 +102,11 @@ def choices_of(hint: Any) -> tuple[str, ...]:
     )
 
 
+def unit_of(hint: Any) -> Unit | None:
+    """Return what *hint* is measured in, None if it is no measure."""
+    return next((part for part in parts_of(hint) if isinstance(part, Unit)), None)
+
+
 def parts_of(hint: Any) -> Iterator[Any]:
     """Yield *hint* and every annotation in it."""
     yield hint
@@ -108,7 +116,7 @@ def parts_of(hint: Any) -> Iterator[Any]:
 
 
 def _bounds(init: Any) -> tuple[list[str], Mapping[str, Any]]:
-    """Return what *init* takes by place, and the types that list words, by name."""
+    """Return what *init* takes by place, and the types that bound it, by name."""
     try:
         hints = get_type_hints(init, include_extras=True)
         parameters = list(inspect.signature(init).parameters.values())[1:]
@@ -119,19 +127,29 @@ def _bounds(init: Any) -> tuple[list[str], Mapping[str, Any]]:
         {
             each.name: hints[each.name]
             for each in parameters
-            if choices_of(hints.get(each.name))
+            if _is_bounded(hints.get(each.name))
         },
     )
 
 
+def _is_bounded(hint: Any) -> bool:
+    return bool(choices_of(hint)) or unit_of(hint) is not None
+
+
 def _allows(hint: Any, value: Any) -> bool:
-    """Whether *value* is no word, or one that *hint* lists."""
+    """Whether *value* is within what *hint* lists or measures, if it does either."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         return value in arguments
     if origin in (Union, UnionType):
         return any(_allows(argument, value) for argument in arguments)
     if origin is Annotated:
+        if unit_of(hint) is not None and not isinstance(value, str):
+            return (
+                type(value) is not bool
+                and isinstance(value, int | float)
+                and value >= 0
+            )
         return _allows(arguments[0], value)
     if _is_list(origin):
         return _is_items(value) and all(_allows(arguments[0], item) for item in value)
@@ -146,10 +164,18 @@ def _wrong(hint: Any, value: Any) -> str:
         item = get_args(hint)[0]
         if _is_items(value):
             return _wrong(item, next(each for each in value if not _allows(item, each)))
-        return f"expected a list of {words_of(item)}, got {brief(value)}"
-    message = f"expected {words_of(hint)}, got {brief(value)}"
-    meant = nearest(value, choices_of(hint)) if isinstance(value, str) else None
-    return message if meant is None else f"{message}; did you mean {meant!r}?"
+        return f"expected a list of {one_of(_words(item))}, got {brief(value)}"
+    message = f"expected {one_of(_words(hint, code=True))}, got {brief(value)}"
+    if not isinstance(value, str):
+        return message
+    meant = nearest(value, choices_of(hint))
+    if meant is not None:
+        return f"{message}; did you mean {meant!r}?"
+    unit = unit_of(hint)
+    try:
+        return message if unit is None else f"{message}; write {unit.parse(value):g}"
+    except ValueError:
+        return message
 
 
 def _is_list(origin: Any) -> bool:
@@ -160,23 +186,30 @@ def _is_list(origin: Any) -> bool:
     )
 
 
+def _is_measure(value: Any) -> bool:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and value >= 0  # which what is not a number never is
+
+
 def _is_items(value: Any) -> bool:
     return isinstance(value, Collection) and not isinstance(value, str)
 
 
-def _words(hint: Any) -> Iterator[str]:
+def _words(hint: Any, *, code: bool = False) -> Iterator[str]:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         for argument in arguments:
-            yield from _words(argument)
+            yield from _words(argument, code=code)
     elif origin is Literal:
         yield from (repr(choice) for choice in arguments)
     elif origin is Annotated:
-        units = [mark for mark in arguments if isinstance(mark, Unit)]
-        if units:
-            yield f"a {units[0].name} such as {units[0].example}"
+        unit = unit_of(hint)
+        if unit is None:
+            yield from _words(arguments[0], code=code)
+        elif code:
+            yield f"{_COUNTED[unit.name]} >= 0"
         else:
-            yield from _words(arguments[0])
+            yield f"a {unit.name} such as {unit.example}"
     elif hint is NoneType:
         return  # it need not be said that an option may be left out
     elif hint in _WORDS:

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BeforeValidator, PlainValidator, TypeAdapter, WithJsonSchema
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
-from tiered_store.choices import choices_of, parts_of, words_of
+from tiered_store.choices import choices_of, parts_of, unit_of, words_of
 from tiered_store.units import Secret, Unit
 
 
@@ -61,13 +61,12 @@ def _made(hint: Any) -> Leaf | None:
     except (PydanticSchemaGenerationError, PydanticUserError):
         return None
     words = words_of(hint)
-    units = (part for part in parts_of(hint) if isinstance(part, Unit))
     return Leaf(
         adapter,
         words,
         choices_of(hint),
         secret=Secret in parts_of(hint),
-        unit=next(units, None),
+        unit=unit_of(hint),
     )
 
 

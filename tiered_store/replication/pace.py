@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tiered_store import deadlines
+from tiered_store.choices import strict
 from tiered_store.clock import Clock
 from tiered_store.errors import ConfigError
 from tiered_store.journals.journal import Journal
@@ -26,6 +27,7 @@ _SHARE = 0.25  # of the time, while there is foreground traffic
 _LONGEST = 5.0  # seconds; a slow object must not stop the ones after it for minutes
 
 
+@strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepairPolicy:
     """
