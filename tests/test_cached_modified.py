@@ -15,7 +15,7 @@ import pytest
 import xxhash
 
 from tests.servers.redis import RedisServer
-from tests.waiting import until
+from tests.waiting import PATIENT, until
 from tests.webs import asgi_server, wsgi_server
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.body import Body
@@ -72,7 +72,7 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
         place = str(tmp_path / "cache")
         return lambda: StoreTier(FileSystemStore(place, create=True))
     server: RedisServer = request.getfixturevalue("redis_server")
-    return lambda: RedisTier(server.url, prefix=f"{tmp_path.name}:")
+    return lambda: RedisTier(server.url, prefix=f"{tmp_path.name}:", **PATIENT)
 
 
 @pytest.fixture
@@ -191,7 +191,9 @@ def test_a_server_of_the_format_before_heals(
 ) -> None:
     """The same where processes of both releases share it."""
     prefix = f"{tmp_path.name}:"
-    cache = Cache(tmp_path / "origin", RedisTier(redis_server.url, prefix=prefix))
+    cache = Cache(
+        tmp_path / "origin", RedisTier(redis_server.url, prefix=prefix, **PATIENT)
+    )
     cache.put(SMALL)
     stored = f"{prefix}{{:{object_name(KEY)}}}"
     old = {"h": of_old(object_name(KEY), SMALL), "d": SMALL}

@@ -11,6 +11,7 @@ import pytest
 
 from tests.servers.redis import ClusterSetup, RedisServer, RedisServers, SentinelSetup
 from tests.servers.s3 import S3Server
+from tests.waiting import PATIENT
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.backends.s3.control import S3Control
 from tiered_store.control.control import Control
@@ -45,7 +46,9 @@ class TestRedisControl(ControlConformance):
 
     @pytest.fixture
     def make(self, redis_server: RedisServer, name, clock, closing) -> Make:
-        return lambda: closing(RedisControl(redis_server.url, name=name, clock=clock))
+        return lambda: closing(
+            RedisControl(redis_server.url, name=name, clock=clock, **PATIENT)
+        )
 
 
 class TestSentinelControl(ControlConformance):
@@ -70,7 +73,9 @@ class TestClusterControl(ControlConformance):
     @pytest.fixture
     def make(self, cluster_setup: ClusterSetup, name, clock, closing) -> Make:
         return lambda: closing(
-            RedisControl(cluster_setup.url, mode="cluster", name=name, clock=clock)
+            RedisControl(
+                cluster_setup.url, mode="cluster", name=name, clock=clock, **PATIENT
+            )
         )
 
 
@@ -129,7 +134,7 @@ def test_row_64_a_server_that_ends_changes_nothing(
     """Killed or hanging: decisions hold, and calls do not wait for it."""
     server = redis_servers()
     options = {"poll": 0.02, "timeout": 0.2, "connect_timeout": 0.2}
-    closing(RedisControl(server.url)).decide(decision())
+    closing(RedisControl(server.url, **PATIENT)).decide(decision())
     process = Process(RedisControl(server.url, **options))
     assert process.order() == "eu us"
 
@@ -145,9 +150,9 @@ def test_row_64_a_server_that_comes_back_empty_changes_nothing(
 ) -> None:
     """Until somebody decides again."""
     server = redis_servers()
-    control = closing(RedisControl(server.url))
+    control = closing(RedisControl(server.url, **PATIENT))
     control.decide(decision())
-    process = Process(RedisControl(server.url, poll=0.02))
+    process = Process(RedisControl(server.url, poll=0.02, **PATIENT))
     assert process.order() == "eu us"
 
     server.ask("FLUSHALL")
@@ -174,7 +179,7 @@ def test_a_process_that_starts_without_the_server_serves(
 
     server.process.thaw()
     process.events.wait_for(ControlChanged)
-    RedisControl(server.url).decide(decision())
+    RedisControl(server.url, **PATIENT).decide(decision())
     process.events.wait_for(Decided)
     assert process.order() == "eu us"
     process.store.close()

@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from tests.servers.redis import RedisServer, RedisServers
+from tests.waiting import PATIENT
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
 from tiered_store.errors import UnavailableError
@@ -196,8 +197,12 @@ def test_what_others_wrote_is_known_soon(
 ) -> None:
     """Two processes, and a Redis that knows what is pending; then it is repaired."""
     with (
-        regions.stack(kind, RedisJournal(server.url, quarantine=0)) as writer,
-        regions.stack(kind, RedisJournal(server.url, quarantine=0)) as reader,
+        regions.stack(
+            kind, RedisJournal(server.url, quarantine=0, **PATIENT)
+        ) as writer,
+        regions.stack(
+            kind, RedisJournal(server.url, quarantine=0, **PATIENT)
+        ) as reader,
     ):
         assert reader.url(KEY).startswith("https://us/")
         regions.us.down()

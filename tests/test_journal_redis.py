@@ -24,7 +24,7 @@ from tests.servers.redis import (
     SentinelSetup,
 )
 from tests.servers.redis import _starting as starting
-from tests.waiting import succeeds, until
+from tests.waiting import PATIENT, succeeds, until
 from tiered_store.config import build
 from tiered_store.deadlines import deadline
 from tiered_store.errors import (
@@ -120,7 +120,7 @@ def test_all_names_are_in_one_slot_of_a_cluster(cluster_setup: ClusterSetup) -> 
     for node in cluster_setup.nodes:
         node.ask("CONFIG", "SET", "appendonly", "yes")
     journal = RedisJournal(
-        cluster_setup.url, mode="cluster", prefix="clustered", quarantine=0
+        cluster_setup.url, mode="cluster", prefix="clustered", quarantine=0, **PATIENT
     )
     for number in range(20):
         key = KEY._replace(object_id=number)
@@ -132,7 +132,7 @@ def test_all_names_are_in_one_slot_of_a_cluster(cluster_setup: ClusterSetup) -> 
     assert journal.backlogs()["eu"].last_error == "refused"
     assert journal.short_of(1) == 20
     assert all(journal.clear(row) for row in journal.pending())
-    anxious = RedisJournal(cluster_setup.url, mode="cluster", replicas=1)
+    anxious = RedisJournal(cluster_setup.url, mode="cluster", replicas=1, timeout=2)
     with pytest.raises(UnavailableError, match="0 of 1 replicas"):
         anxious.begin(KEY, PUT)
     for each in (journal, anxious):
@@ -169,7 +169,7 @@ def test_a_server_that_may_lose_it_is_refused(
 ) -> None:
     """Before anything is written there, with what to change."""
     server = redis_servers(*options)
-    journal = RedisJournal(server.url, durability=durability)
+    journal = RedisJournal(server.url, durability=durability, **PATIENT)
 
     for use in (
         lambda: journal.begin(KEY, PUT),
@@ -186,7 +186,7 @@ def test_a_server_that_may_lose_it_is_refused(
 def test_all_that_is_wrong_is_told_at_once(redis_servers) -> None:
     """Each with the command that cures it."""
     server = redis_servers("--maxmemory-policy", "volatile-ttl")
-    journal = RedisJournal(server.url, durability="power")
+    journal = RedisJournal(server.url, durability="power", **PATIENT)
 
     with pytest.raises(MisconfiguredError) as raised:
         journal.begin(KEY, PUT)
@@ -204,7 +204,9 @@ def test_all_that_is_wrong_is_told_at_once(redis_servers) -> None:
 
 def test_snapshots_are_enough_for_who_says_so(redis_servers) -> None:
     """It may lose what changed since the last one."""
-    journal = RedisJournal(redis_servers("--save", "60 1").url, durability="snapshot")
+    journal = RedisJournal(
+        redis_servers("--save", "60 1").url, durability="snapshot", **PATIENT
+    )
 
     journal.begin(KEY, PUT)
     journal.close()
@@ -213,10 +215,10 @@ def test_snapshots_are_enough_for_who_says_so(redis_servers) -> None:
 def test_a_server_that_tells_nobody_its_settings(own) -> None:
     """As those that somebody else runs do; what is not known is not believed."""
     own.ask("ACL", "SETUSER", "default", "-config")
-    journal = RedisJournal(own.url)
+    journal = RedisJournal(own.url, **PATIENT)
     journal.begin(KEY, PUT)
     journal.close()
-    strict = RedisJournal(own.url, durability="power")
+    strict = RedisJournal(own.url, durability="power", **PATIENT)
 
     with pytest.raises(MisconfiguredError, match=r"appendfsync.*allow CONFIG GET"):
         strict.begin(KEY, PUT)
@@ -225,7 +227,7 @@ def test_a_server_that_tells_nobody_its_settings(own) -> None:
 
 def test_who_answers_after_an_outage_is_looked_at_again(own) -> None:
     """It may be another server, or have been started otherwise."""
-    journal = RedisJournal(own.url)
+    journal = RedisJournal(own.url, **PATIENT)
     journal.begin(KEY, PUT)
     own.process.kill()
     with pytest.raises(UnavailableError):
@@ -241,10 +243,10 @@ def test_who_answers_after_an_outage_is_looked_at_again(own) -> None:
 def test_a_journal_of_before_is_taken_over(own) -> None:
     """It says so, so that older processes which start again refuse it."""
     name = "{tiered-store:journal}:rows"
-    journal = RedisJournal(own.url)
+    journal = RedisJournal(own.url, **PATIENT)
     journal.begin(KEY, PUT)
     own.ask("HSET", name, "schema", 1)
-    other = RedisJournal(own.url)
+    other = RedisJournal(own.url, **PATIENT)
 
     assert other.rows(KEY)["us"].size == 0
     assert own.ask("HGET", name, "schema") == b"2"
@@ -254,10 +256,10 @@ def test_a_journal_of_before_is_taken_over(own) -> None:
 
 def test_a_newer_schema_is_refused(own) -> None:
     """Saying which version it has and which one is known."""
-    journal = RedisJournal(own.url)
+    journal = RedisJournal(own.url, **PATIENT)
     journal.begin(KEY, PUT)
     own.ask("HSET", "{tiered-store:journal}:rows", "schema", 7)
-    other = RedisJournal(own.url)
+    other = RedisJournal(own.url, **PATIENT)
 
     with pytest.raises(MisconfiguredError, match=r"schema 7.*knows 2"):
         other.rows(KEY)
@@ -267,10 +269,10 @@ def test_a_newer_schema_is_refused(own) -> None:
 
 def test_a_server_that_was_emptied_is_refused(own) -> None:
     """Nobody knows what is pending: it would look as if nothing were."""
-    journal = RedisJournal(own.url)
+    journal = RedisJournal(own.url, **PATIENT)
     mark = journal.begin(KEY, PUT)
     own.ask("FLUSHALL")
-    fresh = RedisJournal(own.url)
+    fresh = RedisJournal(own.url, **PATIENT)
     fresh.begin(OTHER, PUT)
 
     for use in (
@@ -286,7 +288,7 @@ def test_a_server_that_was_emptied_is_refused(own) -> None:
 
 def test_a_server_that_went_back_is_told_once(own, caplog, tmp_path) -> None:
     """It has lost rows that this process has seen; what is left is the journal."""
-    journal = RedisJournal(own.url)
+    journal = RedisJournal(own.url, **PATIENT)
     journal.begin(OTHER, PUT)
     first = journal.born()
     saved = tmp_path / "saved"
@@ -306,14 +308,16 @@ def test_a_server_that_went_back_is_told_once(own, caplog, tmp_path) -> None:
     assert missed(journal) == {}
     journal.begin(KEY, PUT)
     journal.close()
-    later = RedisJournal(own.url)  # verify concludes nothing from what is older
+    later = RedisJournal(
+        own.url, **PATIENT
+    )  # verify concludes nothing from what is older
     assert later.born() > first
     later.close()
 
 
 def test_what_is_no_row_is_an_error(own) -> None:
     """Never nothing, which would be believed."""
-    journal = RedisJournal(own.url)
+    journal = RedisJournal(own.url, **PATIENT)
     journal.begin(KEY, PUT)
     for garbage in ("garbage", "[]", '{"us":{"colour":1}}', '{"us":7}'):
         own.ask(
@@ -334,7 +338,7 @@ def test_what_is_no_row_is_an_error(own) -> None:
 
 def test_a_server_that_is_killed_keeps_the_rows(own) -> None:
     """In the middle of a write, which is settled when it is back."""
-    journal = RedisJournal(own.url, quarantine=0)
+    journal = RedisJournal(own.url, quarantine=0, **PATIENT)
     lease = held(journal, KEY, 0)
     mark = journal.begin(KEY, PUT)
     own.process.kill()
@@ -381,7 +385,7 @@ def test_a_frozen_server_is_waited_for_so_long(own) -> None:
 
 def test_scripts_are_told_again_to_a_server_that_forgot_them(own) -> None:
     """As after every restart."""
-    journal = RedisJournal(own.url)
+    journal = RedisJournal(own.url, **PATIENT)
     journal.begin(KEY, PUT)
     own.ask("SCRIPT", "FLUSH")
 
@@ -393,7 +397,7 @@ def test_scripts_are_told_again_to_a_server_that_forgot_them(own) -> None:
 def test_a_full_server_refuses(redis_servers) -> None:
     """With our word for it; what is there can be settled, which needs no room."""
     server = redis_servers(*LASTING)
-    journal = RedisJournal(server.url)
+    journal = RedisJournal(server.url, **PATIENT)
     mark = journal.begin(KEY, PUT)
     server.ask("CONFIG", "SET", "maxmemory", 1)
 
@@ -410,7 +414,7 @@ def test_a_full_server_refuses(redis_servers) -> None:
 
 def test_a_row_is_nothing_before_the_replicas_have_it(own) -> None:
     """A write that could be forgotten by a failover does not begin."""
-    journal = RedisJournal(own.url, replicas=1)
+    journal = RedisJournal(own.url, replicas=1, timeout=2)
     assert missed(journal) == {}
 
     with pytest.raises(UnavailableError, match="0 of 1 replicas") as raised:
@@ -495,7 +499,7 @@ def test_a_writer_that_was_stopped_finds_out(server, prefix) -> None:
     ) as process:
         assert process.line() == "begun"
         process.popen.send_signal(19)
-        journal = RedisJournal(server.url, prefix=prefix, lease_ttl=0.3)
+        journal = RedisJournal(server.url, prefix=prefix, lease_ttl=0.3, **PATIENT)
         with held(journal, KEY, 10):
             mark = journal.begin(KEY, PUT)
             journal.settle(mark, {"us": None, "eu": None})
@@ -509,7 +513,7 @@ def test_a_writer_that_was_stopped_finds_out(server, prefix) -> None:
 
 def test_counts_agree_with_the_rows(server, prefix, tmp_path) -> None:
     """What a status says without looking at any row is what the rows say."""
-    journal = RedisJournal(server.url, prefix=prefix, quarantine=0)
+    journal = RedisJournal(server.url, prefix=prefix, quarantine=0, **PATIENT)
     for number in range(40):
         key = KEY._replace(object_id=number % 7)
         failed = [(), ("us",), ("eu",), ("us", "eu")][number % 4]

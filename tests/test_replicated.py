@@ -9,10 +9,12 @@ import io
 import itertools
 import threading
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from tests.waiting import longer_and_longer, until
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body, Stat
@@ -389,37 +391,42 @@ def test_many_writers_leave_equal_replicas(tmp_path) -> None:
 # -- deadlines ---------------------------------------------------------------
 
 
-def test_a_deadline_bounds_a_replica_that_hangs(pair) -> None:
-    """The others have acknowledged; the one that hangs is behind, and not believed."""
-    with pair.eu.pause("put") as pause:
-        with deadline(1):  # in which the other has it, on any machine
-            pair.store.put(KEY, NEW)
+@contextlib.contextmanager
+def late(body: Body) -> Iterator[Pair]:
+    """Give a pair of which only us has taken *body* in the time there was."""
+    for seconds in longer_and_longer(0.5):
+        pair = Pair()
+        with pair.eu.pause("put"):
+            with contextlib.suppress(StoreError), deadline(seconds):
+                pair.store.put(KEY, body)
+            if pair.missed() == {"eu": "put"} and pair.eu.calls["put"]:
+                yield pair
+                return
 
-        assert pair.missed() == {"eu": "put"}
+
+def test_a_deadline_bounds_a_replica_that_hangs() -> None:
+    """The others have acknowledged; the one that hangs is behind, and not believed."""
+    with late(NEW) as pair:
         (event,) = pair.events.of(Diverged)
         assert event.replica == "eu"
-        pause.release()
 
 
-def test_a_late_answer_does_not_clear(pair) -> None:
+def test_a_late_answer_does_not_clear() -> None:
     """The caller has gone on, and may have changed the file that was being read."""
-    with pair.eu.pause("put") as pause, deadline(1):
-        pair.store.put(KEY, NEW)
-    pause.release()
+    with late(NEW) as pair:
+        pass
 
     with pair.journal.lease(KEY, 10):  # which comes after the late answer
         assert pair.missed() == {"eu": "put"}
 
 
-def test_the_next_write_waits_for_a_late_one(pair) -> None:
+def test_the_next_write_waits_for_a_late_one() -> None:
     """Else the late one could land on top of it."""
-    with pair.eu.pause("put") as pause, ThreadPoolExecutor(1) as thread:
-        with deadline(1):
-            pair.store.put(KEY, OLD)
-        after = thread.submit(pair.store.put, KEY, NEW)
-        with pytest.raises(TimeoutError):
-            after.result(0.1)
-        pause.release()
+    with ThreadPoolExecutor(1) as thread:
+        with late(OLD) as pair:
+            after = thread.submit(pair.store.put, KEY, NEW)
+            with pytest.raises(TimeoutError):
+                after.result(0.1)
         after.result()
 
     assert pair.contents() == (b"new, and longer",) * 2
@@ -448,23 +455,27 @@ def test_a_slow_replica_leaves_time_for_the_next(pair) -> None:
 
 def test_a_deadline_does_not_keep_a_write_from_being_settled(tmp_path) -> None:
     """What was acknowledged in time is, though the journal was busy just then."""
-    journal = SQLiteJournal(str(tmp_path / "journal.db"))
-    pair = Pair(journal=journal)
 
-    def put() -> None:
-        with deadline(1):
+    def put(pair: Pair, seconds: float) -> None:
+        with deadline(seconds):
             pair.store.put(KEY, NEW)
 
-    with pair.eu.pause("put") as pause, ThreadPoolExecutor(1) as thread:
-        written = thread.submit(put)
-        pause.wait()
-        busy = journal._database._writing
-        busy.acquire()
-        threading.Timer(1.3, busy.release).start()  # well after the deadline
-        written.result()
-        assert [row.verb for row in journal.rows(KEY).values()] == ["put"]
-        pause.release()
-    journal.close()
+    for seconds in longer_and_longer(0.5, 8):
+        journal = SQLiteJournal(str(tmp_path / f"journal-{seconds}.db"))
+        pair = Pair(journal=journal)
+        with pair.eu.pause("put"), ThreadPoolExecutor(1) as thread:
+            written = thread.submit(put, pair, seconds)
+            until(lambda pair=pair, to=written: pair.eu.calls["put"] or to.done())
+            busy = journal._database._writing
+            busy.acquire()
+            threading.Timer(1.3 * seconds, busy.release).start()
+            acknowledged = written.exception() is None
+            verbs = [row.verb for row in journal.rows(KEY).values()]
+        journal.close()
+        if acknowledged:
+            break
+
+    assert verbs == ["put"]
 
 
 # -- reading -----------------------------------------------------------------
