@@ -24,9 +24,7 @@ from tiered_store.errors import (
     ConfigError,
     DeadlineError,
     DeniedError,
-    NotFoundError,
     StoreError,
-    ThrottledError,
     UnavailableError,
 )
 from tiered_store.key import Key
@@ -106,22 +104,6 @@ def test_a_status_without_a_code_means_the_same(status: int, closing: Closing) -
     assert facts(one) == facts(other)
 
 
-def test_one_call_is_one_attempt(closing: Closing) -> None:
-    """Retries are for whoever is asked to retry."""
-    stub = closing(StubServer(answers("SlowDown", 503)))
-
-    assert isinstance(failure(closing(told(stub.url, "obstore"))), ThrottledError)
-
-    assert len(stub.requests) == 1
-
-
-def test_nobody_there(closing: Closing) -> None:
-    error = failure(closing(told("http://127.0.0.1:1", "obstore")))
-
-    assert isinstance(error, UnavailableError)
-    assert not error.ambiguous
-
-
 def test_silence_ends_with_the_timeout(closing: Closing) -> None:
     stub = closing(StubServer({"*": [Answer(seconds=3)]}))
     store = closing(told(stub.url, "obstore", timeout=0.2))
@@ -138,26 +120,6 @@ def test_silence_ends_with_the_deadline(closing: Closing) -> None:
         assert isinstance(failure(store), DeadlineError)
 
     assert not stub.answered
-
-
-def test_a_body_that_stops_ends_with_the_deadline(
-    seaweed_server: S3Server, closing: Closing
-) -> None:
-    """A server that is silent in the middle is no reason to be late."""
-    proxy = closing(Proxy(seaweed_server.ports[0]))
-    bucket = seaweed_server.make_bucket()
-    store = closing(
-        seaweed_server.store(
-            bucket, endpoint_url=proxy.url, engine="obstore", timeout=60
-        )
-    )
-    store.put(KEY, Body.of(os.urandom(MIB)))
-    proxy.drip = (400_000, 3600)
-
-    with store.get(KEY).open() as file:
-        file.read(1000)
-        with deadline(0.3), pytest.raises(DeadlineError):
-            file.read()
 
 
 def test_an_error_of_a_body_says_whose_it_is(
@@ -193,14 +155,6 @@ def test_a_denied_object_is_not_absent(
     store = closing(seaweed_server.store(bucket, engine="obstore", **wrong))
 
     assert isinstance(failure(store), DeniedError)
-
-
-@pytest.mark.parametrize(("code", "absent"), [("AccessDenied", True), ("Other", False)])
-def test_denied_may_mean_absent(code: str, absent: bool, closing: Closing) -> None:
-    stub = closing(StubServer(answers(code, 403)))
-    store = closing(told(stub.url, "obstore", absent_when_denied=True))
-
-    assert isinstance(failure(store), NotFoundError) == absent
 
 
 def test_they_read_what_the_other_reads(server: S3Server, closing: Closing) -> None:
@@ -241,26 +195,6 @@ def test_a_small_body_is_asked_for_once(server: S3Server, closing: Closing) -> N
     assert [body.read(), body.read()] == [b"old" * 100] * 2
     assert body.stat() == known
     assert body.reproducible
-
-
-def test_a_body_goes_on_where_its_connection_broke(
-    seaweed_server: S3Server, closing: Closing
-) -> None:
-    proxy = closing(Proxy(seaweed_server.ports[0]))
-    content = os.urandom(3 * MIB)
-    store = closing(
-        seaweed_server.store(
-            seaweed_server.make_bucket(), endpoint_url=proxy.url, engine="obstore"
-        )
-    )
-    store.put(KEY, Body.of(content))
-    proxy.cut_answer = MIB
-
-    assert store.get(KEY).read() == content
-
-    assert proxy.cut_answer is None
-    assert b"range: bytes=" in proxy.requests[-1].lower()
-    assert b"if-match: " in proxy.requests[-1].lower()
 
 
 def test_credentials_are_those_of_boto3(
