@@ -57,7 +57,7 @@ LAYERS = (
         *("lifecycle", "workers", "lookout", "dialling", "joint"),
         *("combine", "signing", "temporary"),
     ),
-    ("store", "foreign", "wrapper", "tree", "explanation"),
+    ("node", "store", "foreign", "wrapper", "tree", "explanation"),
     ("policies", "journals", "control", "tiers", "clients", "replication", "caching"),
     ("backends", "wrappers"),
     ("config",),

@@ -18,7 +18,8 @@ from tiered_store.config.json_schema import json_schema
 from tiered_store.config.registry import JOURNALS, STORES, TIERS
 from tiered_store.config.types import types
 from tiered_store.errors import ConfigError
-from tiered_store.store import Store, kind_of
+from tiered_store.node import kind_of
+from tiered_store.store import Store
 
 
 @pytest.fixture(autouse=True)

@@ -16,11 +16,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import NoReturn, Protocol, TypeVar
+from typing import NoReturn, Protocol
 
 from tiered_store import deadlines
 from tiered_store.body import Body, Readable, Stat
-from tiered_store.choices import Strict
 from tiered_store.condition import Condition
 from tiered_store.errors import (
     ClosedError,
@@ -29,14 +28,12 @@ from tiered_store.errors import (
     StoreError,
     UnsupportedError,
 )
-from tiered_store.events import VERBS, Event, Listener, Operation, Verb
+from tiered_store.events import VERBS, Operation, Verb
 from tiered_store.findings import Finding
 from tiered_store.key import ImageLike, Key
+from tiered_store.node import Node
 from tiered_store.translation import translate
 from tiered_store.urls import is_signed
-
-
-_Self = TypeVar("_Self", bound="Store")
 
 
 class DatedImage(ImageLike, Protocol):
@@ -48,7 +45,7 @@ class DatedImage(ImageLike, Protocol):
     def created_at(self) -> datetime | None: ...
 
 
-class Store(Strict, ABC):
+class Store(Node, ABC):
     """
     Keeps objects.
 
@@ -58,11 +55,6 @@ class Store(Strict, ABC):
     are given are valid.  A store with stores underneath names them in
     :meth:`children`; closing, drawing, observing and error paths follow from that.
     """
-
-    label: str = ""
-    listeners: tuple[Listener, ...] = ()
-    closed: bool = False
-    transparent: bool = False  # put there by another; its child has its path
 
     # -- contract ------------------------------------------------------------
 
@@ -260,9 +252,6 @@ class Store(Strict, ABC):
     def _keys(self, prefix: str) -> Iterator[Key]:
         raise UnsupportedError("its objects cannot be listed")
 
-    def _close(self) -> None:
-        """Let go of what this store itself holds; children are closed after it."""
-
     # -- tree ----------------------------------------------------------------
 
     def children(self) -> Mapping[str, Store]:
@@ -289,51 +278,7 @@ class Store(Strict, ABC):
         children = self.children().values()
         return any(child.lingers() for child in children) if children else True
 
-    def close(self) -> None:
-        """
-        Close this store and everything underneath, each once, whatever fails.
-
-        Raises:
-            ExceptionGroup: Some could not be closed; all have been tried.
-        """
-        if self.closed:
-            return
-        self.closed = True
-        failures: list[Exception] = []
-        for close in (
-            self._close,
-            *(child.close for child in self.children().values()),
-        ):
-            try:
-                close()
-            except Exception as error:
-                failures.append(error)
-        if failures:
-            raise ExceptionGroup(f"{self}: not everything could be closed", failures)
-
-    def __enter__(self: _Self) -> _Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def __str__(self) -> str:
-        if self.transparent and not self.label:
-            return str(next(iter(self.children().values())))
-        return self.label or kind_of(type(self))
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self}>"
-
     # -- what the seam says --------------------------------------------------
-
-    def emit(self, event: Event) -> None:
-        """Hand *event* to the listeners; one that raises is dropped from this call."""
-        for listener in self.listeners:
-            try:
-                listener(event)
-            except Exception:
-                _report_listener(listener, event)
 
     def _begin(self) -> float:
         if self.closed:
@@ -387,11 +332,6 @@ def union(stores: Iterator[Store]) -> frozenset[Verb]:
     return frozenset().union(*(store.capabilities() for store in stores))
 
 
-def kind_of(store_class: type[Store]) -> str:
-    """Return the word that names *store_class* in YAML."""
-    return store_class.__name__.removesuffix("Store").lower()
-
-
 def _not_absence(failure: Exception) -> Exception:
     """Return what it means that something was missing to put an object into."""
     if not isinstance(failure, NotFoundError):
@@ -399,11 +339,3 @@ def _not_absence(failure: Exception) -> Exception:
     nowhere = MisconfiguredError(f"nowhere to put it: {failure.message}")
     nowhere.__cause__ = failure.__cause__
     return nowhere
-
-
-def _report_listener(listener: Listener, event: Event) -> None:
-    import logging
-
-    logging.getLogger("tiered_store").exception(
-        "listener %r failed on %s", listener, type(event).__name__
-    )

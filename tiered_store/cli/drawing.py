@@ -14,8 +14,9 @@ from rich.tree import Tree
 from tiered_store.config.options import options_of, parts_of
 from tiered_store.control.control import Control
 from tiered_store.journals.journal import Journal
+from tiered_store.node import kind_of
 from tiered_store.policies.guard import Guard
-from tiered_store.store import Store, kind_of
+from tiered_store.store import Store
 from tiered_store.tiers.tier import Tier
 
 

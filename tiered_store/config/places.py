@@ -10,7 +10,8 @@ import re
 from collections.abc import Hashable, Iterator, Mapping
 from typing import Any
 
-from tiered_store.store import Store, kind_of
+from tiered_store.node import kind_of
+from tiered_store.store import Store
 from tiered_store.units import Secret
 
 

@@ -28,8 +28,9 @@ from tiered_store.config.schema import (
 )
 from tiered_store.config.yaml_text import dumped
 from tiered_store.errors import ConfigError
+from tiered_store.node import kind_of
 from tiered_store.policies.guard import Guard
-from tiered_store.store import Store, kind_of
+from tiered_store.store import Store
 from tiered_store.units import Secret
 
 

@@ -15,7 +15,8 @@ from tiered_store.body import Body
 from tiered_store.connecting.finding import Attempt, told
 from tiered_store.errors import NotFoundError, StoreError
 from tiered_store.key import Key
-from tiered_store.store import Store, kind_of
+from tiered_store.node import kind_of
+from tiered_store.store import Store
 
 
 SCRATCH = "tiered-store-check"  # begins the type of every object that is put

@@ -10,7 +10,8 @@ from typing import Any
 from tiered_store.config.options import parts_of
 from tiered_store.connecting import redis, s3, scratch
 from tiered_store.connecting.finding import Attempt, Finding
-from tiered_store.store import Store, kind_of
+from tiered_store.node import kind_of
+from tiered_store.store import Store
 from tiered_store.tree import walk
 
 

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from tiered_store.config.options import options_of
 from tiered_store.config.places import addressed, is_cache, place_of
-from tiered_store.store import Store, kind_of
+from tiered_store.node import kind_of
+from tiered_store.store import Store
 from tiered_store.tree import walk
 from tiered_store.units import Secret
 

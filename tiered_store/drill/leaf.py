@@ -16,7 +16,8 @@ from tiered_store.body import Body, Stat
 from tiered_store.errors import DeadlineError, UnavailableError
 from tiered_store.events import Verb
 from tiered_store.key import Key
-from tiered_store.store import Store, kind_of
+from tiered_store.node import kind_of
+from tiered_store.store import Store
 from tiered_store.testing.faulty_body import FaultyBody
 from tiered_store.testing.script import error_of
 from tiered_store.wrapper import Wrapper

@@ -10,7 +10,8 @@ from typing import Any
 from tiered_store.config.builder import Builder
 from tiered_store.config.node import Node
 from tiered_store.config.outline import Outline
-from tiered_store.store import Store, kind_of
+from tiered_store.node import kind_of
+from tiered_store.store import Store
 from tiered_store.tiers.shared import SharedTier
 from tiered_store.tree import walk
 
