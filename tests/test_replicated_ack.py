@@ -91,6 +91,25 @@ def test_what_fails_behind_is_not_lost(pair) -> None:
     assert pair.contents() == (b"new, and longer",) * 2
 
 
+def test_what_fails_behind_a_write_is_told_though_the_journal_is_away(pair) -> None:
+    """The row stays as it was when the write returned, and the next one goes on."""
+
+    def arrive(*_of_it: object) -> None:
+        raise UnavailableError("the journal is away")
+
+    pair.journal.arrive = arrive
+    with pair.us.pause("put") as pause:
+        pair.us.fail("put", UnavailableError("out of reach"))
+        pair.store.put(KEY, NEW)
+        pause.release()
+        pair.wait()
+
+    assert [event.replica for event in pair.events.of(Diverged)] == ["us"]
+    assert pair.missed() == {"us": "put"}
+    pair.store.put(KEY, NEW)
+    pair.wait()
+
+
 def test_a_bug_behind_a_write_is_logged(pair, caplog) -> None:
     """There is no caller left to raise it to; the replica is repaired all the same."""
     with pair.us.pause("put") as pause:

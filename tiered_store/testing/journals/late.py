@@ -63,6 +63,7 @@ class LateRules:
         write(careful)
 
         assert missed(careful) == {"us": "in_doubt", "eu": "in_doubt"}
+        assert {row.last_error for row in careful.rows(KEY).values()} == {None}
         assert not any(row.behind for row in careful.rows(KEY).values())
         assert not careful.resolve(KEY, careful.rows(KEY), {"us": None, "eu": None})
         clock.advance(61)
@@ -231,6 +232,31 @@ class LateRules:
         assert not careful.clear(careful.rows(KEY)["eu"])
         clock.advance(61)
         assert careful.clear(careful.rows(KEY)["eu"])
+
+    def test_who_took_a_write_late_may_yet_be_given_an_earlier_one(
+        self, careful: Journal, clock: FakeClock
+    ) -> None:
+        """Which timed out there before that write began."""
+        write(careful, failed=("eu",), error=LATE)
+        mark = careful.begin(KEY, PUT)
+        careful.settle(mark, {"us": None, "eu": UNDER_WAY})
+        careful.arrive(mark, "eu", None)
+
+        assert missed(careful) == {"eu": "put"}
+        assert careful.attempt(careful.rows(KEY)["eu"]) is None
+        clock.advance(61)
+        assert careful.attempt(careful.rows(KEY)["eu"]) is not None
+
+    def test_who_timed_out_is_waited_for_from_then_on(
+        self, careful: Journal, clock: FakeClock
+    ) -> None:
+        """And not only from when somebody looks: it was heard of."""
+        mark = careful.begin(KEY, PUT)
+        careful.settle(mark, {"us": None, "eu": UNDER_WAY})
+        careful.arrive(mark, "eu", LATE)
+        clock.advance(61)
+
+        assert careful.attempt(careful.rows(KEY)["eu"]) is not None
 
     def test_who_times_out_ends_no_longer_quarantine(
         self, careful: Journal, clock: FakeClock

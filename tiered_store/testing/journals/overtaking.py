@@ -203,3 +203,32 @@ class OvertakingRules:
         rows = journal.rows(KEY)
         assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
         assert (rows["us"].behind, rows["eu"].behind) == (False, True)
+
+    def test_a_withdrawn_write_forgets_nothing_that_came_late(
+        self, journal: Journal
+    ) -> None:
+        """It is still not known what the replica has, nor is it believed."""
+        late = journal.begin(KEY, PUT)
+        journal.settle(late, {"us": None, "eu": None})
+        journal.arrive(late, "eu", None)
+        before = journal.rows(KEY)["eu"]
+
+        journal.withdraw(journal.begin(KEY, PUT))
+
+        row = journal.rows(KEY)["eu"]
+        assert (row.verb, row.prior) == (before.verb, before.prior)
+        assert missed(journal) == {"eu": "in_doubt"}
+
+    def test_a_withdrawn_write_leaves_alone_what_has_overtaken_it(
+        self, journal: Journal
+    ) -> None:
+        """Those are another's rows, who is under way."""
+        first = journal.begin(KEY, PUT)
+        journal.settle(first, {"us": None, "eu": None})
+        second = journal.begin(KEY, PUT)
+
+        journal.withdraw(first)
+
+        assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
+        journal.settle(second, {"us": None, "eu": None})
+        assert journal.rows(KEY) == {}
