@@ -233,7 +233,7 @@ def test_a_client_that_goes_away_frees_the_body(face) -> None:
 
 def test_who_waits_for_a_turn_is_told_in_time(disk) -> None:
     """A store that hangs holds the threads; the queue behind them is an outage."""
-    face = ASGIFace(Site(disk, timeout=0.5), threads=1)
+    face = ASGIFace(Site(disk, timeout=2.0), threads=1)
     path = object_name(KEY)
     with (
         asgi_server(face) as where,

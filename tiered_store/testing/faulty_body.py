@@ -26,7 +26,7 @@ class Pause:
         self._reached = threading.Event()
         self._released = threading.Event()
 
-    def wait(self, seconds: float = 10.0) -> None:
+    def wait(self, seconds: float = 60.0) -> None:
         """
         Return once a call stands here.
 

@@ -37,7 +37,7 @@ class Recorder:
             return [event for event in self.events if isinstance(event, kind)]
 
     def wait_for(
-        self, kind: type[Kind], count: int = 1, seconds: float = 10.0
+        self, kind: type[Kind], count: int = 1, seconds: float = 60.0
     ) -> list[Kind]:
         """
         Return the events of *kind* once there are *count* of them.
