@@ -268,17 +268,30 @@ def test_a_journal_of_outages_does_not_know_every_copy(folder: Path, capsys) -> 
 
     said = capsys.readouterr().out
     assert "every object" not in said
-    assert "ask whoever makes the other copies" in said
+    assert "ask whoever makes the copies" in said
+
+
+def test_a_decision_that_is_replaced_is_told(folder: Path, capsys) -> None:
+    """Who drains for good what another one has drained for two hours should know."""
+    assert main(["drain", "us", "--for", "2h", "--by", "ana"]) == 0
+    capsys.readouterr()
+
+    assert main(["drain", "us", "--by", "bob"]) == 0
+
+    assert "  ends: us is drained by ana at 2" in capsys.readouterr().out
+    assert record(folder)["us"].until is None
 
 
 def test_a_journal_that_is_elsewhere_is_not_made(folder: Path, capsys) -> None:
     """An empty one would say that nothing is at risk, and be one from then on."""
     (folder / "going-on.db").unlink()
 
+    assert main(["status", "-s", "going-on"]) == 0  # what operators do first
+    said = capsys.readouterr().out
+    assert "the journal is not on this machine, or was never used" in said
     assert main(["drain", "us", "-s", "going-on", "--dry-run"]) == 0
-    assert (
-        "unknown, for the journal cannot say: it is not on" in capsys.readouterr().out
-    )
+    said = capsys.readouterr().out
+    assert "unknown, for the journal cannot say: the journal is not on this" in said
     assert main(["drain", "us", "-s", "going-on"]) == 1
     assert not (folder / "going-on.db").exists()
 
@@ -319,8 +332,23 @@ def test_a_control_that_cannot_be_used_is_told(folder: Path, capsys) -> None:
     assert main(["drain", "us"]) == 1
 
     said = capsys.readouterr().err
-    assert "images.origin: its control cannot be read: no record of decisions" in said
-    assert "nothing was decided, and what was decided before still holds" in said
+    path = folder / "decisions.json"
+    assert (
+        f"images.origin: its control cannot be read: {str(path)!r}: no record of "
+        "decisions (Expecting value: line 1 column 1 (char 0)); remove it, and decide "
+        "again; nothing was decided, and what was decided before still holds"
+    ) in said
+
+
+def test_a_control_that_is_no_file_is_named(folder: Path, capsys) -> None:
+    """The operating system says no name."""
+    path = folder / "decisions.json"
+    path.mkdir()
+
+    assert main(["drain", "us"]) == 1
+    assert f"{str(path)!r}: Is a directory; nothing was dec" in capsys.readouterr().err
+    assert main(["status"]) == 1
+    assert f"{str(path)!r}: Is a directory" in capsys.readouterr().out
 
 
 def test_who_decides_on_an_old_sight_is_told(folder: Path) -> None:

@@ -77,6 +77,14 @@ def at(found: list[dict[str, Any]], section: str, place: str) -> dict[str, Any]:
     return one
 
 
+def test_who_reads_well_is_told_that_nobody_was_asked(folder: Path, capsys) -> None:
+    """A region that is down, and has missed nothing yet, is well for the journal."""
+    assert main(["status"]) == 0
+
+    shown = capsys.readouterr().out
+    assert "No place was asked: tiered-store check --connect does that." in shown
+
+
 def test_what_a_replica_missed_is_told(folder: Path, capsys) -> None:
     """By another process than the one that wrote."""
     put(folder, 1)

@@ -304,7 +304,10 @@ _FATE = {True: "can still be read from there", False: "cannot be read then"}
 
 def _copies(verb: Verb, risk: Risk, count: int) -> str:
     if not count and not risk.alike:
-        return "nothing that was put in an outage; ask whoever makes the other copies"
+        return (
+            "nothing of what was put in an outage; whether all else is elsewhere, ask "
+            "whoever makes the copies"
+        )
     if not count and risk.apart:
         return "of what is kept in every place, nothing"
     if not count:

@@ -19,6 +19,7 @@ from tiered_store.condition import Condition, Fact
 from tiered_store.tree import conditions
 
 
+_NOT_ASKED = "No place was asked: tiered-store check --connect does that."
 _STYLES = {"well": "green", "attention": "yellow", "failed": "bold red"}
 
 
@@ -33,8 +34,9 @@ def status(
     """
     Say how each store is doing: what replicas have missed, what caches must drop.
 
-    No object is asked for.  Exit status 0: it could be told; 1: some place could not
-    say, or with --strict: something is pending.
+    No place is asked for anything, so one that is down and has missed nothing yet is
+    well.  Exit status 0: it could be told; 1: some place could not say, or with
+    --strict: something is pending.
     """
     with opened(config, store) as stack:
         found = list(conditions(stack))
@@ -43,6 +45,7 @@ def status(
     elif found:
         for section, rows in _sections(found).items():
             _print(section, rows)
+        typer.echo(_NOT_ASKED)
     else:
         typer.echo("nothing to tell: there is no mirror, and no cache with a journal")
     bad = ("failed", "attention") if strict else ("failed",)

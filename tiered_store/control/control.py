@@ -16,7 +16,7 @@ from typing import Any
 from tiered_store.choices import Strict
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.control.decisions import Decision, Decisions, loaded
-from tiered_store.errors import ConflictError, UnavailableError
+from tiered_store.errors import ConflictError, StoreError, UnavailableError
 
 
 _ATTEMPTS = 20
@@ -37,6 +37,11 @@ class Control(Strict, ABC):
     clock: Clock = SYSTEM
 
     @property
+    def where(self) -> str:
+        """The record, as an operator finds it; no secret."""
+        return "the record"
+
+    @property
     def place(self) -> Hashable | None:
         """
         Where the record is: two controls of the same place are one.
@@ -55,7 +60,7 @@ class Control(Strict, ABC):
             StoreError: It cannot be read.
         """
         content, _ = self._load()
-        return loaded(content).at(self.clock.time())
+        return self._loaded(content).at(self.clock.time())
 
     def decide(self, decision: Decision, *, after: int | None = None) -> Decisions:
         """
@@ -71,13 +76,20 @@ class Control(Strict, ABC):
         """
         for _ in range(_ATTEMPTS):
             content, token = self._load()
-            before = loaded(content)
+            before = self._loaded(content)
             if after is not None and before.revision != after:
                 raise ConflictError(_overtaken(before, after))
             record = before.at(self.clock.time()).with_(decision)
             if self._swap(record.dumped(), token):
                 return record
         raise UnavailableError("too many decide at the same time")
+
+    def _loaded(self, content: bytes | None) -> Decisions:
+        try:
+            return loaded(content)
+        except StoreError as error:
+            error.message = f"{self.where}: {error.message}"
+            raise
 
     def close(self) -> None:
         """Let go of what it holds."""

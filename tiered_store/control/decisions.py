@@ -154,7 +154,9 @@ def loaded(content: bytes | None) -> Decisions:
             history=tuple(_decision(one) for one in found["history"]),
         )
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise CorruptError(f"no record of decisions: {error!r}") from error
+        raise CorruptError(
+            f"no record of decisions ({error}); remove it, and decide again"
+        ) from error
 
 
 def _decision(found: Mapping[str, Any]) -> Decision:

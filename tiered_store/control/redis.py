@@ -92,6 +92,10 @@ class RedisControl(Control):
         self._link = Link(self._connect, self._endpoint.patience)
 
     @property
+    def where(self) -> str:
+        return f"{self.name!r} in Redis"
+
+    @property
     def place(self) -> Hashable:
         """Which server, and which name there."""
         where = self._endpoint

@@ -14,6 +14,7 @@ from tiered_store.control.decisions import Decision, Decisions
 from tiered_store.control.standing import described, standing
 from tiered_store.errors import StoreError
 from tiered_store.journals.journal import Journal
+from tiered_store.replication.conditions import NOT_HERE
 from tiered_store.replication.placement import Reproducible
 from tiered_store.store import Store
 from tiered_store.tree import walk
@@ -33,7 +34,7 @@ class Risk:
         pending: By name, how many objects each place is behind for.
         apart: Who alone keeps what can be computed again, if none of them would be in
             service; how many objects that is, nobody knows.
-        ends: Decisions that this one would end, in words.
+        ends: Decisions that this one would end or replace, in words.
         error: Why the journal could not say.
     """
 
@@ -72,7 +73,7 @@ def risk_of(store: Store, record: Decisions, decision: Decision) -> Risk:
     ends = tuple(
         f"{name} is {described(held)}"
         for name, held in standing(names, record).decisions.items()
-        if name not in after.decisions or after.decisions[name].verb != held.verb
+        if after.decisions.get(name) is not held
     )
     risk = Risk(
         store=str(store),
@@ -87,8 +88,7 @@ def risk_of(store: Store, record: Decisions, decision: Decision) -> Risk:
     if not journal.is_there():  # nor is it made by looking
         return replace(
             risk,
-            error="it is not on this machine, or was never used; ask where the "
-            "services run",
+            error=NOT_HERE,
         )
     try:
         if decision.verb == "drain":

@@ -13,10 +13,27 @@ from tiered_store.journals.row import Backlog
 from tiered_store.store import Store
 
 
+NOT_HERE = (
+    "the journal is not on this machine, or was never used; ask where the services run"
+)
+
+
 def conditions(
     place: str, replicas: Mapping[str, Store], journal: Journal, now: float
 ) -> Iterator[Condition]:
-    """Yield what *journal* says of the mirror at *place*, then of each replica."""
+    """
+    Yield what *journal* says of the mirror at *place*, then of each replica.
+
+    One that is not there is not made by looking: an empty one would say "well".
+    """
+    if not journal.is_there():
+        yield Condition(
+            section="mirrors",
+            place=place,
+            state="attention",
+            facts={"replicas": len(replicas), "note": NOT_HERE},
+        )
+        return
     try:
         backlogs = journal.backlogs()
         single = journal.short_of(len(replicas) - 1) if len(replicas) > 1 else 0

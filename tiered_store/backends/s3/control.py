@@ -102,6 +102,10 @@ class S3Control(Control):
         )
 
     @property
+    def where(self) -> str:
+        return f"{self.name!r} in bucket {self.bucket!r}"
+
+    @property
     def place(self) -> Hashable:
         """Which object of which bucket."""
         return self.endpoint_url, self.bucket, self.name
