@@ -774,7 +774,7 @@ def test_an_upload_that_cannot_be_rewound_is_spooled_and_sent(
 # -- outages -------------------------------------------------------------------
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(55)
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_server_that_was_killed_is_an_outage(
     engine: str, private_s3: Callable[..., S3Server], closing: Closing
@@ -799,7 +799,7 @@ def test_a_server_that_was_killed_is_an_outage(
         assert not raised.value.ambiguous
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(55)
 def test_a_server_that_hangs_is_an_outage_within_the_timeout(
     private_s3: Callable[..., S3Server], closing: Closing
 ) -> None:
@@ -821,7 +821,7 @@ def test_a_server_that_hangs_is_an_outage_within_the_timeout(
         assert raised.value.ambiguous
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(55)
 def test_a_server_that_hangs_costs_no_more_than_the_callers_time(
     private_s3: Callable[..., S3Server], closing: Closing
 ) -> None:
@@ -1147,7 +1147,7 @@ def test_a_bit_that_flips_on_the_way_is_noticed(
         assert store.get(KEY).read() != bytes(300_000)
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(55)
 def test_a_server_that_hangs_in_the_middle_of_a_body_is_an_outage(
     seaweed_server: S3Server, proxy: Proxy, closing: Closing
 ) -> None:
@@ -1170,7 +1170,7 @@ def test_a_server_that_hangs_in_the_middle_of_a_body_is_an_outage(
     assert not isinstance(raised.value, DeadlineError)
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(55)
 @by_either
 def test_bytes_that_drip_are_bounded_by_the_callers_time(
     far: S3Store, proxy: Proxy
@@ -1183,7 +1183,7 @@ def test_bytes_that_drip_are_bounded_by_the_callers_time(
         far.get(KEY).read()
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(55)
 def test_a_body_fetched_in_a_hurry_may_be_read_at_leisure(
     far: S3Store, proxy: Proxy
 ) -> None:
@@ -1201,7 +1201,7 @@ def test_a_body_fetched_in_a_hurry_may_be_read_at_leisure(
     assert len(proxy.requests) == asked + 1
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(55)
 @by_either
 def test_a_body_fetched_at_leisure_may_be_read_in_a_hurry(
     far: S3Store, proxy: Proxy

@@ -442,7 +442,7 @@ def test_two_that_find_no_mark_agree_on_one(own: RedisServer, tiers: Tiers) -> N
 # -- servers that let one down -------------------------------------------------
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(60)
 def test_a_frozen_server_costs_one_timeout(own: RedisServer, tiers: Tiers) -> None:
     """Then nobody waits, for as long as the breaker is open."""
     clock = FakeClock()
@@ -467,7 +467,7 @@ def test_a_frozen_server_costs_one_timeout(own: RedisServer, tiers: Tiers) -> No
     until(is_back)
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(60)
 def test_a_server_that_never_answered_costs_one_timeout(
     own: RedisServer, tiers: Tiers
 ) -> None:
@@ -481,7 +481,7 @@ def test_a_server_that_never_answered_costs_one_timeout(
     assert sum(type(error) is CircuitOpenError for error in failures) >= 499
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(60)
 def test_the_breaker_doubles_up_to_a_little(own: RedisServer, tiers: Tiers) -> None:
     """A server that comes back is used again within seconds."""
     clock = FakeClock()
@@ -502,7 +502,7 @@ def test_the_breaker_doubles_up_to_a_little(own: RedisServer, tiers: Tiers) -> N
     assert max(waits) < 5.6
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(60)
 def test_a_refused_connection_is_an_outage(own: RedisServer, tiers: Tiers) -> None:
     """For everything a tier does; and it comes back by itself."""
     tier = tiers(breaker=None)
@@ -520,7 +520,7 @@ def test_a_refused_connection_is_an_outage(own: RedisServer, tiers: Tiers) -> No
     until(lambda: tier.online)
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(60)
 def test_a_deadline_leaves_half_of_the_time_to_others(
     own: RedisServer, tiers: Tiers
 ) -> None:
