@@ -275,6 +275,18 @@ def test_what_is_wrong_everywhere_leaves_what_was_pending(pair) -> None:
     assert pair.missed() == {"eu": "delete"}
 
 
+@pytest.mark.parametrize("kind", [InvalidError, CircuitOpenError])
+def test_what_may_have_happened_is_not_withdrawn(pair, kind) -> None:
+    """Whatever the last word was: an attempt before it may have been made."""
+    for fault in (pair.us, pair.eu):
+        fault.fail("put", kind("no", ambiguous=True))
+
+    with pytest.raises(StoreError):
+        pair.store.put(KEY, NEW)
+
+    assert pair.missed() == {"us": "in_doubt", "eu": "in_doubt"}
+
+
 def test_a_bug_in_a_replica_passes_through(pair) -> None:
     """And the replica is behind all the same."""
     pair.eu.fail("put", TypeError("a bug"))

@@ -4,11 +4,13 @@ What a journal can be asked, and what is noted apart from writes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from tiered_store.errors import ConfigError, FullError, UnavailableError
 from tiered_store.journals.journal import Journal
-from tiered_store.journals.row import NEVER, key_of, name_of
+from tiered_store.journals.row import NEVER, Intent, key_of, name_of
 from tiered_store.key import Key
 from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.journals.steps import (
@@ -36,6 +38,29 @@ class ListingRules:
         assert missed(journal) == {"eu": "put"}
         assert journal.clear(journal.rows(KEY)["eu"])
         assert journal.rows(KEY) == {}
+
+    def test_what_is_to_be_deleted_has_no_size(self, journal: Journal) -> None:
+        """It is told how many bytes are to be copied, whatever a doubt was about."""
+        wanted: dict[Key, Intent] = {KEY: "put", OTHER: "delete"}
+        for key, verb in wanted.items():
+            journal.begin(key, PUT, size=100)
+            missed_by: Mapping[str, Intent | None] = {"us": verb, "eu": None}
+            assert journal.resolve(key, journal.rows(key), missed_by)
+
+        assert [journal.rows(key)["us"].size for key in (KEY, OTHER)] == [100, 0]
+        assert journal.backlogs()["us"].size == 100
+
+    def test_a_row_that_is_gone_is_no_work_for_anybody(self, careful: Journal) -> None:
+        """Another repair was quicker: there is nothing to begin, to note or to drop."""
+        write(careful, failed=("eu",))
+        known = careful.rows(KEY)["eu"]
+        assert careful.clear(known)
+
+        assert not careful.clear(known)
+        assert careful.attempt(known) is None
+        careful.forgo(known)
+        careful.blame(known, "down", 1.0)
+        assert careful.rows(KEY) == {}
 
     def test_sequences_are_never_used_again(self, journal: Journal) -> None:
         """Else a row could be cleared by who knew another one."""

@@ -69,6 +69,19 @@ class OvertakingRules:
         rows = journal.rows(KEY)
         assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
         assert (rows["us"].behind, rows["eu"].behind) == (False, True)
+        assert rows["eu"].prior == "delete"
+
+    def test_a_write_that_was_overtaken_and_nobody_took_leaves_all_believed(
+        self, journal: Journal
+    ) -> None:
+        """What they have is what the other write left, or found."""
+        slow = journal.begin(KEY, PUT)
+        journal.begin(KEY, PUT)
+
+        journal.settle(slow, {"us": DOWN, "eu": DOWN})
+
+        assert missed(journal) == {"us": "in_doubt", "eu": "in_doubt"}
+        assert not any(row.behind for row in journal.rows(KEY).values())
 
     def test_who_missed_the_write_that_came_in_between_stays_behind(
         self, journal: Journal
