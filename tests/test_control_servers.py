@@ -223,7 +223,8 @@ def test_a_bucket_that_is_missing_is_not_an_empty_record(
     seaweed_server: S3Server, closing
 ) -> None:
     """Nobody knows what was decided, then."""
-    with pytest.raises(MisconfiguredError, match="no-such-bucket"):
+    where = "s3://no-such-bucket/tiered-store/decisions.json: "
+    with pytest.raises(MisconfiguredError, match=where):
         closing(s3_control(seaweed_server, "no-such-bucket")).load()
 
 
@@ -239,7 +240,7 @@ def test_credentials_that_are_wrong_are_told(seaweed_server: S3Server, closing) 
 
 def test_a_server_that_is_not_there(closing) -> None:
     """An operator is told so, in words."""
-    with pytest.raises(UnavailableError, match="refused"):
+    with pytest.raises(UnavailableError, match=r"'tiered-store:decisions' in Redis: "):
         closing(RedisControl("redis://127.0.0.1:9", timeout=0.2)).decide(decision())
 
 

@@ -302,6 +302,7 @@ def test_without_a_journal_the_risk_is_unknown(folder: Path, capsys) -> None:
 
     assert "at risk: unknown, for there is no journal" in capsys.readouterr().out
     assert main(["drain", "us", "-s", "loose"]) == 1
+    assert "nobody knows what is at risk; say --yes" in capsys.readouterr().err
     assert record(folder) == {}
     assert main(["drain", "us", "-s", "loose", "--yes"]) == 0
     assert record(folder)["us"].verb == "drain"

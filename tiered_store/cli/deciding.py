@@ -327,7 +327,9 @@ def _consent(order: _Order, risks: Sequence[Risk]) -> None:
     if order.yes or not any(risk.is_one for risk in risks):
         return
     if order.json or not os.isatty(0):
-        raise CommandError("something is at risk; say --yes if it is worth it")
+        known = any(risk.only_copies or risk.apart for risk in risks)
+        what = "something is at risk" if known else "nobody knows what is at risk"
+        raise CommandError(f"{what}; say --yes if it is worth it")
     if not typer.confirm(f"{order.verb} {order.name} all the same?"):
         raise CommandError("nothing was decided", FAILED)
 

@@ -10,7 +10,8 @@ else was quicker.  What becomes of a record is said once, in
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tiered_store.choices import Strict
@@ -59,8 +60,8 @@ class Control(Strict, ABC):
         Raises:
             StoreError: It cannot be read.
         """
-        content, _ = self._load()
-        return self._loaded(content).at(self.clock.time())
+        with self._told():
+            return loaded(self._load()[0]).at(self.clock.time())
 
     def decide(self, decision: Decision, *, after: int | None = None) -> Decisions:
         """
@@ -75,20 +76,25 @@ class Control(Strict, ABC):
                 hold all the same.
         """
         for _ in range(_ATTEMPTS):
-            content, token = self._load()
-            before = self._loaded(content)
+            with self._told():
+                content, token = self._load()
+                before = loaded(content)
             if after is not None and before.revision != after:
                 raise ConflictError(_overtaken(before, after))
             record = before.at(self.clock.time()).with_(decision)
-            if self._swap(record.dumped(), token):
-                return record
+            with self._told():
+                if self._swap(record.dumped(), token):
+                    return record
         raise UnavailableError("too many decide at the same time")
 
-    def _loaded(self, content: bytes | None) -> Decisions:
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say in errors where the record is, which SDKs and systems do not."""
         try:
-            return loaded(content)
+            yield
         except StoreError as error:
-            error.message = f"{self.where}: {error.message}"
+            if self.where not in error.message:
+                error.message = f"{self.where}: {error.message}"
             raise
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.control.control import Control
-from tiered_store.errors import ConfigError, MisconfiguredError, StoreError
+from tiered_store.errors import ConfigError, MisconfiguredError
 from tiered_store.translation import translated
 from tiered_store.units import Duration
 
@@ -56,7 +56,7 @@ class FileControl(Control):
         return self._file
 
     def _load(self) -> tuple[bytes | None, str]:
-        with self._told(), translated():
+        with translated():
             try:
                 with open(self._file, "rb") as file:
                     content: bytes | None = file.read()
@@ -66,7 +66,7 @@ class FileControl(Control):
         return content, _token(content)
 
     def _swap(self, content: bytes, token: str) -> bool:
-        with self._told(), translated(), self._alone():
+        with translated(), self._alone():
             if self._load()[1] != token:
                 return False
             folder, name = os.path.split(self._file)
@@ -83,16 +83,6 @@ class FileControl(Control):
                 raise
             _sync(folder)
         return True
-
-    @contextmanager
-    def _told(self) -> Iterator[None]:
-        """Name the file in errors; the operating system's words do not."""
-        try:
-            yield
-        except StoreError as error:
-            if self.where not in error.message:
-                error.message = f"{self.where}: {error.message}"
-            raise
 
     @contextmanager
     def _alone(self) -> Iterator[None]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from tiered_store.body import Body
 from tiered_store.combine import Answers
-from tiered_store.control.standing import Rota, Standing
+from tiered_store.control.standing import Rota, Standing, described
 from tiered_store.errors import (
     NotFoundError,
     StoreError,
@@ -121,7 +121,8 @@ class Reader:
         with last_resort((self._replicas[name] for name in names), "read"):
             found = self._ask(verb, key, ask, names, answers)
         if not found:
-            raise answers.conclusion("every replica is behind, or isolated")
+            nobody = "" if answers.errors else self._nobody("", rows)
+            raise answers.conclusion(nobody)
         if answers.errors and not rows:
             self._note_lacking(key, answers)
         ((name, hit),) = found
@@ -149,13 +150,24 @@ class Reader:
         if is_gone(rows):
             names = names or standing.read  # it may name what is missing
         if not names:
-            raise UnavailableError("every replica is behind for it, or isolated")
+            raise UnavailableError(self._nobody(" for it", rows))
         for name in sorted(names, key=lambda name: self._rank(name, standing)):
             try:
                 return self._replicas[name].url(key)
             except UnsupportedError as error:
                 refusal = error
         raise refusal or UnsupportedError("none of its replicas has URLs")
+
+    def _nobody(self, what: str, rows: Mapping[str, Row]) -> str:
+        """Say why there is nobody to ask, and who decided that."""
+        withheld = self._rota.now().withheld
+        whys = [
+            f"{name} is {described(withheld[name])}"
+            for name in self._replicas
+            if name in withheld
+        ]
+        whys += [f"{name} is behind" for name in self._replicas if name in rows]
+        return f"every replica is behind{what}, or isolated: {'; '.join(whys)}"
 
     def _seen(self, key: Key) -> Mapping[str, Row]:
         """Return what is pending for *key* on the replicas there are, without I/O."""

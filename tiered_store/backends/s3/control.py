@@ -103,7 +103,7 @@ class S3Control(Control):
 
     @property
     def where(self) -> str:
-        return f"{self.name!r} in bucket {self.bucket!r}"
+        return f"s3://{self.bucket}/{self.name}"
 
     @property
     def place(self) -> Hashable:
