@@ -9,23 +9,27 @@ import re
 
 from collections.abc import Iterator
 from inspect import signature
-from typing import Any, Literal
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
 import pytest
 
 import tiered_store
 
 from tiered_store.backends.memory import MemoryStore
+from tiered_store.backends.s3 import S3Store
 from tiered_store.choices import Strict, choices_of, unit_of, words_of
 from tiered_store.config.schema import hints_of
 from tiered_store.errors import ConfigError
 from tiered_store.wrapper import Wrapper
 from tiered_store.wrappers.fallback import FallbackStore
 from tiered_store.wrappers.hedged import HedgedStore
+from tiered_store.wrappers.retry import RetryStore
 
 
 # what the library says, and nobody else makes
-SAID = {"Finding", "Explanation", "Condition", "Difference"}
+SAID = {"Finding", "Explanation", "Condition", "Difference", "Stat"}
+SAID |= {"RepairReport", "VerifyReport"}
 
 
 def constructors() -> set[type]:
@@ -203,6 +207,67 @@ def test_every_measure_there_may_be_is_taken(
             said.append(str(error))
 
     assert not re.search("expected (seconds|bytes)", "\n".join(said))
+
+
+def plain() -> dict[str, tuple[Any, str, type]]:
+    """Return every option that is a number, or true or false: whose, name, which."""
+    options = {}
+    for made in sorted(constructors(), key=lambda each: each.__qualname__):
+        for name, hint in hints_of(made).items():
+            union = get_origin(hint) in (Union, UnionType)
+            kinds = set(get_args(hint) if union else [hint]) - {NoneType}
+            if len(kinds) == 1 and kinds <= {int, float, bool}:
+                options[f"{made.__name__}.{name}"] = (made, name, kinds.pop())
+    return options
+
+
+PLAIN = plain()
+
+
+@pytest.mark.parametrize(("made", "option", "kind"), PLAIN.values(), ids=PLAIN)
+def test_a_number_is_no_text(made: Any, option: str, kind: type) -> None:
+    """``public="false"`` would make objects public, as any text is true."""
+    words = {int: "a whole number", float: "a number", bool: "true or false"}
+    for wrong in ("3", "false", [1], *([] if kind is bool else [True, math.nan])):
+        said = refused(made, option, wrong)
+        assert said.startswith(f"{made.__name__}: {option}: expected ")
+        assert f"expected {words[kind]}, got " in said
+
+
+def test_public_in_code_is_true_or_false() -> None:
+    """Nobody's bucket is opened to the world by a word."""
+    assert "S3Store.public" in PLAIN
+    assert refused(S3Store, "public", "false") == (
+        "S3Store: public: expected true or false, got 'false'"
+    )
+
+
+def test_a_default_is_never_wrong() -> None:
+    """Many write ``timeout: float = None``, and hand None on."""
+
+    class Sloppy(MemoryStore):
+        def __init__(self, timeout: float = None) -> None:  # type: ignore[assignment]  # noqa: RUF013
+            super().__init__()
+            self.timeout = timeout
+
+    assert Sloppy(None).timeout is None  # type: ignore[arg-type]
+    assert Sloppy(timeout=2).timeout == 2
+    assert refused(Sloppy, "timeout", "2s").endswith("expected a number, got '2s'")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda child: RetryStore(child, budget=-0.1),
+        lambda child: RetryStore(child, budget_floor=-1),
+        lambda child: HedgedStore(child, workers=-1),
+        lambda child: FallbackStore({"a": child}, workers=-1),
+    ],
+)
+def test_what_cannot_be_negative(make: Any) -> None:
+    """It would be found out in the first outage."""
+    with pytest.raises(ConfigError, match="must not be negative, is -"):
+        make(MemoryStore())
 
 
 @pytest.mark.parametrize("value", [None, True, 5, [], {}])

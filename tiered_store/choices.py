@@ -1,8 +1,9 @@
 """
-Constructors that refuse what a configuration would: unknown words, absurd measures.
+Constructors that refuse what a configuration would: unknown words, absurd numbers.
 
 A type binds the type checker alone: ``write="fail-over"`` would make a store that never
-fails over, and ``ttl="5m"`` one whose first read is a ``TypeError``.
+fails over, ``public="false"`` one whose objects are public, and ``ttl="5m"`` one whose
+first read is a ``TypeError``.
 """
 
 from __future__ import annotations
@@ -13,11 +14,13 @@ import inspect
 from collections.abc import Collection, Iterator, Mapping
 from enum import Enum
 from inspect import Parameter
+from numbers import Integral, Real
 from types import NoneType, UnionType
 from typing import (
     Annotated,
     Any,
     Literal,
+    NamedTuple,
     TypeVar,
     Union,
     get_args,
@@ -40,6 +43,7 @@ _WORDS = {
     bool: "true or false",
 }
 _COUNTED = {"duration": "seconds", "size": "bytes"}  # in code
+_MANY = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _BY_PLACE = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
 
@@ -53,12 +57,12 @@ class Strict:
 
 def strict(made: Made) -> Made:
     """
-    Let the constructor of *made* itself refuse words and measures that make no sense.
+    Let the constructor of *made* itself refuse words and numbers that make no sense.
 
     It looks at what it is called with, whoever calls it; what is made costs no more
-    afterwards.  A ``Literal`` in a type lists words; a duration is a number of seconds
-    and a size one of bytes, neither negative nor "not a number".  Nothing else is
-    looked at.
+    afterwards.  A ``Literal`` in a type lists words; a number is a number and no text,
+    true or false are those two; a duration is a number of seconds and a size one of
+    bytes, not negative.  An option's own default, and all else, is not looked at.
 
     Raises:
         ConfigError: By the constructor, with all that is wrong.
@@ -71,15 +75,14 @@ def strict(made: Made) -> Made:
     @functools.wraps(init)
     def checked(self: object, *args: Any, **kwargs: Any) -> None:
         positional, bounded = bounds()
-        if bounded:
-            given = {**dict(zip(positional, args, strict=False)), **kwargs}
-            problems = [
-                f"{type(self).__name__}: {name}: {_wrong(hint, given[name])}"
-                for name, hint in bounded.items()
-                if name in given and not _allows(hint, given[name])
-            ]
-            if problems:
-                raise ConfigError(problems)
+        given = {**dict(zip(positional, args, strict=False)), **kwargs}
+        problems = [
+            f"{type(self).__name__}: {name}: {_wrong(bounded[name].hint, value)}"
+            for name, value in given.items()
+            if name in bounded and not bounded[name].allows(value)
+        ]
+        if problems:
+            raise ConfigError(problems)
         init(self, *args, **kwargs)
 
     made.__init__ = checked  # type: ignore[misc]  # of this very class
@@ -115,8 +118,18 @@ def parts_of(hint: Any) -> Iterator[Any]:
             yield from parts_of(argument)
 
 
-def _bounds(init: Any) -> tuple[list[str], Mapping[str, Any]]:
-    """Return what *init* takes by place, and the types that bound it, by name."""
+class _Bound(NamedTuple):
+    """What the type and the default of one option let it be."""
+
+    hint: Any
+    default: Any
+
+    def allows(self, value: Any) -> bool:
+        return value is self.default or _allows(self.hint, value)
+
+
+def _bounds(init: Any) -> tuple[list[str], Mapping[str, _Bound]]:
+    """Return what *init* takes by place, and what bounds its options, by name."""
     try:
         hints = get_type_hints(init, include_extras=True)
         parameters = list(inspect.signature(init).parameters.values())[1:]
@@ -125,15 +138,11 @@ def _bounds(init: Any) -> tuple[list[str], Mapping[str, Any]]:
     return (
         [each.name for each in parameters if each.kind in _BY_PLACE],
         {
-            each.name: hints[each.name]
+            each.name: _Bound(hints[each.name], each.default)
             for each in parameters
-            if _is_bounded(hints.get(each.name))
+            if each.name in hints and each.kind not in _MANY
         },
     )
-
-
-def _is_bounded(hint: Any) -> bool:
-    return bool(choices_of(hint)) or unit_of(hint) is not None
 
 
 def _allows(hint: Any, value: Any) -> bool:
@@ -144,23 +153,32 @@ def _allows(hint: Any, value: Any) -> bool:
     if origin in (Union, UnionType):
         return any(_allows(argument, value) for argument in arguments)
     if origin is Annotated:
-        if unit_of(hint) is not None and not isinstance(value, str):
-            return (
-                type(value) is not bool
-                and isinstance(value, int | float)
-                and value >= 0
-            )
+        if unit_of(hint) is not None:
+            return _is_number(value) and value >= 0
         return _allows(arguments[0], value)
-    if _is_list(origin):
+    if _is_list(origin) and _is_bounded(arguments[0]):
         return _is_items(value) and all(_allows(arguments[0], item) for item in value)
     if hint is NoneType:
         return value is None
-    return not isinstance(value, str) or hint not in (int, float, bool)
+    if hint is bool:
+        return isinstance(value, bool)
+    if hint is int:
+        return _is_number(value) and isinstance(value, Integral)
+    return hint is not float or _is_number(value)
+
+
+def _is_number(value: Any) -> bool:
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and value == value
+
+
+def _is_bounded(hint: Any) -> bool:
+    return bool(choices_of(hint))
 
 
 def _wrong(hint: Any, value: Any) -> str:
     """Return what to say of *value*, which *hint* does not allow."""
-    if _is_list(get_origin(hint)):
+    if _is_list(get_origin(hint)):  # of words, as nothing else is looked into
         item = get_args(hint)[0]
         if _is_items(value):
             return _wrong(item, next(each for each in value if not _allows(item, each)))
@@ -182,13 +200,8 @@ def _is_list(origin: Any) -> bool:
     return (
         isinstance(origin, type)
         and issubclass(origin, Collection)
-        and not issubclass(origin, Mapping)
+        and not issubclass(origin, Mapping | tuple)
     )
-
-
-def _is_measure(value: Any) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and value >= 0  # which what is not a number never is
 
 
 def _is_items(value: Any) -> bool:

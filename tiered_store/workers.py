@@ -18,6 +18,7 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from tiered_store import lifecycle
+from tiered_store.errors import ConfigError
 
 
 Result = TypeVar("Result")
@@ -29,9 +30,14 @@ class Workers:
     At most *limit* threads named *name*.
 
     The work sees the context variables (such as the deadline) of its caller.
+
+    Raises:
+        ConfigError: *limit* is negative; with 0 all work is done by who brings it.
     """
 
     def __init__(self, name: str, limit: int) -> None:
+        if limit < 0:
+            raise ConfigError(f"workers: must not be negative, is {limit}")
         self.name = name
         self.limit = limit
         self._closed = False

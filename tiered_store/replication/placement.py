@@ -32,6 +32,7 @@ class ReadPolicy:
     hedge_budget: float = 0.05
 
 
+@strict
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reproducible:
     """

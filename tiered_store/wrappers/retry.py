@@ -77,6 +77,10 @@ class RetryStore(Wrapper):
     ) -> None:
         if attempts < 1:
             raise ConfigError(f"attempts: must be at least 1, not {attempts}")
+        if budget < 0:
+            raise ConfigError(f"budget: must not be negative, is {budget}")
+        if budget_floor < 0:
+            raise ConfigError(f"budget_floor: must not be negative, is {budget_floor}")
         super().__init__(child)
         self.attempts = attempts
         self.base = base
