@@ -7,6 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from tiered_store.body import BytesBody
 from tiered_store.caching.telling import Teller
 from tiered_store.chance import CHANCE
 from tiered_store.clock import Clock
@@ -116,7 +117,7 @@ class Origin:
             since=since,
             size=body.size,
             version=body.version,
-            modified=body.stat().modified,
+            modified=(body if type(body) is BytesBody else body.stat()).modified,
             cost=cost,
         )
         return Entry(record, body)

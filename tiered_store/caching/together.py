@@ -289,7 +289,7 @@ class Together(Elsewhere):
     def _bounded(self, entry: Entry) -> Entry:
         """Return *entry* as fresh, at most, as it is for those who share it."""
         until = self.shared.until(entry, self.clock.time())
-        return Entry(entry.record._replace(fresh_until=until), entry.body)
+        return Entry(entry.record.until(until), entry.body)
 
     def _ask_shared(
         self, key: Key, ask: Callable[[], Result], stale: Entry | None = None

@@ -181,7 +181,7 @@ class MemoryTier(Tier):
         until = self.until(entry, now)
         ends = self._clock.monotonic() + (until - now)
         look_at = ends - _SURELY * self.early * entry.record.cost
-        copy = Copy(entry.record._replace(fresh_until=until), whole, ends, look_at)
+        copy = Copy(entry.record.until(until), whole, ends, look_at)
         over = until + self.grace <= now
         return None if over or copy.size > self.capacity else copy
 
@@ -190,7 +190,7 @@ class MemoryTier(Tier):
         until = self._clock.time() + left
         if until == record.fresh_until or abs(until - record.fresh_until) < _JUMP:
             return record
-        return record._replace(fresh_until=until)
+        return record.until(until)
 
     # -- changes -------------------------------------------------------------
 

@@ -166,7 +166,7 @@ class StoreTier(Tier):
     def _packed(self, key: Key, entry: Entry) -> Body | None:
         """Return what is to be stored of *entry*, or None if it is not to be kept."""
         body, until = entry.body, self.until(entry, self._clock.time())
-        record = entry.record._replace(fresh_until=until)
+        record = entry.record.until(until)
         if not record.absent and (body is None or body.size > self.max_object):
             return None
         return packed(object_name(key), record, body)

@@ -4,7 +4,7 @@ A place near the reader that keeps copies.
 
 from __future__ import annotations
 
-import secrets
+import os
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -23,7 +23,7 @@ WHOLE = SPOOL_LIMIT  # bytes; a larger object is never in memory whole
 
 def new_identity() -> int:
     """Return a name that no other copy has: 64 random bits, never zero."""
-    return secrets.randbits(63) + 1
+    return (int.from_bytes(os.urandom(8), "little") >> 1) + 1
 
 
 class _Facts(NamedTuple):
@@ -78,6 +78,10 @@ class Record(_Facts):
     def fresh(self, now: float) -> bool:
         """Say whether it is to be believed at *now*, in seconds since the epoch."""
         return now < self.fresh_until
+
+    def until(self, when: float) -> Record:
+        """Return the same, believed until *when*."""
+        return tuple.__new__(Record, (self[0], when, *self[2:]))
 
     def body(self, content: bytes) -> BytesBody:
         """Return a new body of *content*, which says of itself what is known."""

@@ -297,7 +297,7 @@ class RedisTier(SharedTier):
         seconds = until + self.grace - now
         if not seconds >= 0.001:
             return None
-        record = entry.record._replace(fresh_until=until)
+        record = entry.record.until(until)
         staged = self._keys(name, token)[2]
         entry = Entry(record, entry.body)
         return offered(name, staged, entry, seconds, epoch, self.max_object)
