@@ -75,7 +75,10 @@ def plain_path_name(
 def object_name(key: Key) -> str:
     """Return how a bucket, and the command line, name *key*."""
     kind, number, width, height, mimetype = key
-    return f"{kind}/{number}/{width}x{height}{extension(mimetype)}"
+    return (
+        f"{kind}/{number}/"
+        f"{width}x{height}{EXTENSIONS.get(mimetype) or extension(mimetype)}"
+    )
 
 
 def key_of_path(name: str) -> Key | None:

@@ -68,9 +68,10 @@ class HastySocket:
     def recv_into(self, buffer: Any, *args: Any) -> int:
         if self._unread:
             return self._read_again(buffer)
-        if self._shortened or deadlines.remaining() is not None:
+        if self._shortened or deadlines.ends() is not None:
             self._hurry()
-        return int(self._recv_into(buffer, *args))
+        arrived: int = self._recv_into(buffer, *args)
+        return arrived
 
     def recv_more(self, buffer: Any) -> int:
         """Do as :meth:`recv_into` does, for what has most likely arrived already."""

@@ -30,7 +30,9 @@ def pair(connected: HastySocket) -> list[bytes] | None:
         OSError: The connection is of no use any more.
     """
     room, guess = connected.room, connected.guess
-    arrived = _some(connected.recv_into(room[:guess]))
+    arrived = connected.recv_into(room if guess == len(room) else room[:guess])
+    if not arrived:
+        raise _gone()
     found = _found(room, arrived)
     if found is None and arrived == guess and _goes_on(room, arrived):
         arrived += _some(connected.recv_more(room[arrived:]))
@@ -89,5 +91,9 @@ def _whole(connected: HastySocket, beginning: memoryview, size: int) -> bytes:
 
 def _some(arrived: int) -> int:
     if not arrived:
-        raise ConnectionResetError("the server closed the connection")
+        raise _gone()
     return arrived
+
+
+def _gone() -> ConnectionResetError:
+    return ConnectionResetError("the server closed the connection")

@@ -50,7 +50,7 @@ class Shield:
         permit = None if circuit is None else circuit.admit()
         started, ends = time.monotonic(), None
         try:
-            if deadlines.remaining() is None:
+            if deadlines.ends() is None:
                 result = call(*arguments)
             else:
                 with deadlines.share(2):
