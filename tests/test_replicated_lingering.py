@@ -122,6 +122,21 @@ def test_what_an_earlier_writer_left_must_be_settled_to_be_acknowledged(pair) ->
     assert raised.value.ambiguous
 
 
+def test_what_was_made_again_ends_no_longer_quarantine(pair) -> None:
+    """An earlier request, of a process that expects them for longer, is still late."""
+    pair.us.fail("put", UnavailableError("timed out", ambiguous=True), times=None)
+    pair.store.put(KEY, OLD)
+    pair.us.heal()
+    pair.journal.quarantine = 10.0
+    pair.time_out("put")
+    pair.store.put(KEY, NEW)
+    pair.clock.advance(50)
+
+    assert pair.store.repair().quarantined == 1
+    pair.clock.advance(11)
+    assert pair.store.repair().repaired == 1
+
+
 def test_nobody_need_listen() -> None:
     """A retry may stand anywhere."""
     lingering.note()

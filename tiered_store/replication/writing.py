@@ -166,11 +166,12 @@ class _Change:
     @property
     def _marked(self) -> Mark:
         """The write, with what attempts that were given up on may yet do."""
-        late = self._journal.clock.time() + self._journal.quarantine
-        found = dict.fromkeys(self._lingering, late)
-        if not found:
+        if not self._lingering:
             return self._mark
-        return self._mark._replace(quarantine={**self._mark.quarantine, **found})
+        late = self._journal.clock.time() + self._journal.quarantine
+        known = self._mark.quarantine
+        found = {name: max(late, known.get(name, 0.0)) for name in self._lingering}
+        return self._mark._replace(quarantine={**known, **found})
 
     def is_enough(self, outcomes: Outcomes) -> bool:
         if self._quorum is None or len(outcomes) < self._quorum:

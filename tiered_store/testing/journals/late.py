@@ -271,6 +271,17 @@ class LateRules:
 
         assert careful.attempt(careful.rows(KEY)["eu"]) is None
 
+    def test_a_write_that_times_out_ends_no_longer_quarantine(
+        self, careful: Journal, clock: FakeClock
+    ) -> None:
+        """An earlier one, of somebody who expects late changes for longer, goes on."""
+        write(careful, failed=("eu",), error=LATE)
+        careful.quarantine = 10.0
+        write(careful, failed=("eu",), error=LATE)
+        clock.advance(59)
+
+        assert careful.attempt(careful.rows(KEY)["eu"]) is None
+
     def test_who_times_out_beside_a_repair_does_not_end_its_watch(
         self, careful: Journal, clock: FakeClock
     ) -> None:
