@@ -263,6 +263,25 @@ def test_a_session_that_is_closed_leaves_nothing_behind(
     assert keys(memory) == set()
 
 
+def test_a_closed_session_is_forgotten(images, memory, sessions) -> None:
+    """
+    What it had stored is nothing that another one's rollback would delete.
+
+    The number may have been given anew, by another process even.
+    """
+    with sessions() as session:
+        new_user(session)
+        session.flush()
+    assert keys(memory) == set()
+    memory.put(KEY, Body.of(picture("blue")))  # as another process does
+    memory.fail("delete", times=None)
+    with sessions() as session:
+        session.connection()
+        session.rollback()
+    memory.heal()
+    assert memory.get(KEY).read() == picture("blue")
+
+
 def test_a_savepoint_takes_only_its_own_along(images, memory, sessions) -> None:
     """What was stored before it will be committed."""
     with sessions() as session:
@@ -296,6 +315,22 @@ def test_a_deletion_waits_for_its_own_commit(images, memory, sessions) -> None:
         other.rollback()  # which empties the original's list of deletions
         session.commit()
         assert keys(memory) == set()
+
+
+def test_what_is_stored_and_deleted_at_once_leaves_nothing(
+    images, memory, sessions
+) -> None:
+    """In one transaction; the original takes it for wanted, and keeps the file."""
+    with sessions() as session:
+        user = new_user(session)
+        session.flush()
+        session.delete(user)
+        session.commit()
+        assert keys(memory) == set()
+        user = new_user(session)
+        user.picture.from_blob(picture("blue"))  # which deletes, and is wanted
+        session.commit()
+        assert user.picture.make_blob() == picture("blue")
 
 
 def test_a_replaced_picture_comes_back_at_a_rollback(images, sessions) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import logging
 import threading
 import weakref
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger("tiered_store.imageattach")
 
 
+_numbers = itertools.count()
+
+
 @dataclass(slots=True, eq=False)
 class Entry:
     """An image that a session is about to store or to delete, and through what."""
@@ -36,6 +40,7 @@ class Entry:
     image: Any
     replaced: Body | None = None
     reproducible: bool = False
+    number: int = field(default_factory=lambda: next(_numbers))  # in order
     _key: Key | None = None
 
     @property
@@ -67,6 +72,16 @@ class Ledger:
             for entry in (*self.stored, *self.deleted)
         )
 
+    def wants(self, gone: Entry) -> bool:
+        """Tell whether what *gone* names is stored by an image that is not deleted."""
+        last = {id(entry.image): entry.number for entry in self.deleted}
+        return any(
+            entry.bridge is gone.bridge
+            and entry.key == gone.key
+            and entry.number > last.get(id(entry.image), -1)
+            for entry in self.stored
+        )
+
 
 _ledgers: weakref.WeakKeyDictionary[Any, Ledger] = weakref.WeakKeyDictionary()
 _lock = threading.Lock()
@@ -87,6 +102,7 @@ def follow() -> None:
     from sqlalchemy_imageattach.entity import Image
 
     event.listen(Image, "after_insert", _before_put, propagate=True, insert=True)
+    event.listen(Image, "after_insert", _after_put, propagate=True)
     event.listen(Image, "after_delete", _after_delete, propagate=True)
     event.listen(Session, "after_commit", _committed)
     event.listen(Session, "after_rollback", _rolling_back)
@@ -114,8 +130,20 @@ def _before_put(mapper: Any, connection: Any, image: Any) -> None:
     ledger.stored.append(entry)
 
 
+def _after_put(mapper: Any, connection: Any, image: Any) -> None:
+    """Take it out of the original's set, which one of any session would act upon."""
+    from sqlalchemy_imageattach.entity import BaseImageQuery
+
+    from tiered_store.imageattach.bridged import Bridged
+
+    for entry in list(BaseImageQuery._stored_images):
+        if entry[0] is image and isinstance(entry[1], Bridged):
+            BaseImageQuery._stored_images.discard(entry)
+
+
 def _after_delete(mapper: Any, connection: Any, image: Any) -> None:
     from sqlalchemy_imageattach.context import ContextError, get_current_store
+    from sqlalchemy_imageattach.entity import BaseImageQuery
 
     from tiered_store.imageattach.bridged import Bridged
 
@@ -124,6 +152,7 @@ def _after_delete(mapper: Any, connection: Any, image: Any) -> None:
     except ContextError:
         return
     if isinstance(store, Bridged):
+        BaseImageQuery._deleted_images.discard((image, store))
         _ledger_of(image).deleted.append(Entry(store, image))
 
 
@@ -161,9 +190,8 @@ def _committed(session: Any) -> None:
     if ledger is None:
         return
     _retry([*ledger.stored, *ledger.deleted])
-    wanted = {(id(entry.bridge), entry.key) for entry in ledger.stored}
     for entry in ledger.deleted:
-        if entry.key is not None and (id(entry.bridge), entry.key) not in wanted:
+        if entry.key is not None and not ledger.wants(entry):
             entry.bridge.delete_later(entry.key)
 
 
