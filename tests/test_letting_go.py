@@ -85,7 +85,6 @@ STACKS: dict[str, Stack] = {
 
 @pytest.fixture(autouse=True)
 def _nothing_else_keeps_or_collects() -> Iterator[None]:
-    gc.collect()
     gc.disable()
     logging.disable()  # what is captured of it keeps tracebacks
     yield
