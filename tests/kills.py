@@ -32,7 +32,7 @@ import time
 import traceback
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from tests.histories import Change, History
@@ -40,6 +40,7 @@ from tests.killing import KilledJournal, KilledStore, Killer
 from tests.servers.postgres import _starting as postgres_servers
 from tests.servers.redis import _starting as redis_servers
 from tests.servers.s3 import S3Server, start_s3
+from tests.waiting import PATIENT, until
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.body import Body
 from tiered_store.errors import InconclusiveError, NotFoundError, StoreError
@@ -58,6 +59,7 @@ from tiered_store.wrappers.replicated import ReplicatedStore
 KEYS = [Key("testing", number, 1, 1, "image/png") for number in range(2)]
 NAMES = ("us", "eu")
 LINGER = 0.3  # seconds that a request to the server may outlive its sender
+_CLOSE_WAIT = "08"  # as Linux lists it
 _SECONDS = 280  # that a worker may go on without being killed, on a slow machine
 
 
@@ -87,8 +89,9 @@ class Place:
         self.lease_ttl = 0.0 if journal is None else 0.1
         self.linger = LINGER if buckets else 0.0
         self._url = journal
+        self._ports = () if server is None else server.ports
         self.backends: dict[str, Store] = {
-            name: server.store(server.make_bucket())
+            name: server.store(server.make_bucket(), **PATIENT)
             if server is not None and name in buckets
             else FileSystemStore(str(folder / name), create=True)
             for name in NAMES
@@ -123,8 +126,21 @@ class Place:
             return RedisJournal(self._url, **options)
         return SQLJournal(self._url, **options)
 
+    def rest(self) -> None:
+        """Wait until the server is through with what the dead have asked of it."""
+        until(lambda: not forsaken(self._ports))
+
     def contents(self, key: Key) -> set[bytes | None]:
         return {content(backend, key) for backend in self.backends.values()}
+
+
+def forsaken(ports: Collection[int]) -> bool:
+    """Tell whether a server on *ports* has yet to hang up on somebody who did."""
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    for _, local, _, state, *_ in map(str.split, lines):
+        if state == _CLOSE_WAIT and int(local.rpartition(":")[2], 16) in ports:
+            return True
+    return False
 
 
 def is_overtaken(rows: Mapping[str, Row]) -> bool:
@@ -250,6 +266,7 @@ class Campaign:
             killed = worker.kill()
             self.counts["kills"] += 1
             self.note(worker.told(), killed + int(self.place.linger * 1e9))
+        self.place.rest()  # a machine that is busy enough outlives any linger
         time.sleep(1.2 * self.place.lease_ttl)  # until the leases of the dead end
         self.look()
         if self.chance.random() < 0.3:
