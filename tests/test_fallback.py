@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tiered_store.backends.memory import MemoryStore
-from tiered_store.body import Body
+from tiered_store.body import Body, Stat
 from tiered_store.deadlines import deadline, remaining
 from tiered_store.errors import (
     ConfigError,
@@ -102,6 +102,73 @@ def test_a_migrations_old_store_is_asked_about_what_is_missing() -> None:
         pair.store.get(KEY._replace(object_id=2))
     pair.eu.down()
     with pytest.raises(InconclusiveError):
+        pair.store.get(KEY)
+
+
+class Meanwhile(MemoryStore):
+    """An old store from which an object is moved just before it is asked for it."""
+
+    def __init__(self, new: MemoryStore) -> None:
+        super().__init__()
+        self._new = new
+
+    def _get(self, key: Key) -> Body:
+        self._move(key)
+        return super()._get(key)
+
+    def _stat(self, key: Key) -> Stat:
+        self._move(key)
+        return super()._stat(key)
+
+    def _keys(self, prefix: str) -> Iterator[Key]:
+        for key in set(super()._keys(prefix)):
+            self._move(key)
+        return super()._keys(prefix)
+
+    def _move(self, key: Key) -> None:
+        if key in set(super()._keys("")):
+            self._new.put(key, super()._get(key))
+            self.delete(key)
+
+
+@pytest.mark.parametrize("hedge", [None, 30.0])
+@pytest.mark.parametrize("verb", ["get", "stat"])
+def test_what_is_moved_while_it_is_looked_for_is_not_absent(verb, hedge) -> None:
+    """The new store lacked it, then the old one did; nobody ever did not have it."""
+    new = MemoryStore()
+    old = Meanwhile(new)
+    store = FallbackStore(
+        {"new": new, "old": old},
+        read_on=["unavailable", "not_found"],
+        hedge_after=hedge,
+    )
+    old.put(KEY, Body.of(b"moved"))
+
+    assert getattr(store, verb)(KEY).size == 5
+    store.close()
+
+
+def test_what_is_moved_while_all_is_listed_is_listed() -> None:
+    """The store where objects move to comes last."""
+    new = MemoryStore()
+    old = Meanwhile(new)
+    store = FallbackStore(
+        {"new": new, "old": old}, read_on=["unavailable", "not_found"]
+    )
+    old.put(KEY, Body.of(b"moved"))
+
+    assert list(store.keys()) == [KEY]
+
+
+def test_who_is_asked_again_and_cannot_say_leaves_it_open() -> None:
+    """It may have it by now."""
+    pair = Pair(read_on=["unavailable", "not_found"], breaker=None)
+    for answer in ("absent", "unavailable"):
+        pair.us.fail("get", answer)
+
+    with pytest.raises(InconclusiveError):
+        pair.store.get(KEY)
+    with pytest.raises(NotFoundError):
         pair.store.get(KEY)
 
 

@@ -132,6 +132,8 @@ class Succession:
         answers = Answers()
         with last_resort((self._stores[name] for name in names), "read"):
             found = self._ask(verb, key, ask, names, answers, standing)
+            if not found and self._may_have_moved(names, answers):
+                found = self._ask(verb, key, ask, [self._home], answers, standing)
         if not found:
             self._note_withheld(rows, answers, standing)
             raise answers.conclusion("every store that could be asked is behind")
@@ -189,9 +191,13 @@ class Succession:
         raise answers.conclusion()
 
     def all_keys(self, prefix: str, order: Sequence[str]) -> Iterator[Key]:
-        """Yield what any store lists; every one must."""
+        """
+        Yield what any store lists; every one must.
+
+        The first one is the last to, or what is moved to it meanwhile is in no list.
+        """
         seen: set[Key] = set()
-        for name in order:
+        for name in sorted(order, key=lambda name: name == self._home):
             for key in self._stores[name].keys(prefix):
                 row = self._rows(key).get(name)
                 if (row is None or not row.behind) and key not in seen:
@@ -230,6 +236,14 @@ class Succession:
                 answers.add(name, answer)
                 self._teller.fell_back(verb, key, name, answer)
         return []
+
+    def _may_have_moved(self, names: Sequence[str], answers: Answers) -> bool:
+        """Tell whether it may be in the first store by now, where objects move to."""
+        return (
+            self._thorough
+            and self._home in names[:-1]
+            and all(isinstance(one, NotFoundError) for one in answers.errors.values())
+        )
 
     def _note_withheld(
         self, rows: Mapping[str, Row], answers: Answers, standing: Standing
