@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import re
+import subprocess
+import sys
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -430,3 +432,44 @@ def test_another_error_is_named_and_kept() -> None:
     assert raised.value.__cause__ is bug
     with pytest.raises(AssertionError, match="size: expected 1, got 2"):
         expect(2, 1, "size")
+
+
+BROKEN_CONTROL = """
+import pytest
+
+from tiered_store.control.control import Control
+from tiered_store.control.file import FileControl
+from tiered_store.testing.controls import ControlConformance
+from tiered_store.testing.journals import JournalConformance
+
+assert JournalConformance
+
+
+class Forgetful(FileControl):
+    def _swap(self, *args, **kwargs):
+        return True
+
+
+class TestForgetful(ControlConformance):
+    @pytest.fixture
+    def make(self, tmp_path):
+        return lambda: Forgetful(tmp_path / "decisions")
+"""
+
+
+def test_suites_that_assert_show_values_as_well(tmp_path: Path) -> None:
+    """Where the package is installed pytest takes no assertion apart unasked."""
+    (tmp_path / "test_forgetful.py").write_text(BROKEN_CONTROL)
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+
+    ran = subprocess.run(
+        [*command, "test_forgetful.py"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert ran.returncode == 1
+    assert "assert {'us': 'isolate'} == {" in ran.stdout

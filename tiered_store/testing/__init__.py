@@ -11,6 +11,8 @@ What tests of stores need: faults, a clock, a memory, and the rules to conform t
 
 from __future__ import annotations
 
+import sys
+
 from typing import TYPE_CHECKING, Any
 
 from tiered_store.testing.clock import FakeClock
@@ -22,6 +24,12 @@ from tiered_store.testing.recording import Recorder
 if TYPE_CHECKING:
     from tiered_store.testing.conformance import StoreConformance
 
+
+if (runner := sys.modules.get("pytest")) is not None:
+    # suites that assert: without it a broken rule of theirs would show no value
+    runner.register_assert_rewrite(
+        "tiered_store.testing.controls", "tiered_store.testing.journals"
+    )
 
 __all__ = ["FakeClock", "FaultStore", "Pause", "Recorder", "StoreConformance"]
 
