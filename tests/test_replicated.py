@@ -638,6 +638,41 @@ def test_reading_does_not_heal_beside_a_write(pair) -> None:
     assert pair.missed() == {"eu": "delete"}
 
 
+def test_what_is_in_doubt_is_not_the_last_word(pair) -> None:
+    """A repair may settle on another copy, so no cache above keeps it for good."""
+    pair.store.put(KEY, OLD)
+    pair.journal.begin(KEY, {"us": "put", "eu": "put"})
+
+    assert pair.store.get(KEY).provisional
+    assert pair.store.stat(KEY).size == OLD.size
+    pair.store.repair()
+    assert not pair.store.get(KEY).provisional
+
+
+def test_what_another_replica_missed_is_the_last_word(pair) -> None:
+    """It is what that one will be given."""
+    pair.eu.fail("put")
+    pair.store.put(KEY, NEW)
+
+    assert not pair.store.get(KEY).provisional
+
+
+def test_one_doubt_is_enough_beside_what_is_settled(pair) -> None:
+    """Whoever had something late may have what the others are given."""
+    ap = leaf("ap")
+    replicas = {"us": pair.us, "eu": pair.eu, "ap": ap}
+    store = ReplicatedStore(replicas, journal=pair.journal, breaker=None)
+    slow = pair.journal.begin(KEY, dict.fromkeys(replicas, "put"))
+    late = UnavailableError("timed out", ambiguous=True)
+    pair.journal.settle(slow, {"us": late, "eu": None, "ap": None})
+    pair.eu.fail("put")
+    store.put(KEY, NEW)
+    pair.journal.arrive(slow, "us", None)
+    assert pair.missed() == {"us": "in_doubt", "eu": "put"}
+
+    assert store.get(KEY).provisional
+
+
 def test_a_replica_that_cannot_do_it_is_passed_over(pair) -> None:
     """It has not said that it is absent, nor is it an outage."""
     pair.us.fail("stat", "unsupported", times=None)
