@@ -961,6 +961,30 @@ def test_without_its_journal_nothing_is_believed() -> None:
         pair.store.get(KEY)
 
 
+def test_without_its_journal_no_url_is_given() -> None:
+    """It could be one of what was deleted; who degrades believes every replica."""
+    for options in ({}, {"journal_errors": "degrade"}):
+        pair = Pair(journal=BrokenJournal(), **options)
+        pair.options["journal"].broken = EVERYTHING
+
+        if options:
+            assert pair.store.url(KEY).startswith("https://us/")
+        else:
+            with pytest.raises(UnavailableError, match="cannot read"):
+                pair.store.url(KEY)
+
+
+def test_rows_of_a_replica_that_is_gone_tell_readers_nothing(pair) -> None:
+    """It was taken out of the configuration, and may have missed anything."""
+    pair.store.put(KEY, NEW)
+    mark = pair.journal.begin(KEY, {"us": "delete", "ap": "delete"})
+    pair.journal.settle(mark, {"us": None, "ap": UnavailableError("down")})
+    assert pair.missed() == {"ap": "delete"}
+
+    assert pair.store.get(KEY).read() == NEW.read()
+    assert pair.store.url(KEY).startswith("https://us/")
+
+
 def test_a_full_journal_rejects_writes_and_lets_read(pair) -> None:
     """Loudly, before any replica is touched."""
     journal = MemoryJournal(capacity=3)
