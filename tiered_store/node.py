@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Self
 
-from tiered_store.choices import Strict
 from tiered_store.events import Event, Listener
+from tiered_store.strict import Strict
 
 
 class Node(Strict):

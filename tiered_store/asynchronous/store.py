@@ -20,10 +20,10 @@ from tiered_store.asynchronous.listing import AsyncKeys
 from tiered_store.asynchronous.sources import Interruptible, Source, body_of
 from tiered_store.asynchronous.threads import Threads
 from tiered_store.body import Body, Stat
-from tiered_store.choices import Strict
 from tiered_store.foreign import StoreLike, as_store
 from tiered_store.key import Key
 from tiered_store.store import Store
+from tiered_store.strict import Strict
 
 
 class AsyncStore(Strict):

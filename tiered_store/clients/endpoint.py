@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from typing import Literal, Self
 from urllib.parse import parse_qsl, urlsplit
 
-from tiered_store.choices import strict
 from tiered_store.errors import ConfigError
+from tiered_store.strict import strict
 from tiered_store.units import Duration, Secret
 
 

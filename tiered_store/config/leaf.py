@@ -16,7 +16,7 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BeforeValidator, PlainValidator, TypeAdapter, WithJsonSchema
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
-from tiered_store.choices import choices_of, parts_of, unit_of, words_of
+from tiered_store.annotations import choices_of, parts_of, unit_of, words_of
 from tiered_store.units import Secret, Unit
 
 

@@ -14,10 +14,10 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tiered_store.choices import Strict
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.control.decisions import Decision, Decisions, loaded
 from tiered_store.errors import ConflictError, StoreError, UnavailableError
+from tiered_store.strict import Strict
 
 
 _ATTEMPTS = 20

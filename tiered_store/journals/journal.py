@@ -24,13 +24,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from tiered_store.choices import Strict
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import FullError
 from tiered_store.journals import rules
 from tiered_store.journals.keylocks import Lease
 from tiered_store.journals.row import Backlog, Intent, Mark, Row, Rows, name_of
 from tiered_store.key import Key
+from tiered_store.strict import Strict
 
 
 Result = TypeVar("Result")

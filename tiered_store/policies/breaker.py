@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tiered_store.choices import strict
 from tiered_store.errors import ConfigError, UnavailableError
 from tiered_store.policies.evidence import Limits
+from tiered_store.strict import strict
 from tiered_store.units import Duration
 
 

@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
-from tiered_store.choices import strict
 from tiered_store.errors import ConfigError
 from tiered_store.key import Key
+from tiered_store.strict import strict
 from tiered_store.units import Size
 
 

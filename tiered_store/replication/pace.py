@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from tiered_store import deadlines
-from tiered_store.choices import strict
 from tiered_store.clock import Clock
 from tiered_store.errors import ConfigError
 from tiered_store.journals.journal import Journal
+from tiered_store.strict import strict
 from tiered_store.units import Duration, Size
 from tiered_store.workers import Workers
 

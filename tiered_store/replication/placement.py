@@ -8,9 +8,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tiered_store.choices import strict
 from tiered_store.errors import ConfigError
 from tiered_store.journals.row import Intent
+from tiered_store.strict import strict
 from tiered_store.units import Duration
 
 

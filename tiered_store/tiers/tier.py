@@ -12,9 +12,9 @@ from typing import NamedTuple, Self
 
 from tiered_store.body import SPOOL_LIMIT, Body, BytesBody
 from tiered_store.chance import CHANCE
-from tiered_store.choices import Strict
 from tiered_store.key import Key
 from tiered_store.store import Store
+from tiered_store.strict import Strict
 
 
 FOREVER = float("inf")

@@ -16,11 +16,12 @@ import pytest
 
 import tiered_store
 
+from tiered_store.annotations import choices_of, unit_of, words_of
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.backends.s3 import S3Store
-from tiered_store.choices import Strict, choices_of, unit_of, words_of
 from tiered_store.config.schema import hints_of
 from tiered_store.errors import ConfigError
+from tiered_store.strict import Strict
 from tiered_store.wrapper import Wrapper
 from tiered_store.wrappers.fallback import FallbackStore
 from tiered_store.wrappers.hedged import HedgedStore

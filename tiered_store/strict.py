@@ -11,8 +11,7 @@ from __future__ import annotations
 import functools
 import inspect
 
-from collections.abc import Collection, Iterator, Mapping
-from enum import Enum
+from collections.abc import Collection, Mapping
 from inspect import Parameter
 from numbers import Integral, Real
 from types import NoneType, UnionType
@@ -28,21 +27,13 @@ from typing import (
     get_type_hints,
 )
 
+from tiered_store.annotations import choices_of, unit_of, words_of
 from tiered_store.errors import ConfigError
-from tiered_store.units import Secret, Unit
-from tiered_store.wording import brief, nearest, one_of
+from tiered_store.wording import brief, nearest
 
 
 Made = TypeVar("Made", bound=type)
 
-_WORDS = {
-    str: "a text",
-    Secret: "a text",
-    int: "a whole number",
-    float: "a number",
-    bool: "true or false",
-}
-_COUNTED = {"duration": "seconds", "size": "bytes"}  # in code
 _MANY = (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
 _BY_PLACE = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -89,35 +80,6 @@ def strict(made: Made) -> Made:
     return made
 
 
-def words_of(hint: Any) -> str:
-    """Return what *hint* takes, in words: ``'p95' or a duration such as 5m``."""
-    return one_of(_words(hint))
-
-
-def choices_of(hint: Any) -> tuple[str, ...]:
-    """Return the words among which *hint* lets one choose."""
-    return tuple(
-        word
-        for part in parts_of(hint)
-        if get_origin(part) is Literal
-        for word in get_args(part)
-        if isinstance(word, str)
-    )
-
-
-def unit_of(hint: Any) -> Unit | None:
-    """Return what *hint* is measured in, None if it is no measure."""
-    return next((part for part in parts_of(hint) if isinstance(part, Unit)), None)
-
-
-def parts_of(hint: Any) -> Iterator[Any]:
-    """Yield *hint* and every annotation in it."""
-    yield hint
-    if get_origin(hint) is not Literal:
-        for argument in get_args(hint):
-            yield from parts_of(argument)
-
-
 class _Bound(NamedTuple):
     """What the type and the default of one option let it be."""
 
@@ -156,7 +118,7 @@ def _allows(hint: Any, value: Any) -> bool:
         if unit_of(hint) is not None:
             return _is_number(value) and value >= 0
         return _allows(arguments[0], value)
-    if _is_list(origin) and _is_bounded(arguments[0]):
+    if _is_list(origin) and choices_of(arguments[0]):
         return _is_items(value) and all(_allows(arguments[0], item) for item in value)
     if hint is NoneType:
         return value is None
@@ -172,18 +134,14 @@ def _is_number(value: Any) -> bool:
     return number and value == value
 
 
-def _is_bounded(hint: Any) -> bool:
-    return bool(choices_of(hint))
-
-
 def _wrong(hint: Any, value: Any) -> str:
     """Return what to say of *value*, which *hint* does not allow."""
     if _is_list(get_origin(hint)):  # of words, as nothing else is looked into
         item = get_args(hint)[0]
         if _is_items(value):
             return _wrong(item, next(each for each in value if not _allows(item, each)))
-        return f"expected a list of {one_of(_words(item))}, got {brief(value)}"
-    message = f"expected {one_of(_words(hint, code=True))}, got {brief(value)}"
+        return f"expected a list of {words_of(item)}, got {brief(value)}"
+    message = f"expected {words_of(hint, code=True)}, got {brief(value)}"
     if not isinstance(value, str):
         return message
     meant = nearest(value, choices_of(hint))
@@ -206,30 +164,3 @@ def _is_list(origin: Any) -> bool:
 
 def _is_items(value: Any) -> bool:
     return isinstance(value, Collection) and not isinstance(value, str)
-
-
-def _words(hint: Any, *, code: bool = False) -> Iterator[str]:
-    origin, arguments = get_origin(hint), get_args(hint)
-    if origin in (Union, UnionType):
-        for argument in arguments:
-            yield from _words(argument, code=code)
-    elif origin is Literal:
-        yield from (repr(choice) for choice in arguments)
-    elif origin is Annotated:
-        unit = unit_of(hint)
-        if unit is None:
-            yield from _words(arguments[0], code=code)
-        elif code:
-            yield f"{_COUNTED[unit.name]} >= 0"
-        else:
-            yield f"a {unit.name} such as {unit.example}"
-    elif hint is NoneType:
-        return  # it need not be said that an option may be left out
-    elif hint in _WORDS:
-        yield _WORDS[hint]
-    elif origin is tuple:
-        yield f"a list of {len(arguments)}"
-    elif isinstance(hint, type) and issubclass(hint, Enum):
-        yield from (repr(member.value) for member in hint)
-    else:
-        yield f"a value of type {getattr(hint, '__name__', hint)}"
