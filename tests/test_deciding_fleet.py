@@ -129,7 +129,7 @@ def test_two_operators_cannot_drain_everything(fleet: Fleet) -> None:
     assert fleet.decide("undrain", "us")[0] == 0
 
 
-def test_what_was_decided_holds_while_the_control_is_lost(fleet: Fleet) -> None:
+def test_row_64_what_was_decided_holds_while_the_control_is_lost(fleet: Fleet) -> None:
     """Its server hangs: nobody waits, nobody decides, and then all go on."""
     assert fleet.decide("drain", "us")[0] == 0
     fleet.all_say("eu", f"get {SHARED}")

@@ -60,7 +60,7 @@ def test_an_object_without_a_version_is_read(closing, engine, told) -> None:
 
 
 @pytest.mark.parametrize("told", [None, "", '""'])
-def test_what_has_no_version_is_never_continued(closing, engine, told) -> None:
+def test_row_20_what_has_no_version_is_never_continued(closing, engine, told) -> None:
     """The rest could be another object's, of the same size."""
     length = {"Content-Length": str(len(LARGE)), "ETag": told}
     store = at(
@@ -108,7 +108,9 @@ def test_a_put_that_names_no_version_may_be_no_put(closing) -> None:
 
 
 @pytest.mark.parametrize("share", range(1, 10))
-def test_a_list_that_breaks_off_is_not_the_end_of_it(closing, share: int) -> None:
+def test_row_16_a_list_that_breaks_off_is_not_the_end_of_it(
+    closing, share: int
+) -> None:
     """Wherever it does, or what comes behind would count as deleted."""
     store = at(closing, Answer(200, LIST[: len(LIST) * share // 10]))
 
@@ -125,7 +127,7 @@ def test_a_list_that_breaks_off_is_not_the_end_of_it(closing, share: int) -> Non
     ],
     ids=["no-token", "no-key", "modified"],
 )
-def test_a_list_that_lacks_what_it_needs_is_an_outage(
+def test_row_16_a_list_that_lacks_what_it_needs_is_an_outage(
     closing, changed: Mapping[bytes, bytes]
 ) -> None:
     """Never a KeyError, which nobody would fail over from."""
