@@ -50,6 +50,15 @@ class ListingRules:
         assert [journal.rows(key)["us"].size for key in (KEY, OTHER)] == [100, 0]
         assert journal.backlogs()["us"].size == 100
 
+    def test_a_row_without_an_error_hides_no_other_ones(self, journal: Journal) -> None:
+        """What a replica last failed with is told, whichever row stands first."""
+        keys = [KEY._replace(object_id=number) for number in (1, 5, 9)]
+        journal.lack(keys[0], ["eu"])
+        write(journal, failed=("eu",), key=keys[1])
+        journal.lack(keys[2], ["eu"])
+
+        assert journal.backlogs()["eu"].last_error == "down"
+
     def test_a_row_that_is_gone_is_no_work_for_anybody(self, careful: Journal) -> None:
         """Another repair was quicker: there is nothing to begin, to note or to drop."""
         write(careful, failed=("eu",))
