@@ -58,7 +58,10 @@ def test_what_fits_together_is_taken(options: dict[str, Any]) -> None:
         ({"mode": "cluster", "url": "redis://a/3"}, "only database 0"),
         ({"mode": "cluster", "nodes": ["redis://a:1"]}, r"nodes\[0\] is no host"),
         ({"url": "redis://a", "timeout": 0}, "timeout must be more than zero"),
-        ({"url": "redis://a", "connect_timeout": -1}, "connect_timeout must be"),
+        (
+            {"url": "redis://a", "connect_timeout": -1},
+            "connect_timeout: expected seconds",
+        ),
         ({"url": "redis://a", "connections": 0}, "connections must be"),
     ],
 )
