@@ -25,7 +25,7 @@ from tiered_store.body import Body, BytesBody
 from tiered_store.errors import ConfigError, UnavailableError
 from tiered_store.key import Key
 from tiered_store.testing.clock import FakeClock
-from tiered_store.tiers.memory import BOOKKEEPING, MemoryTier
+from tiered_store.tiers.memory import BOOKKEEPING, Copy, MemoryTier
 from tiered_store.tiers.tier import FOREVER, Entry, Record
 from tiered_store.wrappers.cached import CachedStore
 
@@ -634,6 +634,48 @@ def test_a_change_that_is_interrupted_leaves_what_adds_up(change, lines: int) ->
         assert content_of(tier) == b"new"
 
     assert line > lines
+
+
+def test_a_copy_is_replaced_without_a_gap() -> None:
+    """Whoever finds none asks the origin, and waits for it."""
+    tier = MemoryTier(capacity=8_000, max_object=8_000)
+    for number in (8, 9, 7):
+        tier.put(key(number), entry_of(bytes(1_000)))
+    seen: list[bytes | None] = []
+
+    def trace(frame: FrameType, event: str, argument: object) -> Any:
+        if frame.f_globals["__name__"].startswith("tiered_store.tiers."):
+            if event == "line":
+                seen.append(content_of(tier, key(7)))
+            return trace
+        return None
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        tier.put(key(7), entry_of(b"new" * 2_000))  # others have to go for it
+    finally:
+        sys.settrace(before)
+
+    assert set(seen) == {bytes(1_000), b"new" * 2_000}
+    assert content_of(tier, key(7)) == b"new" * 2_000
+
+
+def test_who_is_about_to_look_at_what_is_replaced_finds_the_new() -> None:
+    """It has the old one in hand already, of which nothing is left."""
+    tier = MemoryTier()
+    tier.put(KEY, entry_of(b"old"))
+    old = tier.copies[KEY]
+    tier.put(KEY, entry_of(b"new"))
+    looked = iter([old])
+
+    class Late(dict[Key, Copy]):
+        def get(self, key: Key, default: Any = None) -> Any:
+            return next(looked, None) or super().get(key, default)
+
+    tier.copies = Late(tier.copies)
+
+    assert content_of(tier) == b"new"
 
 
 @pytest.mark.parametrize(

@@ -145,7 +145,10 @@ class MemoryTier(Tier):
             return None
         content = copy.content  # once: another thread may drop it at any time
         if content is None and not copy.record.absent:
-            return None
+            copy = self.copies.get(key)  # it was dropped just now, and perhaps replaced
+            content = None if copy is None else copy.content
+            if copy is None or (content is None and not copy.record.absent):
+                return None
         left = copy.ends - self._clock.monotonic()
         if left + self.grace <= 0:
             self._alone(partial(self._expire, key, copy))
@@ -205,13 +208,18 @@ class MemoryTier(Tier):
     def _replace(
         self, key: Key, copy: Copy | None, allowed: Callable[[], bool]
     ) -> bool:
-        self._remove(key)
         if copy is None or not allowed():
+            self._remove(key)
             return False
+        old = self.copies.get(key)
+        if old is not None:
+            self._queues.remove(key)
         while self._queues.size + copy.size > self.capacity:
             self._forget(self._queues.evict())
         self._queues.add(key, copy)
-        self.copies[key] = copy
+        self.copies[key] = copy  # at once: who looks meanwhile finds the old or the new
+        if old is not None:
+            old.content = None
         return True
 
     def _expire(self, key: Key, copy: Copy) -> None:
