@@ -274,6 +274,28 @@ def test_wrong_usage_is_status_two(words: list[str]) -> None:
 
 
 @pytest.mark.usefixtures("config")
+@pytest.mark.parametrize("words", [["ls"], ["check"], ["get", "a/1/1x1.png"]])
+def test_a_configuration_that_nobody_named_is_asked_for(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfdbinary: Captured,
+) -> None:
+    """The first command of a newcomer; he has a file, under another name."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("TIERED_STORE_CONFIG", raising=False)
+
+    assert main(words) == 2
+    told = capfdbinary.readouterr().err
+    assert told.startswith(b"tiered-store: which configuration? there is no tiered-")
+    assert b"-c FILE" in told
+    Path("tiered-store.yaml").write_text(
+        "version: 1\ndefault: a\nstores: {a: {type: memory}}\n"
+    )
+    assert main(words) in (0, 3)
+    assert main([*words[:1], "--help"]) == 0
+
+
 def test_a_usage_error_is_one_line_with_advice(capfdbinary: Captured) -> None:
     """What is wrong, and where to read on."""
     assert main(["get"]) == 2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import yaml
 from tests import djangos, wands
 from tiered_store.config import build, load
 from tiered_store.config.registry import STORES
+from tiered_store.demo.picture import SHIPPED
 from tiered_store.store import Store
 
 
@@ -41,6 +43,7 @@ def listings(page: str) -> list[tuple[str, str]]:
 def moved(tmp_path, monkeypatch):
     """Be elsewhere, and let listings lie there, too."""
     monkeypatch.chdir(tmp_path)
+    shutil.copy(SHIPPED / "cat.jpg", "picture.jpg")
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     monkeypatch.setenv("JOURNAL_URL", "redis://127.0.0.1:1/1")
     monkeypatch.setenv("URL_SECRET", "a secret of the tests")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from tiered_store.cli.failure import WRONG, CommandError
+
 
 if TYPE_CHECKING:
     from tiered_store.store import Store
@@ -17,14 +19,31 @@ if TYPE_CHECKING:
 DEFAULT = Path("tiered-store.yaml")
 _VARIABLE = "TIERED_STORE_CONFIG"
 
+
+def _named(config: Path) -> Path:
+    """Return *config*; say how to name one where nobody did and there is no default."""
+    if config == DEFAULT and not config.exists():
+        raise CommandError(
+            f"which configuration? there is no {DEFAULT} here; name one by "
+            f"-c FILE, for check, tree and serve as their argument, or by {_VARIABLE}",
+            WRONG,
+        )
+    return config
+
+
 Config = Annotated[
     Path,
-    typer.Option("--config", "-c", envvar=_VARIABLE, help="The configuration."),
+    typer.Option(
+        "--config", "-c", envvar=_VARIABLE, help="The configuration.", callback=_named
+    ),
 ]
 ConfigArgument = Annotated[
     Path,
     typer.Argument(
-        envvar=_VARIABLE, help="The configuration, a YAML file.", metavar="CONFIG"
+        envvar=_VARIABLE,
+        help="The configuration, a YAML file.",
+        metavar="CONFIG",
+        callback=_named,
     ),
 ]
 StoreName = Annotated[
