@@ -146,14 +146,13 @@ class ObstoreReading:
 
     def _timely(self, call: Callable[[], _Result]) -> _Result:
         """Return what *call* does, or raise when the caller's time is up."""
-        left = deadlines.remaining()
-        if left is None:
+        if deadlines.ends() is None:
             return call()
         answer = self._workers.begin(call)
         if answer is None:
             raise _BusyError("more readers than connections wait for the server")
         try:
-            return answer.result(left)
+            return answer.result(deadlines.remaining())
         except TimeoutError:
             raise DeadlineError("the caller's time is up") from None
 
