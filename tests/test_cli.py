@@ -427,6 +427,35 @@ def test_json_is_a_line_for_each_object(tmp_path: Path, capfdbinary: Captured) -
     assert main(["stat", "comics.cover/6/1x1.png"]) == 3
 
 
+@pytest.mark.parametrize("name", [NAME, NAME.replace("png", "jpg")])
+def test_a_mimetype_that_is_not_the_extensions(
+    name: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """``rm X.png --mimetype image/gif`` deleted a GIF, which nobody had named."""
+    assert main(["rm", name, "--mimetype", "image/gif"]) == 2
+
+    said = capsys.readouterr().err
+    assert f"--mimetype: image/gif has not the extension '{name[-4:]}'; " in said
+
+
+@pytest.mark.parametrize("mimetype", ["image/png", "IMAGE/PNG"])
+def test_a_mimetype_that_is_the_extensions(mimetype: str, config: Path) -> None:
+    """Saying it twice is no mistake."""
+    assert main(["rm", NAME, "--mimetype", mimetype]) == 0
+
+
+@pytest.mark.parametrize("prefix", ["http://x/", "a b", "a?b", "a#b"])
+def test_a_prefix_is_a_path(
+    prefix: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No request would ever be below it."""
+    assert main(["serve", "--prefix", prefix]) == 2
+
+    assert f"--prefix: expected a path such as /images, got {prefix!r}; " in (
+        capsys.readouterr().err
+    )
+
+
 @pytest.mark.usefixtures("config")
 def test_a_mimetype_can_be_said(tmp_path: Path, capfdbinary: Captured) -> None:
     """An extension cannot say every type; and ``.jpg`` is what people write."""

@@ -15,34 +15,38 @@ _FORM = "TYPE/ID/WIDTHxHEIGHT.EXTENSION, such as comics.cover/5/30x40.png"
 
 def key_of(name: str, mimetype: str | None) -> Key:
     """
-    Return the key that *name* says, its extension outranked by *mimetype*.
+    Return the key that *name* says, whose extension may be left to *mimetype*.
 
     Raises:
-        CommandError: It says none.
+        CommandError: It says none, or of another mimetype.
     """
     stem, dot, suffix = _split(name)
     # any extension will do to read the other four values
     known = key_of_object(f"{stem}.jpe")
     if known is None:
         raise CommandError(f"no name of an object: {name!r}; write {_FORM}", WRONG)
+    extension = f"{dot}{suffix}"
+    jpeg = extension in (".jpg", ".jpeg")  # how everybody but buckets writes it
+    key = key_of_object(f"{stem}.jpe" if jpeg else name)
     if mimetype is None:
-        return _by_extension(name, stem, f"{dot}{suffix}")
+        if key is not None:
+            return key
+        said = f"extension {extension!r}" if extension else "name without an extension"
+        raise CommandError(
+            f"no mimetype is known for the {said}: {name!r}; say it with --mimetype",
+            WRONG,
+        )
     try:
-        return Key(*known[:4], mimetype)
+        wanted = Key(*known[:4], mimetype)
     except InvalidError as error:
         raise CommandError(str(error), WRONG) from None
-
-
-def _by_extension(name: str, stem: str, extension: str) -> Key:
-    key = key_of_object(name)
-    if key is not None:
-        return key
-    if extension in (".jpg", ".jpeg"):  # how everybody but buckets writes it
-        return _by_extension(f"{stem}.jpe", stem, ".jpe")
-    said = f"extension {extension!r}" if extension else "name without an extension"
-    raise CommandError(
-        f"no mimetype is known for the {said}: {name!r}; say it with --mimetype", WRONG
-    )
+    if key not in (None, wanted):  # it would be another object than it is called
+        raise CommandError(
+            f"--mimetype: {wanted.mimetype} has not the extension {extension!r}; "
+            "leave one of them out",
+            WRONG,
+        )
+    return wanted
 
 
 def _split(name: str) -> tuple[str, str, str]:

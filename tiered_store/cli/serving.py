@@ -4,6 +4,8 @@ The command that shows a stack over HTTP.
 
 from __future__ import annotations
 
+import re
+
 from typing import Annotated
 
 import typer
@@ -12,6 +14,16 @@ from tiered_store.cli import options
 from tiered_store.cli.amounts import Default, duration, whole
 from tiered_store.cli.failure import WRONG, CommandError
 from tiered_store.cli.options import ConfigArgument, StoreName
+from tiered_store.wording import brief
+
+
+_PATH = re.compile(r"[^\s:?#\\]*")  # no address, and nothing that ends a path
+
+
+def _path(text: str) -> str:
+    if not _PATH.fullmatch(text):
+        raise typer.BadParameter(f"expected a path such as /images, got {brief(text)}")
+    return text
 
 
 def serve(
@@ -32,7 +44,11 @@ def serve(
     ] = 64,
     prefix: Annotated[
         str | None,
-        typer.Option(help="The path of the objects; else that of a served store."),
+        typer.Option(
+            parser=_path,
+            metavar="PATH",
+            help="The path of the objects; else that of a served store.",
+        ),
     ] = None,
     cors: Annotated[
         list[str] | None,
