@@ -296,6 +296,20 @@ def test_two_calls_in_vain_together_open_it() -> None:
     assert "nothing was answered" in bench.circuit.reason
 
 
+@pytest.mark.parametrize(("alive", "state"), [(0.04, "open"), (0.06, "closed")])
+def test_calls_that_began_just_before_it_died_are_in_vain(alive, state) -> None:
+    """Under way are as many calls as there are callers, some older than an answer."""
+    bench = Bench()
+    quick, *lost = (bench.circuit.admit() for _ in range(3))
+    bench.clock.advance(alive)
+    bench.circuit.settle(quick, None)
+    bench.clock.advance(0.5 - alive)
+    for number, permit in enumerate(lost):
+        bench.circuit.settle(permit, DOWN, about=number)
+
+    assert bench.circuit.state == state
+
+
 def test_one_caller_pays_twice() -> None:
     """Nobody else is there to wait beside them."""
     bench = Bench()
@@ -796,7 +810,8 @@ class CircuitMachine(RuleBasedStateMachine):
             self.answered = now
             self.vain.clear()
         vain = error is DOWN and now - permit.started >= 0.25
-        if vain and permit.started > self.answered:
+        moment = permit.started + 0.1 * (now - permit.started)
+        if vain and moment > self.answered:
             self.vain[about] = now
         recent = [ended for ended in self.vain.values() if ended >= now - 10]
         if len(recent) > 1:

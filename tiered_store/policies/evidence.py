@@ -24,6 +24,7 @@ _SLOW_FLOOR = 0.15
 _SLOW_WRITE_FLOOR = 0.5
 _NOTES = 10  # after which what is usual is learned anew
 _SILENCE = 0.25  # seconds; who fails sooner was refused, and that is an answer
+_MOMENTS = 0.1  # of its waiting, in which others were answered before the store died
 _SILENT = 2  # objects
 
 
@@ -180,14 +181,15 @@ class Evidence:
         Count a call that got no answer; return why it is enough, None if not.
 
         One that was refused got one.  Several that wait in vain, with nothing answered
-        since the first of them began, say more than as many that were refused, and cost
-        more.  One object alone may be to blame for its own.
+        but in the first moments of their waiting, say more than as many that were
+        refused, and cost more.  One object alone may be to blame for its own.
 
         Args:
             about: The object.
             started: When the call began.
         """
-        if now - started < _SILENCE or self._answered >= started:
+        waited = now - started
+        if waited < _SILENCE or self._answered >= started + _MOMENTS * waited:
             return None
         since = now - self._limits.window
         self._silent = {
