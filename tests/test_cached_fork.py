@@ -219,7 +219,7 @@ def test_a_stack_that_was_made_before_its_workers(
             origin.slow = 0.0
             put(b"of %d" % number, keys[number])
             for other, key in enumerate(keys):
-                until(lambda: exists(key) and get(key) == b"of %d" % other, 30)
+                until(lambda: exists(key) and get(key) == b"of %d" % other)
                 warm(b"of %d" % other, key)
             assert shared.online
 

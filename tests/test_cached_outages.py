@@ -77,9 +77,9 @@ class Crew(Fleet):
 
     def settled(self, expected: dict[Key, bytes | None]) -> None:
         """Assert that soon, and from then on, everybody reads what is *expected*."""
-        until(lambda: all(member.shared.online for member in self.members), 30)
+        until(lambda: all(member.shared.online for member in self.members))
         for key, content in expected.items():
-            until(lambda key=key, content=content: self.all_read(key, content), 30)
+            until(lambda key=key, content=content: self.all_read(key, content))
         for _ in range(2):
             self.forget()
             for key, content in expected.items():
@@ -95,7 +95,7 @@ class Crew(Fleet):
                 member.get(key)
             return self.reads == reads
 
-        until(served, 30)
+        until(served)
 
 
 @pytest.fixture

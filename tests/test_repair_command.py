@@ -233,7 +233,7 @@ def test_one_that_is_killed_is_gone_on_with(place: Place, start: Start) -> None:
     place.write(100)
     place.mount()
     first = start("repair", "--rate", "5", "--parallel", "2")
-    until(lambda: 100 - place.left() >= 5, 60)
+    until(lambda: 100 - place.left() >= 5)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
     left = place.left()
@@ -252,7 +252,7 @@ def test_sigterm_ends_it_cleanly(place: Place, start: Start) -> None:
     place.write(100)
     place.mount()
     process = start("repair", "--rate", "5", "--json")
-    until(lambda: place.left() < 100, 60)
+    until(lambda: place.left() < 100)
 
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
@@ -271,11 +271,11 @@ def test_a_watch_repairs_whatever_comes(place: Place, start: Start) -> None:
     process = start("repair", "--watch", "--every", "50ms", "--json")
     until(lambda: _attempts(place) > 0, 60)  # it has seen the outage
     place.mount()
-    until(lambda: place.left() == 0, 60)
+    until(lambda: place.left() == 0)
     (place.folder / "eu").rename(place.folder / "away")
     place.write(2)
     (place.folder / "away").rename(place.folder / "eu")
-    until(lambda: place.left() == 0, 60)
+    until(lambda: place.left() == 0)
 
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)

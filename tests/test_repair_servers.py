@@ -106,7 +106,7 @@ class Place:
     def repair(self) -> None:
         """Repair until nothing is left, quarantine or not."""
         self.start("repair", "--watch", "--every", "20ms")
-        until(lambda: not self.left(), 60)
+        until(lambda: not self.left())
         self.kill()
 
     def kill(self) -> None:
@@ -155,7 +155,7 @@ def test_tools_that_are_killed_beside_writers_converge_in_the_end(
             place.away(False)
             place.start("repair", "--watch", "--every", "20ms", "--rate", "100")
             place.start("verify", "--repair", "--rate", "100")
-            until(lambda most=most: place.left() < most, 60)
+            until(lambda most=most: place.left() < most)
             place.kill()
             # a writer that goes on while the tools are at it, or dead
             last[turn] = b"once more"
@@ -177,7 +177,7 @@ def test_an_outage_in_the_middle_loses_nothing(place: Place) -> None:
             store.put(key(number), Body.of(b"content" * 1000))
     place.away(False)
     place.start("repair", "--rate", "30", "--parallel", "1")
-    until(lambda: place.left() < 30, 60)
+    until(lambda: place.left() < 30)
     place.away(True)
     place.tools[0].wait(60)
 
@@ -223,7 +223,7 @@ def test_every_journal_repairs_and_verifies(journal: Journal, tmp_path: Path) ->
         assert (status.rows, status.size, status.dead) == (10, 70, 0)
 
         eu.up()
-        until(lambda: not store.status().rows, 60)
+        until(lambda: not store.status().rows)
         assert store.verify().left == 0
 
         eu.child.delete(key(3))

@@ -196,7 +196,7 @@ def test_one_that_ends_early_is_gone_on_with(
     words = ["--json", "--resume", str(notes)]
     first = start(*words, "--rate", "100", "--parallel", "1")
     try:
-        until(lambda: notes.exists(), 60)
+        until(lambda: notes.exists())
         first.send_signal(number)
         out, _ = first.communicate(timeout=60)
     finally:
@@ -254,7 +254,7 @@ def test_a_repair_that_is_killed_loses_nothing(place: Place) -> None:
         place.eu.put(key(number), Body.of(b"another"))
     process = start("--repair", "--trust", "us", "--rate", "200", "--parallel", "1")
     try:
-        until(lambda: place.eu.get(key(0)).read() == b"content", 60)
+        until(lambda: place.eu.get(key(0)).read() == b"content")
     finally:
         process.kill()
         process.communicate()

@@ -23,7 +23,7 @@ def succeeds(use: Callable[[], object]) -> bool:
     return True
 
 
-def until(true: Callable[[], object], seconds: float = 60.0) -> None:
+def until(true: Callable[[], object], seconds: float = 120.0) -> None:
     """Return once *true* is; fail when it is not within *seconds*, by far too many."""
     ends = time.monotonic() + seconds
     while not true():

@@ -53,6 +53,7 @@ class S3Server:
             "access_key": self.access_key,
             "secret_key": self.secret_key,
             "endpoint_url": self.endpoint_url,
+            "timeout": 20.0,  # its own 2 are too little where the machine is busy
         }
         return S3Store(bucket, **{**given, **options})
 
