@@ -820,9 +820,9 @@ def test_a_server_is_not_taken_for_a_cluster(own: RedisServer, tiers: Tiers) -> 
     ("options", "problem"),
     [
         ({"ttl": 0.0}, "ttl: must be a millisecond or more, not 0.0"),
-        ({"ttl": float("nan")}, "ttl: must be a millisecond or more, not nan"),
+        ({"ttl": float("nan")}, "ttl: expected seconds >= 0, got nan"),
         ({"jitter": 1.5}, "jitter: must be between 0 and 1, not 1.5"),
-        ({"jitter": float("nan")}, "jitter: must be between 0 and 1, not nan"),
+        ({"jitter": float("nan")}, "jitter: expected a number, got nan"),
         ({"max_object": 0}, "max_object: must be more than zero"),
         ({"max_object": 1 << 30}, "at most 8MiB"),
         ({"heartbeat": 0.0}, "heartbeat: must be positive, not 0.0"),
