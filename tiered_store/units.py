@@ -33,6 +33,7 @@ _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 _NUMBER = r"(\d+(?:_\d+)*(?:\.\d+)?)"
 _SIZE = re.compile(rf"{_NUMBER}\s*([kmgt]i?b|b|)", re.IGNORECASE | re.ASCII)
 _TERM = re.compile(rf"{_NUMBER}\s*(ms|[smhdw])\s*", re.ASCII)
+_TERMS = re.compile(rf"(?:{_NUMBER}\s*(?:ms|[smhdw])\s*)+", re.ASCII)
 _PLAIN = re.compile(_NUMBER, re.ASCII)
 _SIZE_PATTERN = r"^\s*[0-9][0-9_]*(\.[0-9]+)?\s*([kKmMgGtT][iI]?[bB]|[bB])?\s*$"
 _DURATION_PATTERN = (
@@ -106,8 +107,8 @@ def parse_duration(text: str) -> float:
         ValueError: It says none, or more than a century.
     """
     stripped = text.strip()
-    terms = _TERM.findall(stripped)
-    if terms and not _TERM.sub("", stripped):
+    if _TERMS.fullmatch(stripped):  # to look for terms in a long number takes seconds
+        terms = _TERM.findall(stripped)
         seconds = sum(_number(number) * _SECONDS[unit] for number, unit in terms)
     elif _PLAIN.fullmatch(stripped):
         seconds = _number(stripped)
