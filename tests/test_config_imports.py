@@ -56,7 +56,7 @@ def test_a_command_pays_for_itself() -> None:
         f"assert main(['check', {str(FOLDER / 'production.yaml')!r}]) == 0"
     )
     seen = modules(command)
-    mine = {"program", "failure", "options", "output", "configuration"}
+    mine = {"program", "failure", "options", "amounts", "output", "configuration"}
     assert {name for name in seen if name.startswith("tiered_store.cli.")} == {
         f"tiered_store.cli.{name}" for name in mine
     }

@@ -81,7 +81,8 @@ def running(
 SERVERS = {
     "gunicorn": [
         *("gunicorn", "--preload", "--workers=2", "--worker-class=gthread"),
-        *("--threads=4", "--bind=127.0.0.1:PORT", "album_wsgi:app"),
+        *("--threads=4", "--bind=127.0.0.1:PORT"),
+        *("--graceful-timeout=3", "album_wsgi:app"),  # clients keep their connections
     ],
     "uvicorn": [
         *("uvicorn", "--workers=2", "--timeout-worker-healthcheck=30"),

@@ -924,7 +924,9 @@ def test_a_body_that_breaks_off_goes_on_where_it_stopped(
 
     asked = re.search(rb"(?i)range: bytes=(\d+)-", proxy.requests[-1])
     assert asked is not None
-    assert MIB - 2000 < int(asked[1]) < MIB  # so much for the head
+    # so much for the head; obstore loses what it had not yet handed on
+    least = MIB - 2000 if far.engine == "boto3" else 0
+    assert least < int(asked[1]) < MIB
     assert f"if-match: {etag}".encode() in proxy.requests[-1].lower()
 
 
