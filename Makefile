@@ -22,8 +22,8 @@ PEERS := $(VENV)/peers/bin
 demo: $(VENV)/demo
 	$(BIN)/tiered-store demo $(DEMO)
 
-test: $(VENV)/test  # three at once, for many wait
-	$(BIN)/python -m pytest --numprocesses 3 --dist worksteal $(TESTS)
+test: $(VENV)/test
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal $(TESTS)
 
 bench: $(VENV)/bench
 	$(PEERS)/python -m benchmarks $(BENCH)

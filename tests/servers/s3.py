@@ -103,6 +103,16 @@ Kind = Literal["moto", "seaweed"]
 
 def start_s3(kind: Kind, folder: Path) -> S3Server:
     """Return a new server that keeps its files in *folder*; stop it."""
+    for _ in range(3):
+        try:
+            return _start_s3(kind, folder)
+        except RuntimeError as error:  # a port was free when it was chosen
+            if "address already in use" not in str(error).lower():
+                raise
+    return _start_s3(kind, folder)
+
+
+def _start_s3(kind: Kind, folder: Path) -> S3Server:
     ports = [free_port() for _ in range(4)]
     command = _moto(ports[0]) if kind == "moto" else _seaweed(ports, folder)
     process = ServerProcess(
