@@ -17,6 +17,7 @@ import pytest
 import yaml
 
 from tests.fleets_of_journals import FleetRules, Process, TimedRules, campaign, crowd
+from tests.servers.process import free_port
 from tests.servers.redis import (
     ClusterSetup,
     RedisServer,
@@ -180,6 +181,15 @@ def test_a_server_that_may_lose_it_is_refused(
             use()
 
     assert server.ask("DBSIZE") == 0
+    journal.close()
+
+
+def test_an_outage_of_the_journal_is_told_as_its_own() -> None:
+    """Else whoever reads the error of a put would look for a replica that is down."""
+    journal = RedisJournal(f"redis://127.0.0.1:{free_port()}")
+
+    with pytest.raises(UnavailableError, match=r"^the journal's server: .*refused"):
+        journal.begin(KEY, PUT)
     journal.close()
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from tiered_store import deadlines
 from tiered_store.clients.link import Link
 from tiered_store.errors import (
+    DeadlineError,
     MisconfiguredError,
     RefusedError,
     StoreError,
@@ -51,7 +52,7 @@ class Server:
 
     def ask(self, *words: Any) -> Any:
         """Return the answer to one command."""
-        return self._link.command(*words)
+        return self._command(*words)
 
     def run(
         self,
@@ -75,11 +76,11 @@ class Server:
             options["then"] = ("WAIT", self._replicas, self._milliseconds())
         rest = (len(keys), *keys, *arguments)
         try:
-            answer = self._link.command("EVALSHA", _digest(script), *rest, **options)
+            answer = self._command("EVALSHA", _digest(script), *rest, **options)
         except StoreError as error:
             if type(error.__cause__).__name__ != "NoScriptError":
                 raise
-            answer = self._link.command("EVAL", script, *rest, **options)
+            answer = self._command("EVAL", script, *rest, **options)
         if not options:
             return answer
         answer, have = answer
@@ -156,8 +157,16 @@ class Server:
             ) from error
 
     def _told(self, *words: str) -> dict[str, Any]:
-        found: Mapping[Any, Any] = self._link.command(*words, there=True)
+        found: Mapping[Any, Any] = self._command(*words, there=True)
         return {_text(name): _text(value) for name, value in found.items()}
+
+    def _command(self, *words: Any, **options: Any) -> Any:
+        try:
+            return self._link.command(*words, **options)
+        except StoreError as error:
+            if not isinstance(error, DeadlineError):  # that is the caller's own
+                error.message = f"the journal's server: {error.message}"
+            raise
 
     def _milliseconds(self) -> int:
         # none at all would mean to wait for ever; the answer needs its time as well
