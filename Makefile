@@ -1,6 +1,6 @@
 # make demo   the main job on real pictures
 # make test   the tests, real servers included
-# make bench  how fast it is, beside other libraries; bench-quick in less than a minute
+# make bench  how fast it is, beside other libraries; bench-quick in about a minute
 # make regions  what users see of a region that fails, beside other libraries; 6 minutes
 # make shake  the tests with threads held up at random, SEED= of it, TESTS= of them
 # make soak   processes that are killed and wronged, for some hours
