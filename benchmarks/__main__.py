@@ -23,7 +23,7 @@ from benchmarks.outcome import Outcome
 from benchmarks.plan import GROUPS, QUICK_ROUNDS, rounds_of
 from benchmarks.progress import watching
 from benchmarks.results import OURS, Row
-from benchmarks.steady import PINNED, keep_memory
+from benchmarks.steady import AWAKE, PINNED, awake, keep_memory
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -107,6 +107,7 @@ def _measured(options: argparse.Namespace, outcome: Outcome) -> Iterator[str]:
             Bench(seconds, options.quick, Path(folder), options.seed)
         ) as bench,
         watching(options.only) as watch,
+        awake(),
     ):
         outcome.seconds = watch.seconds
         for name in options.only:
@@ -137,7 +138,7 @@ def _method(options: argparse.Namespace, keeps: bool) -> str:
         f"{' to '.join(map(str, sorted({min(rounds), max(rounds)})))} rounds a group, "
         f"each with every candidate of a row once, in shuffled order (seed "
         f"{options.seed}). Processor time where one thread works, wall clock where "
-        f"several do or somebody waits. {PINNED} Memory is "
+        f"several do or somebody waits. {PINNED} {AWAKE} Memory is "
         f"{'kept' if keeps else 'perhaps given back'} by the allocator when freed."
     )
 

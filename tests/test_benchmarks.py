@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import socket
 import socketserver
@@ -27,6 +28,7 @@ from benchmarks.page import page
 from benchmarks.plan import GROUPS, rounds_of
 from benchmarks.results import OURS, Goal, Row, Unit, shown
 from benchmarks.sampling import share, side_by_side
+from benchmarks.steady import awake
 from tests.waiting import until
 
 
@@ -327,3 +329,16 @@ def test_a_run_that_is_ended_has_written_what_it_has(tmp_path: Path) -> None:
     document = json.loads((tmp_path / "bench.json").read_text())
     assert {row["group"] for row in document["rows"]} == {"limits"}
     assert document["missing"] == ["growth"]
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_IDLE"), reason="not of this system")
+def test_processors_are_kept_awake_by_whom_all_others_go_before() -> None:
+    """They end with the block."""
+    with awake() as spinners:
+        assert len(spinners) == len(os.sched_getaffinity(0))
+        for spinner in spinners:
+            until(lambda pid=spinner: os.sched_getscheduler(pid) == os.SCHED_IDLE)
+
+    for spinner in spinners:
+        with pytest.raises(ProcessLookupError):
+            os.kill(spinner, 0)
