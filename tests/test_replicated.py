@@ -40,6 +40,7 @@ from tiered_store.key import Key
 from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
 from tiered_store.replication.placement import ReadPolicy, Reproducible
 from tiered_store.store import Store
+from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.conformance import StoreConformance
 from tiered_store.testing.faults import FaultStore
 from tiered_store.testing.recording import Recorder
@@ -859,6 +860,22 @@ def test_a_replica_known_to_be_down_costs_nothing() -> None:
     assert pair.missed(KEY._replace(width=5)) == {"eu": "put"}
     (event,) = pair.events.of(CircuitChanged)
     assert (event.side, event.state) == ("write", "open")
+
+
+def test_breakers_go_by_the_clock_of_their_store() -> None:
+    """As all else of it does; the hand of a clock that is given moves them."""
+    clock = FakeClock()
+    policy = BreakerPolicy(failures=1, open=60.0, probes=1)
+    pair = Pair(breaker=policy, clock=clock)
+    pair.us.fail("get")
+    pair.eu.child.put(KEY, NEW)
+    pair.store.get(KEY)
+    pair.store.get(KEY)
+    asked = pair.us.calls["get"]
+
+    clock.advance(67)
+    pair.store.get(KEY)
+    assert (asked, pair.us.calls["get"]) == (1, 2)
 
 
 def test_a_trickle_goes_through_when_all_are_down() -> None:

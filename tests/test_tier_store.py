@@ -37,7 +37,7 @@ from tiered_store.errors import (
 )
 from tiered_store.framing import PIECE, TAG
 from tiered_store.key import Key
-from tiered_store.policies.breaker import CircuitOpenError
+from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
 from tiered_store.store import Store
 from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.faults import FaultStore
@@ -667,6 +667,20 @@ def test_a_full_store_still_drops(place: FaultStore) -> None:
     tier.delete(OTHER)
     assert not is_there(place, OTHER)
     assert tier.get(OTHER) is None
+
+
+def test_breakers_go_by_the_clock_of_their_tier(place: FaultStore) -> None:
+    """As its copies do; both of them, for what is kept and what is dropped."""
+    clock = FakeClock()
+    policy = BreakerPolicy(failures=1, open=60.0)
+    tier = StoreTier(place, breaker=policy, clock=clock)
+    for verb in ("get", "delete"):
+        place.fail(verb)
+        for error in (UnavailableError, CircuitOpenError):
+            assert outcome(tier, verb) is error
+
+    clock.advance(67)
+    assert outcomes(tier, "get", "delete") == [None, None]
 
 
 def test_one_copy_that_stays_does_not_keep_others_from_being_dropped(

@@ -85,9 +85,9 @@ class StoreTier(Tier):
         if max_object is None:
             max_object = _ANY if capacity is None else capacity // 8
         self._bare = as_store(store)
-        self.store = guard(self._bare, breaker)
+        self.store = guard(self._bare, breaker, clock)
         # a store that is full refuses what is put, and still drops
-        self._drops = guard(self._bare, breaker)
+        self._drops = guard(self._bare, breaker, clock)
         self.ttl = ttl
         self.jitter = jitter
         self.capacity = capacity

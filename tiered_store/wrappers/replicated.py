@@ -145,7 +145,7 @@ class ReplicatedStore(Mirror):
             reproducible=reproducible,
         )
         self.replicas = {
-            name: guard(as_store(replicas[name]), breaker) for name in replicas
+            name: guard(as_store(replicas[name]), breaker, clock) for name in replicas
         }
         self.given_quorum = quorum  # as drawn and written
         self.quorum = self._placement.quorum
