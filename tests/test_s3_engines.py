@@ -17,7 +17,7 @@ from tests.closing import Closing
 from tests.servers.proxy import Proxy
 from tests.servers.s3 import READER, S3Server
 from tests.servers.stub import Answer, StubServer
-from tiered_store.backends.s3 import S3Store
+from tiered_store.backends.s3 import S3Store, obstore_settings
 from tiered_store.body import Body
 from tiered_store.deadlines import deadline
 from tiered_store.errors import (
@@ -144,6 +144,28 @@ def test_an_error_of_a_body_says_whose_it_is(
         "get",
         KEY,
     )
+
+
+def test_bytes_that_drip_hold_nobody_for_ever(
+    seaweed_server: S3Server, closing: Closing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who waits in Rust cannot be interrupted; what took too long is asked for anew."""
+    monkeypatch.setattr(obstore_settings, "_AT_LONGEST", -0.5)
+    proxy = closing(Proxy(seaweed_server.ports[0]))
+    bucket = seaweed_server.make_bucket()
+    options = {"endpoint_url": proxy.url, "engine": "obstore", "timeout": 1.0}
+    content = {KEY: os.urandom(200_000), OTHER: os.urandom(MIB)}
+    with seaweed_server.store(bucket) as direct:
+        for key, told in content.items():
+            direct.put(key, Body.of(told))
+    store = closing(seaweed_server.store(bucket, **options))
+
+    proxy.drip = (300_000, 0.25)
+    assert store.get(OTHER).read() == content[OTHER]
+    assert len(proxy.requests) > 1
+    proxy.drip = (20_000, 0.25)
+    with pytest.raises(UnavailableError):
+        store.get(KEY)
 
 
 def test_a_denied_object_is_not_absent(

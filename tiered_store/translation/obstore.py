@@ -31,9 +31,12 @@ _DEBUG = "\n\nDebug source"
 _NOT_S3 = re.compile(
     r"Invalid last modified|Invalid content length|non-ASCII data", re.IGNORECASE
 ).search
+_NOT_THAT_PART = re.compile(
+    r"NotPartial|CONTENT_RANGE|Content-Range|Requested \d+\.\.\d+, got"
+).search
 _MISCONFIGURED = re.compile(
     r"invalid peer certificate|InvalidCertificate|InvalidContentType|UnknownIssuer"
-    r"|without LOCATION|Invalid URL|URL scheme is not allowed",
+    r"|without LOCATION|error following redirect|Invalid URL|URL scheme is not allowed",
     re.IGNORECASE,
 ).search
 _OWN_TROUBLE = re.compile(r"Too many open files|Cannot allocate memory").search
@@ -56,7 +59,7 @@ def translate(
             {},
         )
     text = shown(told.partition(_DEBUG)[0]) or type(error).__name__
-    if "NotPartial" in told:
+    if _NOT_THAT_PART(told):
         return ConflictError("the server answered with something else")
     if _OWN_TROUBLE(told):
         return UnavailableError(text, local=True, failover=False)

@@ -29,6 +29,8 @@ Checksums = Literal["when_supported", "when_required"]
 _SLOWEST = 1 * MIB  # bytes a second that a line must carry not to be taken for dead
 _BUFFERED = 4 * MIB  # what the kernel may hold back when all has been "sent"
 _MODIFIED = "Last-Modified"
+_REGION = "x-amz-bucket-region"
+_LONGEST_LENGTH = 15  # digits of a petabyte, which no object has
 _ASSEMBLY_SECONDS = 60.0  # S3 may take its time to put the parts together
 
 
@@ -228,6 +230,7 @@ class _SDK:
             )
         client.meta.events.register_last("before-call.s3", prepare)
         client.meta.events.register("before-parse.s3", _leave_out)
+        client.meta.events.register_first("needs-retry.s3", _stay)
         in_time(client)
         return client
 
@@ -247,10 +250,25 @@ def _leave_out(response_dict: Any, **_: Any) -> None:
     """Drop headers that nobody can read; botocore would leave the connection open."""
     headers = response_dict["headers"]
     length, modified = (headers.get(name) for name in ("Content-Length", _MODIFIED))
-    if length is not None and not length.isdigit():
+    if length is not None and not (length.isdigit() and len(length) <= _LONGEST_LENGTH):
         del headers["Content-Length"]
     if modified is not None and not modified.endswith("GMT"):
         del headers[_MODIFIED]
+
+
+def _stay(request_dict: Any, response: Any, **_: Any) -> None:
+    """
+    Have botocore follow a redirect only to the region that the answer names.
+
+    Where none is named it would ask for the bucket, and be redirected, without end.
+    """
+    if response is None:
+        return
+    told = response[1]
+    headers = told.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    if _REGION not in headers and "Region" not in told.get("Error", {}):
+        redirect = request_dict["context"].setdefault("s3_redirect", {})
+        redirect["redirected"] = True
 
 
 def _prepare(operation: str, headers: Any, context: Any, timeout: float) -> None:

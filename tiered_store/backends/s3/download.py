@@ -8,6 +8,7 @@ import base64
 import contextlib
 import hashlib
 import os
+import re
 import time
 import zlib
 
@@ -28,6 +29,7 @@ from tiered_store.errors import (
 _PIECE = 256 * 1024  # what one read may take from the socket
 _AT_ONCE = 0.001
 _SOON = 0.25  # seconds
+_PART = re.compile(r"bytes (\d+)-\d+/").match
 
 
 class _Hash(Protocol):
@@ -212,6 +214,15 @@ def stat_of(answer: Mapping[str, Any]) -> Stat:
         etag_of(answer),
         None if modified is None else modified.timestamp(),
     )
+
+
+def start_of(answer: Mapping[str, Any]) -> int:
+    """Return where in the object the body of *answer* begins, -1 if nobody can tell."""
+    told = answer.get("ContentRange")
+    if told is None:
+        return 0
+    part = _PART(told)
+    return -1 if part is None else int(part[1])
 
 
 def etag_of(answer: Mapping[str, Any]) -> str | None:

@@ -3,8 +3,10 @@ Reading objects with obstore, whose work is done in Rust.
 
 It takes a tenth of the processor time that boto3 takes.  What it cannot do is left to
 boto3: whatever is not in :data:`VERBS`, the ARNs of access points, prefixes with empty
-segments or dots, credentials or a region that nobody has, and a process whose parent
-has used it (its threads do not survive a fork).  It compares no checksums, which S3
+segments or dots, credentials or a region that nobody has, user metadata in another
+encoding than UTF-8, and a process whose parent has used it (its threads do not survive
+a fork).  It follows redirects, and does not say so: what has no ETag, or is a page, is
+asked for again with boto3, which follows none.  It compares no checksums, which S3
 tells of whole objects.
 """
 
@@ -23,7 +25,7 @@ from tiered_store import deadlines, lifecycle
 from tiered_store.backends.s3.address import is_arn
 from tiered_store.backends.s3.client import Client
 from tiered_store.backends.s3.download import etag_in
-from tiered_store.backends.s3.obstore_settings import new_store, unsigned
+from tiered_store.backends.s3.obstore_settings import new_store, unread, unsigned
 from tiered_store.backends.s3.reading import REPRODUCIBLE, Meaning, Opened, Reading
 from tiered_store.body import Stat
 from tiered_store.errors import DeadlineError, StoreError, UnavailableError
@@ -43,6 +45,7 @@ _SOON = 0.25  # seconds that more of them are waited for
 _PIECE = 256 * 1024  # a smaller body is read when it is asked for, in one wait
 _TIDIED = frozenset(("", ".", ".."))  # segments that it refuses, or leaves out
 _MARK = "reproducible"  # of user metadata
+_PAGE = "text/html"
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)  # of what is not told
 
 
@@ -100,29 +103,36 @@ class ObstoreReading:
         except _BusyError:
             return self._instead.open(name, meaning, etag=etag, offset=offset)
         except Exception as error:
-            if unsigned(error):  # boto3 cannot sign either, and says why
+            # boto3 cannot sign either, and says why
+            if unsigned(error) or unread(error):
                 return self._instead.open(name, meaning, etag=etag, offset=offset)
             failure = self._meaning(error)
             if failure is None:
                 raise
             raise failure from error
-        meta = found.meta
+        meta, attributes = found.meta, found.attributes
+        etag_told, kind = etag_in(meta["e_tag"]), attributes.get("Content-Type", "")
+        if etag_told is None or kind.startswith(_PAGE):
+            # perhaps the page that a redirect led to; boto3 does not follow any
+            del found
+            return self._instead.open(name, meaning, etag=etag, offset=offset)
         modified = meta["last_modified"]
         stat = Stat(
             length,
-            etag_in(meta["e_tag"]),
+            etag_told,
             None if modified == _EPOCH else modified.timestamp(),
         )
-        said = found.attributes.get(_MARK) == REPRODUCIBLE[_MARK]
+        said = attributes.get(_MARK) == REPRODUCIBLE[_MARK]
+        start = found.range[0]
         if content is not None:
-            return Opened(stat, content, said)
+            return Opened(stat, content, said, start)
 
         def later(error: Exception) -> StoreError | None:
             failure = self._meaning(error)
             return None if failure is None else meaning(failure)
 
         source = _Arriving(found, length, self._timely, later)
-        return Opened(stat, source, said)
+        return Opened(stat, source, said, start)
 
     def close(self) -> None:
         """Let go of connections and threads."""

@@ -14,7 +14,9 @@ from typing import Any
 from tiered_store.backends.s3.client import Client
 
 
-_UNBOUNDED = datetime.timedelta(days=365)
+# A body that takes longer is asked for again, from where it is; and a server whose
+# bytes drip holds nobody for ever, since none can be interrupted who waits for it.
+_AT_LONGEST = 32.0  # seconds: 256 KiB of the slowest body that is waited for
 _LEAST = datetime.timedelta(milliseconds=1)
 _CREDENTIALS = datetime.timedelta(minutes=5)  # until the SDK is asked again
 _AUTHORITIES = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE")  # as the SDK has them
@@ -53,13 +55,18 @@ def unsigned(error: Exception) -> bool:
     return "External AWS credential provider" in str(error)
 
 
+def unread(error: Exception) -> bool:
+    """Tell whether *error* is of user metadata that others read."""
+    return "contained non UTF-8 characters" in str(error)
+
+
 def _options(client: Client) -> Any:
     connection = client.connection
     options: Any = {
-        "allow_http": True,
+        "allow_http": not (connection.endpoint_url or "").startswith("https:"),
         "connect_timeout": _duration(connection.connect_timeout),
         "read_timeout": _duration(connection.timeout),
-        "timeout": _UNBOUNDED,  # a body may take as long as it likes, piece by piece
+        "timeout": _duration(connection.timeout + _AT_LONGEST),
         "pool_max_idle_per_host": str(connection.connections),
     }
     for name in _AUTHORITIES:

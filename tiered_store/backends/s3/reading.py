@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from tiered_store.backends.s3.client import Client
-from tiered_store.backends.s3.download import Download, stat_of
+from tiered_store.backends.s3.download import Download, start_of, stat_of
 from tiered_store.body import Stat
 from tiered_store.errors import StoreError
 from tiered_store.readers import Source
@@ -25,11 +25,13 @@ class Opened(NamedTuple):
     Attributes:
         stat: Of the object; the size is that of what was asked for.
         reproducible: Whoever stored it said that it can be computed again.
+        start: Where in the object it begins; -1 if the server does not say.
     """
 
     stat: Stat
     source: Source | bytes
     reproducible: bool
+    start: int
 
 
 class Reading(Protocol):
@@ -78,4 +80,5 @@ class Boto3Reading:
             found,
             source if content is None else content,
             REPRODUCIBLE.items() <= said.items(),
+            start_of(answer),
         )

@@ -263,7 +263,8 @@ class S3Store(Store):
         found, source = opened.stat, opened.source
         if isinstance(source, bytes):
             source = io.BytesIO(source)
-        if found.size != expected.size - offset or found.etag != expected.etag:
+        told = (opened.start, found.size, found.etag)
+        if told != (offset, expected.size - offset, expected.etag):
             source.close()
             raise ConflictError("the server answered with something else")
         return source
