@@ -8,6 +8,8 @@ Here that is Pillow's work, unless the real one can be imported.
 from __future__ import annotations
 
 import io
+import os
+import subprocess
 import sys
 import types
 
@@ -19,6 +21,7 @@ from PIL import Image as Pillow
 def ensure() -> str:
     """Make ``wand.image`` importable; return whose it is."""
     try:
+        _look()
         import wand.image  # noqa: F401
     except ImportError:
         package, module = types.ModuleType("wand"), types.ModuleType("wand.image")
@@ -26,6 +29,22 @@ def ensure() -> str:
         sys.modules["wand"], sys.modules["wand.image"] = package, module
         return "Pillow"
     return "ImageMagick"
+
+
+def _look() -> None:
+    """
+    Raise ImportError if the linker knows no ImageMagick.
+
+    Wand asks it and the compiler for two dozen names of it, which takes seconds.
+    """
+    if sys.platform != "linux" or "MAGICK_HOME" in os.environ:
+        return
+    try:
+        known = subprocess.run(["/sbin/ldconfig", "-p"], capture_output=True)
+    except OSError:
+        return  # then let Wand look for it
+    if known.returncode == 0 and b"MagickWand" not in known.stdout:
+        raise ImportError("no ImageMagick")
 
 
 class Picture:
