@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 
+from collections.abc import Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -207,6 +209,45 @@ def test_an_object_that_moves_is_never_absent(
             asking.wait()
             store.put(PHOTO, SMALL)
         assert reader.result(60).read() == b"small"
+
+
+@pytest.mark.parametrize("begin", [SMALL, LARGE])
+@pytest.mark.parametrize("moves", list(itertools.combinations(range(4), 2)))
+def test_an_object_that_moves_twice_is_never_absent(
+    moves: tuple[int, int], begin: Body
+) -> None:
+    """Whenever it does; the third time within one read may hide it, as is said."""
+    assert hunted(moves, begin)
+
+
+def test_an_object_that_moves_with_every_question_is_not_found() -> None:
+    """No number of questions would find it: that is the bound, and no lower one."""
+    assert not hunted((1, 2, 3), LARGE)
+
+
+def hunted(moves: Collection[int], begin: Body) -> bool:
+    """Read what somebody moves before the questions *moves*; say if it was found."""
+    asked = itertools.count()
+
+    class Asked(Wrapper):
+        """A route before whose answers the object moves."""
+
+        def _get(self, key: Key) -> Body:
+            if next(asked) in moves:
+                writer.put(PHOTO, LARGE if holds(near) else SMALL)
+            return super()._get(key)
+
+    near, far = route(), route()
+    rules = [Rule(to="near", max_size=10)]
+    writer = RoutedStore({"near": near, "far": far}, rules=rules, default="far")
+    reader = RoutedStore(
+        {"near": Asked(near), "far": Asked(far)}, rules=rules, default="far"
+    )
+    writer.put(PHOTO, begin)
+    try:
+        return reader.get(PHOTO).read() in (SMALL.read(), LARGE.read())
+    except NotFoundError:
+        return False
 
 
 def test_two_writers_do_not_take_each_others_object_away(

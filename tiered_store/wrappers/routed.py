@@ -55,6 +55,10 @@ class RoutedStore(Store):
     can both be lost.)  If something could not be taken away the put fails, and which
     of the two copies is read depends on the rules until it is put or deleted again.
 
+    What may be in several routes is looked for twice before it is absent, so that one
+    that changes its route meanwhile is found.  One that does so three times within a
+    read may be missed by it, and one that does so during a listing by that.
+
     When the rules change, objects that they no longer lead to are not found: go
     through ``migrating``.
 
