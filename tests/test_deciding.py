@@ -288,10 +288,11 @@ def test_a_journal_that_is_elsewhere_is_not_made(folder: Path, capsys) -> None:
 
     assert main(["status", "-s", "going-on"]) == 0  # what operators do first
     said = capsys.readouterr().out
-    assert "the journal is not on this machine, or was never used" in said
+    missing = f"no journal at {folder}/going-on.db: it is on another machine"
+    assert missing in said
     assert main(["drain", "us", "-s", "going-on", "--dry-run"]) == 0
     said = capsys.readouterr().out
-    assert "unknown, for the journal cannot say: the journal is not on this" in said
+    assert f"unknown, for the journal cannot say: {missing}" in said
     assert main(["drain", "us", "-s", "going-on"]) == 1
     assert not (folder / "going-on.db").exists()
 

@@ -20,12 +20,14 @@ import tiered_store
 import tiered_store.backends
 import tiered_store.wrappers
 
-from tiered_store import ReplicatedStore, SQLiteJournal, events
+from tiered_store import ReplicatedStore, SQLiteJournal, events, load
 from tiered_store.backends.memory import MemoryStore
+from tiered_store.body import Body
 from tiered_store.cli import main
 from tiered_store.cli.drawing import draw
 from tiered_store.config import build
 from tiered_store.config.registry import STORES
+from tiered_store.key import Key
 from tiered_store.store import Store
 from tiered_store.tree import label
 from tiered_store.wrappers.cached import CachedStore
@@ -247,7 +249,7 @@ def test_the_listings_of_repairing_are_built() -> None:
 
 
 def test_the_commands_of_repairing_exist(tmp_path, monkeypatch, capsys) -> None:
-    """Each with its options, on a mirror that is well."""
+    """Each with its options, on a mirror that was used and is well."""
     config = tmp_path / "stack.yaml"
     names = ("us", "eu", "ap")
     stores: dict[str, Any] = {name: {"type": "memory"} for name in names}
@@ -259,6 +261,8 @@ def test_the_commands_of_repairing_exist(tmp_path, monkeypatch, capsys) -> None:
     config.write_text(
         yaml.safe_dump({"version": 1, "default": "images", "stores": stores})
     )
+    with load(config) as images:
+        images.put(Key("comics.page", 1, 30, 40, "image/png"), Body.of(b"a page"))
     monkeypatch.setenv("TIERED_STORE_CONFIG", str(config))
     commands = re.findall(r"^\$ tiered-store (.*?)(?: +#.*)?$", REPAIRING, re.MULTILINE)
 

@@ -118,6 +118,8 @@ stores:
 def test_the_listings_of_operating_run(moved, monkeypatch) -> None:
     """The commands on a mirror that is well; each way to keep decisions is built."""
     Path("images.yaml").write_text(MIRROR)
+    with load("images.yaml") as images:
+        images.delete_file("comics.cover", 1234, 405, 640, "image/jpeg")
     monkeypatch.setenv("TIERED_STORE_CONFIG", "images.yaml")
     monkeypatch.setenv("CONTROL_URL", "redis://127.0.0.1:1/0")
     ran = 0

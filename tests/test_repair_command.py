@@ -38,6 +38,26 @@ MIRROR = """
       us: {{type: filesystem, path: {folder}/us, create: true}}
       eu: {{type: filesystem, path: {folder}/eu}}
 """
+TWO_MIRRORS = """
+    version: 1
+    default: both
+    stores:
+      both:
+        type: routed
+        routes: {{covers: covers, pages: pages}}
+        rules: [{{to: covers, object_type: comics.cover}}]
+        default: pages
+      covers:
+        type: replicated
+        replicas: {{us: us, eu: eu}}
+        journal: {{type: sqlite, path: {folder}/journal.db}}
+      pages:
+        type: replicated
+        replicas: {{us: us, eu: eu}}
+        journal: {{type: sqlite, path: {folder}/pages.db}}
+      us: {{type: filesystem, path: {folder}/us, create: true}}
+      eu: {{type: filesystem, path: {folder}/eu}}
+"""
 Captured = pytest.CaptureFixture[str]
 
 
@@ -354,6 +374,63 @@ def test_a_row_is_dropped_by_name(place: Place, capsys: Captured) -> None:
     assert place.left() == 1
     assert main(["forget", name, "--yes"]) == 0
     assert "nothing is pending there" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["repair"],
+        ["repair", "--dry-run"],
+        ["repair", "--dry-run", "--watch"],
+        ["pending"],
+        ["forget", "--dead", "--yes"],
+        ["forget", object_name(key(0)), "--yes"],
+    ],
+)
+def test_a_journal_that_is_elsewhere_is_not_made(
+    words: list[str], place: Place, capsys: Captured
+) -> None:
+    """On the wrong machine an empty one would say that there is nothing to repair."""
+    file = place.folder / "journal.db"
+
+    assert main(words) == 1
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err == (
+        f"tiered-store: images.origin: no journal at {file}: it is on another machine, "
+        "or was never used; ask where the services run\n"
+    )
+    assert not file.exists()
+
+
+def test_the_mirrors_whose_journals_are_here_are_repaired(
+    place: Place, capsys: Captured
+) -> None:
+    """And the other one is told, by the status as well."""
+    place.config.write_text(textwrap.dedent(TWO_MIRRORS).format(folder=place.folder))
+    place.mount()
+    with place.store() as store:
+        store.put(key(0), Body.of(b"cover"))
+
+    assert main(["repair"]) == 1
+    said = capsys.readouterr()
+    assert said.out == "both.covers: 0 repaired, 0 B\n"
+    assert "both.pages: no journal at " in said.err
+    assert main(["repair", "both.covers"]) == 0
+
+
+def test_a_watch_goes_on_where_nothing_was_written_yet(
+    place: Place, start: Start
+) -> None:
+    """It is started with the services, and may be first."""
+    place.mount()
+    running = start("repair", "--watch", "--every", "50ms")
+
+    until((place.folder / "journal.db").exists)
+    place.write(1)
+    running.send_signal(signal.SIGTERM)
+
+    assert running.wait(60) == 0
 
 
 def test_a_replica_that_is_gone_for_good_is_forgotten(

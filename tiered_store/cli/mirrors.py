@@ -12,11 +12,12 @@ from typing import Annotated, Any
 import typer
 
 from tiered_store.cli.amounts import number, size, whole
-from tiered_store.cli.failure import WRONG, CommandError
+from tiered_store.cli.failure import FAILED, WRONG, CommandError, complain
 from tiered_store.cli.options import opened
 from tiered_store.findings import when
 from tiered_store.journals.row import Row
 from tiered_store.layout import object_name
+from tiered_store.replication.conditions import not_here
 from tiered_store.replication.mirror import Mirror
 from tiered_store.store import Store
 from tiered_store.tree import walk
@@ -66,13 +67,21 @@ PARALLEL = whole(1, 1_000)
 
 @contextmanager
 def mirrors(
-    config: Path, place: str | None, replica: str | None, *, gone: bool = False
+    config: Path,
+    place: str | None,
+    replica: str | None,
+    *,
+    gone: bool = False,
+    used: bool = False,
 ) -> Iterator[list[Mirror]]:
     """
     Open the stack at *place*, and lend the mirrors in it that have *replica*.
 
     Args:
         gone: Or had it once: it may be gone from the configuration.
+        used: Only those whose journals are there.  An empty one would be made by
+            asking, and say that nothing was missed; so the others are told instead,
+            and the command fails in the end.
 
     Raises:
         CommandError: There are none.
@@ -91,7 +100,23 @@ def mirrors(
             if not found:
                 there = ", ".join(known)
                 raise CommandError(f"no replica {replica!r}; there are {there}", WRONG)
-        yield found
+        elsewhere = _without_journals(found) if used else {}
+        for mirror, why in elsewhere.items():
+            complain(f"tiered-store: {mirror}: {why}")
+        if len(elsewhere) < len(found):
+            yield [one for one in found if one not in elsewhere]
+        if elsewhere:
+            raise typer.Exit(FAILED)
+
+
+def _without_journals(found: Iterable[Mirror]) -> Mapping[Mirror, str]:
+    """Return those of *found* whose journals are not there, and what to do."""
+    asked = ((one, one.journal) for one in found)
+    return {
+        one: not_here(journal)
+        for one, journal in asked
+        if journal is not None and not journal.is_there()
+    }
 
 
 def _at(root: Store, place: str | None) -> Iterator[Store]:

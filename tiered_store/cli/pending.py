@@ -52,7 +52,7 @@ def pending(
     A dead letter failed so often, for a reason of its own, that it is not tried by
     itself any more: `repair --dead` tries it, `forget` drops it.
     """
-    with mirrors(config, place, replica, gone=True) as found:
+    with mirrors(config, place, replica, gone=True, used=True) as found:
         rows = (
             (mirror, row)
             for mirror in found
@@ -132,7 +132,7 @@ def forget(
     if everything and replica is None:
         raise CommandError("--all: say of which --replica", WRONG)
     keys = [key_of(name, mimetype) for name in names or ()]
-    with mirrors(config, place, replica, gone=True) as found:
+    with mirrors(config, place, replica, gone=True, used=True) as found:
         if not keys:
             rows = [
                 (mirror, row)

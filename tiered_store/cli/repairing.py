@@ -101,7 +101,8 @@ def repair(
         rate=rate,
         bandwidth=bandwidth,
     )
-    with mirrors(config, place, replica) as found, ending() as told:
+    once = dry_run or not watch  # a watch waits for a journal, as for all that it does
+    with mirrors(config, place, replica, used=once) as found, ending() as told:
         if dry_run:
             status = _listed(found, wish, json=json)
         elif watch:

@@ -14,7 +14,7 @@ from tiered_store.control.decisions import Decision, Decisions
 from tiered_store.control.standing import described, standing
 from tiered_store.errors import StoreError
 from tiered_store.journals.journal import Journal
-from tiered_store.replication.conditions import NOT_HERE
+from tiered_store.replication.conditions import not_here
 from tiered_store.replication.placement import Reproducible
 from tiered_store.store import Store
 from tiered_store.tree import walk
@@ -86,10 +86,7 @@ def risk_of(store: Store, record: Decisions, decision: Decision) -> Risk:
     if not isinstance(journal, Journal):
         return risk
     if not journal.is_there():  # nor is it made by looking
-        return replace(
-            risk,
-            error=NOT_HERE,
-        )
+        return replace(risk, error=not_here(journal))
     try:
         if decision.verb == "drain":
             only = _only_elsewhere(journal, after.write, set(after.spare))

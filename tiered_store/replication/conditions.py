@@ -13,9 +13,12 @@ from tiered_store.journals.row import Backlog
 from tiered_store.store import Store
 
 
-NOT_HERE = (
-    "the journal is not on this machine, or was never used; ask where the services run"
-)
+def not_here(journal: Journal) -> str:
+    """Say what to do about a *journal* that is not there."""
+    return (
+        f"no journal at {journal.place}: it is on another machine, or was never used; "
+        "ask where the services run"
+    )
 
 
 def conditions(
@@ -31,7 +34,7 @@ def conditions(
             section="mirrors",
             place=place,
             state="attention",
-            facts={"replicas": len(replicas), "note": NOT_HERE},
+            facts={"replicas": len(replicas), "note": not_here(journal)},
         )
         return
     try:

@@ -39,9 +39,11 @@ class Mirror(Store):
     Attributes:
         replicas: By name.
         alike: They shall all have the same objects.
+        journal: What remembers; None if nothing does.
     """
 
     replicas: Mapping[str, Store]
+    journal: Journal | None
     alike: bool = True
     _journal: Journal
     _workers: Workers
