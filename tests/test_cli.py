@@ -296,6 +296,29 @@ def test_a_configuration_that_nobody_named_is_asked_for(
     assert main([*words[:1], "--help"]) == 0
 
 
+def test_a_configuration_is_named_either_way(
+    written: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """As an argument where a command is about one, and by -c for every command."""
+    path = str(written(ON_DISK))
+    monkeypatch.setenv("TIERED_STORE_CONFIG", "/no/such.yaml")
+    for words in (["check"], ["tree"], ["drill", "--faults", "down"]):
+        assert main([*words, path]) == 0
+        said = capfd.readouterr().out
+        assert main([*words, "-c", path]) == 0
+        assert capfd.readouterr().out.splitlines()[0] == said.splitlines()[0]
+
+    assert main(["check", path, "-c", "other.yaml"]) == 2
+    told = f"two configurations, {path} and other.yaml: name one"
+    assert capfd.readouterr().err == f"tiered-store: {told}\n"
+    assert main(["drill", "--faults", "down", "-c", path, "lost=-1"]) == 2
+    assert "--require: " in capfd.readouterr().err
+    monkeypatch.setenv("TIERED_STORE_CONFIG", path)
+    assert main(["check"]) == 0
+
+
 def test_a_usage_error_is_one_line_with_advice(capfdbinary: Captured) -> None:
     """What is wrong, and where to read on."""
     assert main(["get"]) == 2

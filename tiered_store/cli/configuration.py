@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tiered_store.cli import options
 from tiered_store.cli.amounts import Default, duration
 from tiered_store.cli.failure import FAILED, WRONG, CommandError, complain
 from tiered_store.cli.options import (
     ConfigArgument,
+    ConfigOption,
     Json,
     StoreName,
+    chosen,
     opened,
 )
 from tiered_store.cli.output import console, print_json, print_table
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 
 
 def check(
-    config: ConfigArgument = options.DEFAULT,
+    config: ConfigArgument = None,
+    option: ConfigOption = None,
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail on warnings as well.")
     ] = False,
@@ -64,11 +66,12 @@ def check(
     """
     from tiered_store.config import examine, expand_presets
 
+    path = chosen(config, option)
     if expand:
-        typer.echo(expand_presets(config), nl=False)
+        typer.echo(expand_presets(path), nl=False)
         return
-    problems, findings = examine(config)
-    tried = _tried(config, timeout) if reach and not problems else []
+    problems, findings = examine(path)
+    tried = _tried(path, timeout) if reach and not problems else []
     if json:
         print_json(
             {
@@ -82,7 +85,7 @@ def check(
         for line in (*map(str, problems), *(f"{x.severity}: {x}" for x in findings)):
             complain(line)
         if not problems:
-            typer.echo(f"{config}: {_summary(findings)}")
+            typer.echo(f"{path}: {_summary(findings)}")
         if tried:
             from tiered_store.cli.connections import print_connections
 
@@ -188,7 +191,8 @@ def _summary(findings: Sequence[Finding]) -> str:
 
 
 def tree(
-    config: ConfigArgument = options.DEFAULT,
+    config: ConfigArgument = None,
+    option: ConfigOption = None,
     store: StoreName = None,
     dot: Annotated[bool, typer.Option("--dot", help="Print it for Graphviz.")] = False,
     mermaid: Annotated[
@@ -203,7 +207,7 @@ def tree(
     if dot + mermaid + json > 1:
         raise CommandError("--dot, --mermaid and --json: one at a time", WRONG)
 
-    with opened(config, store) as stack:
+    with opened(chosen(config, option), store) as stack:
         drawn = draw(stack)
     if json:
         print_json(drawn.plain(), indent=2)

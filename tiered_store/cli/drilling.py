@@ -14,7 +14,13 @@ import typer
 from tiered_store.cli.amounts import Default, duration, whole
 from tiered_store.cli.failure import FAILED, WRONG, CommandError, complain
 from tiered_store.cli.files import destination
-from tiered_store.cli.options import Json, StoreName
+from tiered_store.cli.options import (
+    ConfigArgument,
+    ConfigOption,
+    Json,
+    StoreName,
+    chosen,
+)
 from tiered_store.cli.output import console, print_json
 from tiered_store.errors import ConfigError
 
@@ -25,13 +31,12 @@ if TYPE_CHECKING:
 
 
 def drill(
-    config: Annotated[
-        Path, typer.Argument(metavar="CONFIG", help="The configuration, a YAML file.")
-    ],
+    config: ConfigArgument = None,
     more: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME=VALUE]...", help="More of --require."),
+        typer.Argument(metavar="NAME=VALUE", help="More of --require."),
     ] = None,
+    option: ConfigOption = None,
     store: StoreName = None,
     require: Annotated[
         list[str] | None,
@@ -92,14 +97,19 @@ def drill(
     from tiered_store.drill.report import requirement
     from tiered_store.drill.run import drill as run
 
+    asked = [*(require or ()), *(more or ())]
+    if option is not None and config is not None:
+        asked.append(str(config))  # the first word, which is a file without -c
+        config = None
+    path = chosen(config, option)
     try:
-        wanted = [requirement(text) for text in (*(require or ()), *(more or ()))]
+        wanted = [requirement(text) for text in asked]
     except ValueError as error:
         raise CommandError(f"--require: {error}", WRONG) from None
     with _page_at(html) as write:
         with _bar(quiet=json) as done, _names_told():
             report = run(
-                config,
+                path,
                 store,
                 faults=_faults(faults),
                 places=place or (),

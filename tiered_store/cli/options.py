@@ -4,6 +4,8 @@ Options that several commands share.
 
 from __future__ import annotations
 
+import os
+
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,8 +26,8 @@ def _named(config: Path) -> Path:
     """Return *config*; say how to name one where nobody did and there is no default."""
     if config == DEFAULT and not config.exists():
         raise CommandError(
-            f"which configuration? there is no {DEFAULT} here; name one by "
-            f"-c FILE, for check, tree and serve as their argument, or by {_VARIABLE}",
+            f"which configuration? there is no {DEFAULT} here; name one by -c FILE "
+            f"or by {_VARIABLE}",
             WRONG,
         )
     return config
@@ -38,13 +40,15 @@ Config = Annotated[
     ),
 ]
 ConfigArgument = Annotated[
-    Path,
+    Path | None,
     typer.Argument(
-        envvar=_VARIABLE,
-        help="The configuration, a YAML file.",
+        help=f"The configuration, a YAML file; else by -c, or {_VARIABLE}.",
         metavar="CONFIG",
-        callback=_named,
+        show_default=str(DEFAULT),
     ),
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", help="The configuration.")
 ]
 StoreName = Annotated[
     str | None,
@@ -59,6 +63,15 @@ Mimetype = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
+
+
+def chosen(argument: Path | None, option: Path | None) -> Path:
+    """Return the configuration of a command that takes it either way."""
+    if argument is not None and option is not None:
+        raise CommandError(
+            f"two configurations, {argument} and {option}: name one", WRONG
+        )
+    return _named(argument or option or Path(os.environ.get(_VARIABLE) or DEFAULT))
 
 
 def opened(config: Path, name: str | None) -> Store:

@@ -10,10 +10,9 @@ from typing import Annotated
 
 import typer
 
-from tiered_store.cli import options
 from tiered_store.cli.amounts import Default, duration, whole
 from tiered_store.cli.failure import WRONG, CommandError
-from tiered_store.cli.options import ConfigArgument, StoreName
+from tiered_store.cli.options import ConfigArgument, ConfigOption, StoreName, chosen
 from tiered_store.wording import brief
 
 
@@ -27,7 +26,8 @@ def _path(text: str) -> str:
 
 
 def serve(
-    config: ConfigArgument = options.DEFAULT,
+    config: ConfigArgument = None,
+    option: ConfigOption = None,
     store: StoreName = None,
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(parser=whole(0, 65_535), metavar="N")] = 8000,
@@ -96,7 +96,7 @@ def serve(
     from tiered_store.web import server
 
     shown = server.Options(
-        str(config),
+        str(chosen(config, option)),
         store,
         prefix=prefix,
         cors=tuple(cors or ()),
