@@ -10,7 +10,7 @@ import os
 import socket
 import time
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -18,6 +18,7 @@ import typer
 
 from tiered_store.cli import options
 from tiered_store.cli.amounts import duration
+from tiered_store.cli.at_risk import told
 from tiered_store.cli.failure import FAILED, WRONG, CommandError, complain
 from tiered_store.cli.options import Config, Json, StoreName, opened
 from tiered_store.cli.output import print_json
@@ -82,95 +83,76 @@ class _Sight:
     stores: list[Store]
 
 
-def drain(
-    name: Place,
-    config: Config = options.DEFAULT,
-    store: StoreName = None,
-    why: Why = "",
-    by: By = None,
-    seconds: For = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    json: Json = False,
-) -> None:
+def _lasting(verb: Verb, says: str) -> Callable[..., None]:
+    """Return the command of a decision that may be *for* some time."""
+
+    def command(
+        name: Place,
+        config: Config = options.DEFAULT,
+        store: StoreName = None,
+        why: Why = "",
+        by: By = None,
+        seconds: For = None,
+        dry_run: DryRun = False,
+        yes: Yes = False,
+        json: Json = False,
+    ) -> None:
+        _decide(config, store, _Order(verb, name, why, by, seconds, dry_run, yes, json))
+
+    command.__doc__ = says
+    return command
+
+
+def _ending(verb: Verb, says: str) -> Callable[..., None]:
+    """Return the command of a decision that ends others."""
+
+    def command(
+        name: Place,
+        config: Config = options.DEFAULT,
+        store: StoreName = None,
+        why: Why = "",
+        by: By = None,
+        dry_run: DryRun = False,
+        yes: Yes = False,
+        json: Json = False,
+    ) -> None:
+        _decide(config, store, _Order(verb, name, why, by, None, dry_run, yes, json))
+
+    command.__doc__ = says
+    return command
+
+
+drain = _lasting(
+    "drain",
     """
     Move traffic away from NAME, within a second, in every process.
 
     It is asked last, and takes no writes while another place can; what it misses is
     remembered, and may be repaired meanwhile.
-    """
-    _decide(config, store, _Order("drain", name, why, by, seconds, dry_run, yes, json))
-
-
-def isolate(
-    name: Place,
-    config: Config = options.DEFAULT,
-    store: StoreName = None,
-    why: Why = "",
-    by: By = None,
-    seconds: For = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    json: Json = False,
-) -> None:
+    """,
+)
+isolate = _lasting(
+    "isolate",
     """
     Touch NAME no more: no read, write or repair, whatever that costs.
 
     For a place that answers wrongly, or may not be changed.
-    """
-    _decide(
-        config, store, _Order("isolate", name, why, by, seconds, dry_run, yes, json)
-    )
-
-
-def promote(
-    name: Place,
-    config: Config = options.DEFAULT,
-    store: StoreName = None,
-    why: Why = "",
-    by: By = None,
-    seconds: For = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    json: Json = False,
-) -> None:
-    """Make NAME the first for reads and writes, until failback or another promote."""
-    _decide(
-        config, store, _Order("promote", name, why, by, seconds, dry_run, yes, json)
-    )
-
-
-def undrain(
-    name: Place,
-    config: Config = options.DEFAULT,
-    store: StoreName = None,
-    why: Why = "",
-    by: By = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    json: Json = False,
-) -> None:
-    """End whatever was decided about NAME."""
-    _decide(config, store, _Order("undrain", name, why, by, None, dry_run, yes, json))
-
-
-def failback(
-    name: Place,
-    config: Config = options.DEFAULT,
-    store: StoreName = None,
-    why: Why = "",
-    by: By = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    json: Json = False,
-) -> None:
+    """,
+)
+promote = _lasting(
+    "promote",
+    "Make NAME the first for reads and writes, until failback or another promote.",
+)
+undrain = _ending("undrain", "End whatever was decided about NAME.")
+failback = _ending(
+    "failback",
     """
     Send traffic back to NAME.
 
     Ends its drain, the promotion of another place, and a failover that waits for a
     person.  What it has missed is still read elsewhere, until it is repaired.
-    """
-    _decide(config, store, _Order("failback", name, why, by, None, dry_run, yes, json))
+    """,
+)
 
 
 def _decide(config: options.Config, store: str | None, order: _Order) -> None:
@@ -184,7 +166,8 @@ def _decide(config: options.Config, store: str | None, order: _Order) -> None:
         ]
         _guard(order, sights, risks)
         if not order.json:
-            _say(order, risks)
+            for line in told(order.verb, order.name, risks):
+                typer.echo(line)
         if order.dry_run:
             record = None
         else:
@@ -265,61 +248,6 @@ def _guard(order: _Order, sights: Sequence[_Sight], risks: Sequence[Risk]) -> No
     held = any(order.name in sight.record.standing for sight in sights)
     if order.verb == "undrain" and not held:
         raise CommandError(f"nothing was decided about {order.name}")
-
-
-def _say(order: _Order, risks: Sequence[Risk]) -> None:
-    for risk in risks:
-        typer.echo(f"{order.verb} {order.name}: {risk.store}")
-        typer.echo(f"  in service: {', '.join(risk.serving) or 'none'}")
-        for ended in risk.ends:
-            typer.echo(f"  ends: {ended}")
-        if risk.error is not None:
-            typer.echo(f"  at risk: unknown, for the journal cannot say: {risk.error}")
-        elif risk.only_copies is None:
-            typer.echo(f"  at risk: {_UNKNOWN if risk.alike else _STAYING}")
-        else:
-            typer.echo(f"  at risk: {_copies(order.verb, risk, risk.only_copies)}")
-        if risk.apart:
-            typer.echo(f"  at risk: {_apart(order.verb, risk.apart)}")
-        rows = [f"{name} {count:,}" for name, count in risk.pending.items()]
-        if rows:
-            typer.echo(f"  pending: {', '.join(rows)}")
-
-
-_UNKNOWN = (
-    "unknown, for there is no journal of what each place lacks; what is put or deleted "
-    "in one place reaches the others only if somebody else brings it there"
-)
-
-
-_STAYING = (
-    "unknown, for there is no journal of what each place lacks: puts stay with the "
-    "first place, and reach the others only if somebody else brings them there"
-)
-
-
-# by whether it can still be read
-_FATE = {True: "can still be read from there", False: "cannot be read then"}
-
-
-def _copies(verb: Verb, risk: Risk, count: int) -> str:
-    if not count and not risk.alike:
-        return (
-            "nothing of what was put in an outage; whether all else is elsewhere, ask "
-            "whoever makes the copies"
-        )
-    if not count and risk.apart:
-        return "of what is kept in every place, nothing"
-    if not count:
-        return "nothing; what is in service has every object"
-    objects = "1 object has" if count == 1 else f"{count:,} objects have"
-    return f"{objects} no current copy in service, and {_FATE[verb == 'drain']}"
-
-
-def _apart(verb: Verb, names: Sequence[str]) -> str:
-    where = " and ".join(names)
-    fate = _FATE[verb == "drain"]
-    return f"what can be computed again is kept in {where} alone, and {fate}"
 
 
 def _consent(order: _Order, risks: Sequence[Risk]) -> None:
