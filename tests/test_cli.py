@@ -18,11 +18,13 @@ from pathlib import Path
 
 import pytest
 
+from typer.main import get_command
+
 from tests.servers.process import heed_interrupts
 from tiered_store.body import Body
 from tiered_store.cli import main
 from tiered_store.cli.failure import complain, explain
-from tiered_store.cli.program import COMMANDS
+from tiered_store.cli.program import COMMANDS, app
 from tiered_store.cli.transfer import WatchedBody
 from tiered_store.config.options import options_of
 from tiered_store.tiers.memory import MemoryTier
@@ -317,6 +319,13 @@ def test_a_configuration_is_named_either_way(
     assert "--require: " in capfd.readouterr().err
     monkeypatch.setenv("TIERED_STORE_CONFIG", path)
     assert main(["check"]) == 0
+
+
+def test_help_flows_as_wide_as_the_terminal() -> None:
+    """The lines of a docstring are those of the code."""
+    for name, command in get_command(app).commands.items():
+        assert command.help, name
+        assert "\n" not in command.help.replace("\n\n", ""), name
 
 
 def test_a_usage_error_is_one_line_with_advice(capfdbinary: Captured) -> None:

@@ -5,10 +5,11 @@ The commands together, and what becomes of an error.
 from __future__ import annotations
 
 import importlib
+import inspect
 import os
 import sys
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -50,7 +51,8 @@ class _Made(Mapping[str, Any]):
     def __getitem__(self, name: str) -> Any:
         module = importlib.import_module(COMMANDS[name])
         alone = typer.Typer(add_completion=False)
-        alone.command(name)(getattr(module, name))
+        function = getattr(module, name)
+        alone.command(name, help=_flowing(function))(function)
         return get_command(alone)
 
     def __iter__(self) -> Iterator[str]:
@@ -58,6 +60,12 @@ class _Made(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(COMMANDS)
+
+
+def _flowing(function: Callable[..., None]) -> str:
+    """Return the docstring of *function*, whose lines end where a terminal's do."""
+    paragraphs = (inspect.getdoc(function) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 class _Group(TyperGroup):
