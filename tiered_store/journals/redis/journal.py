@@ -4,26 +4,18 @@ A journal in a server of Redis' kind: its options.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Hashable, Sequence
+from typing import Any
 
 from tiered_store.clients.endpoint import Endpoint, Mode
 from tiered_store.clock import SYSTEM, Clock
-from tiered_store.errors import ConfigError
-from tiered_store.journals.journal import Journal
-from tiered_store.journals.keylocks import Lease
+from tiered_store.journals.fleet import FleetJournal
 from tiered_store.journals.redis.ledger import Ledger
 from tiered_store.journals.redis.server import Durability, Server
-from tiered_store.journals.row import Backlog, Row, Rows
-from tiered_store.journals.sequences import Sequences
-from tiered_store.key import Key
 from tiered_store.units import Duration, Secret
 
 
-Result = TypeVar("Result")
-
-
-class RedisJournal(Journal):
+class RedisJournal(FleetJournal):
     """
     Rows in one hash of a server, and leases that end by themselves.
 
@@ -98,16 +90,17 @@ class RedisJournal(Journal):
         clock: Clock = SYSTEM,
     ) -> None:
         problems = []
-        if capacity < 1:
-            problems.append(f"capacity: must be at least 1, not {capacity}")
         if replicas < 0:
             problems.append(f"replicas: must not be negative, is {replicas}")
-        if not lease_ttl >= 0.1:
-            problems.append(f"lease_ttl: must be 100ms or more, not {lease_ttl!r}")
         if not prefix or set(prefix) & set("{}"):
             problems.append(f"prefix: some text without braces, not {prefix!r}")
-        if problems:
-            raise ConfigError(problems)
+        super().__init__(
+            capacity=capacity,
+            lease_ttl=lease_ttl,
+            quarantine=quarantine,
+            clock=clock,
+            problems=problems,
+        )
         self.url = None if url is None else Secret(url)
         self.mode = mode
         self.sentinels = tuple(sentinels)
@@ -120,15 +113,10 @@ class RedisJournal(Journal):
         self.prefix = prefix
         self.durability = durability
         self.replicas = replicas
-        self.capacity = capacity
-        self.lease_ttl = lease_ttl
-        self.quarantine = quarantine
         self.timeout = timeout
         self.connect_timeout = connect_timeout
         self.connections = connections
-        self.clock = clock
         self._endpoint = Endpoint.of(self, self.url)
-        self._sequences = Sequences()
         self._ledger = Ledger(
             self._server,
             prefix,
@@ -156,33 +144,3 @@ class RedisJournal(Journal):
         from tiered_store.clients.redis import connect
 
         return connect(self._endpoint)
-
-    def lease(self, key: Key, seconds: float) -> Lease | None:
-        return self._ledger.lease(key, seconds)
-
-    def rows(self, key: Key) -> Mapping[str, Row]:
-        return self._ledger.rows(key)
-
-    def backlogs(self) -> Mapping[str, Backlog]:
-        return self._ledger.backlogs()
-
-    def born(self) -> float | None:
-        return self._ledger.born()
-
-    def short_of(self, copies: int) -> int:
-        return self._ledger.short_of(copies)
-
-    def close(self) -> None:
-        self._ledger.close()
-
-    def _update(
-        self, key: Key, rule: Callable[[Rows, int], Result], *, must: bool = False
-    ) -> Result:
-        return self._ledger.update(
-            key, lambda rows: rule(rows, self._sequences.next()), must=must
-        )
-
-    def _page(
-        self, replica: str | None, after: tuple[str, str], limit: int
-    ) -> list[Row]:
-        return self._ledger.page(replica, after, limit)

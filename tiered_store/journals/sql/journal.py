@@ -4,16 +4,12 @@ A journal in tables: its options.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from typing import TYPE_CHECKING, Literal, TypeVar
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Literal
 
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import ConfigError
-from tiered_store.journals.journal import Journal
-from tiered_store.journals.keylocks import Lease
-from tiered_store.journals.row import Backlog, Row, Rows
-from tiered_store.journals.sequences import Sequences
-from tiered_store.key import Key
+from tiered_store.journals.fleet import FleetJournal
 from tiered_store.units import Duration, Secret
 
 
@@ -21,10 +17,7 @@ if TYPE_CHECKING:  # it needs SQLAlchemy, which an extra brings
     from tiered_store.journals.sql.ledger import Ledger
 
 
-Result = TypeVar("Result")
-
-
-class SQLJournal(Journal):
+class SQLJournal(FleetJournal):
     """
     Rows in tables of the database at *url*.
 
@@ -76,29 +69,25 @@ class SQLJournal(Journal):
         connections: int = 10,
         clock: Clock = SYSTEM,
     ) -> None:
-        self.url = Secret(url)
-        self.prefix = prefix
-        self.leases = leases
-        self.capacity = capacity
-        self.lease_ttl = lease_ttl
-        self.quarantine = quarantine
-        self.timeout = timeout
-        self.connections = connections
-        self.clock = clock
         problems = []
-        if capacity < 1:
-            problems.append(f"capacity: must be at least 1, not {capacity}")
         if connections < 1:
             problems.append(f"connections: must be at least 1, not {connections}")
         if not timeout > 0:
             problems.append(f"timeout: must be more than zero, not {timeout!r}")
-        if not lease_ttl >= 0.1:
-            problems.append(f"lease_ttl: must be 100ms or more, not {lease_ttl!r}")
         if not prefix.isidentifier():
             problems.append(f"prefix: letters, digits and _, not {prefix!r}")
-        if problems:
-            raise ConfigError(problems)
-        self._sequences = Sequences()
+        super().__init__(
+            capacity=capacity,
+            lease_ttl=lease_ttl,
+            quarantine=quarantine,
+            clock=clock,
+            problems=problems,
+        )
+        self.url = Secret(url)
+        self.prefix = prefix
+        self.leases = leases
+        self.timeout = timeout
+        self.connections = connections
         self._ledger = self._opened()
 
     def _opened(self) -> Ledger:
@@ -123,33 +112,3 @@ class SQLJournal(Journal):
     def place(self) -> Hashable:
         """Where the rows are."""
         return self.url, self.prefix
-
-    def lease(self, key: Key, seconds: float) -> Lease | None:
-        return self._ledger.lease(key, seconds)
-
-    def rows(self, key: Key) -> Mapping[str, Row]:
-        return self._ledger.rows(key)
-
-    def backlogs(self) -> Mapping[str, Backlog]:
-        return self._ledger.backlogs()
-
-    def born(self) -> float | None:
-        return self._ledger.born()
-
-    def short_of(self, copies: int) -> int:
-        return self._ledger.short_of(copies)
-
-    def close(self) -> None:
-        self._ledger.close()
-
-    def _update(
-        self, key: Key, rule: Callable[[Rows, int], Result], *, must: bool = False
-    ) -> Result:
-        return self._ledger.update(
-            key, lambda rows: rule(rows, self._sequences.next()), must=must
-        )
-
-    def _page(
-        self, replica: str | None, after: tuple[str, str], limit: int
-    ) -> list[Row]:
-        return self._ledger.page(replica, after, limit)
