@@ -16,13 +16,17 @@ from tiered_store.events import Verb
 from tiered_store.journals.row import Intent
 from tiered_store.key import Key
 from tiered_store.policies.guard import patient
+from tiered_store.replication.acknowledging import (
+    bug_in,
+    changed_nothing,
+    errors_in,
+)
 from tiered_store.replication.failover import FailoverWriter
 from tiered_store.replication.glimpse import Glimpse
 from tiered_store.replication.health import last_resort
 from tiered_store.replication.order import Order
 from tiered_store.replication.service import askable, in_service
 from tiered_store.replication.telling import Teller
-from tiered_store.replication.writing import changed_nothing, failures_in
 from tiered_store.store import Store
 
 
@@ -137,7 +141,10 @@ class Journalled:
         intents: dict[str, Intent] = dict.fromkeys(calls, "delete")
         with last_resort(askable(asked), "write"), patient():
             outcomes, all_must = self._writer.write(key, intents, calls)
-        errors = failures_in(outcomes)
+        bug = bug_in(outcomes)
+        if bug is not None:
+            raise bug
+        errors = errors_in(outcomes)
         if not all_must and not changed_nothing(outcomes):
             self._teller.diverged(key, errors)
             missed = [name for name in errors if errors[name] is not None]

@@ -18,7 +18,8 @@ from tiered_store.journals.row import Intent, Mark
 from tiered_store.key import Key
 from tiered_store.policies.breaker import CircuitOpenError
 from tiered_store.policies.guard import patient
-from tiered_store.replication.writing import Writer, changed_nothing
+from tiered_store.replication.acknowledging import changed_nothing
+from tiered_store.replication.writing import Writer
 
 
 Told = Callable[[str, StoreError], None]

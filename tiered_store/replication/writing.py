@@ -11,13 +11,13 @@ import functools
 from collections.abc import Callable, Mapping
 
 from tiered_store import deadlines, lingering
-from tiered_store.errors import InvalidError, StoreError, UnavailableError
+from tiered_store.errors import StoreError, UnavailableError
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.keylocks import Lease
 from tiered_store.journals.none import NoJournal
 from tiered_store.journals.row import Intent, Mark
 from tiered_store.key import Key
-from tiered_store.policies.breaker import CircuitOpenError
+from tiered_store.replication.acknowledging import changed_nothing
 from tiered_store.replication.fanout import Outcomes, UnderwayError, fan_out
 from tiered_store.replication.stragglers import Stragglers
 from tiered_store.workers import Workers
@@ -216,27 +216,3 @@ class _Change:
 
     def end(self) -> None:
         self._lease.release()
-
-
-def failures_in(outcomes: Outcomes) -> dict[str, StoreError | None]:
-    """Return how each replica failed, or None; raise what is no failure of a store."""
-    errors: dict[str, StoreError | None] = {}
-    for name, outcome in outcomes.items():
-        if outcome is not None and not isinstance(outcome, StoreError):
-            try:
-                raise outcome  # a bug, or an interruption
-            finally:
-                del outcome, outcomes, errors  # its traceback has this frame
-        errors[name] = outcome
-    return errors
-
-
-def changed_nothing(outcomes: Outcomes) -> bool:
-    """Tell whether every replica was never asked, or refuses what nobody can do."""
-    return all(_is_harmless(outcome) for outcome in outcomes.values())
-
-
-def _is_harmless(outcome: BaseException | None) -> bool:
-    if isinstance(outcome, CircuitOpenError):
-        return not outcome.asked and not outcome.ambiguous
-    return isinstance(outcome, InvalidError) and not outcome.ambiguous

@@ -21,49 +21,41 @@ every write.
 
 from __future__ import annotations
 
-import functools
 import logging
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Literal
 
 from tiered_store import lifecycle
-from tiered_store.body import Body, BytesBody, Stat
+from tiered_store.body import Body, Stat
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.condition import Condition
 from tiered_store.control.beside import followed
 from tiered_store.control.conditions import conditions as decided
 from tiered_store.control.control import Control
 from tiered_store.control.standing import Rota
-from tiered_store.errors import (
-    ConfigError,
-    InvalidError,
-    PartialWriteError,
-    StoreError,
-)
+from tiered_store.errors import ConfigError
 from tiered_store.events import Verb
 from tiered_store.findings import Finding
 from tiered_store.foreign import as_store
 from tiered_store.journals.journal import Journal
 from tiered_store.journals.none import NoJournal
-from tiered_store.journals.row import Intent
 from tiered_store.key import Key
-from tiered_store.lent import LentBody
 from tiered_store.policies.breaker import BreakerPolicy
 from tiered_store.policies.guard import guard
 from tiered_store.replication.background import Background
 from tiered_store.replication.conditions import conditions
+from tiered_store.replication.copying import Copier
 from tiered_store.replication.explaining import findings
-from tiered_store.replication.fanout import Outcomes
-from tiered_store.replication.health import hedge_of, last_resort
+from tiered_store.replication.health import hedge_of
 from tiered_store.replication.listing import list_keys
 from tiered_store.replication.mirror import Mirror
 from tiered_store.replication.pace import RepairPolicy, Traffic
 from tiered_store.replication.placement import Placement, ReadPolicy, Reproducible
 from tiered_store.replication.reading import Reader
-from tiered_store.replication.service import askable, in_service, reachable
+from tiered_store.replication.service import reachable
 from tiered_store.replication.telling import Teller
-from tiered_store.replication.writing import Writer, changed_nothing, failures_in
+from tiered_store.replication.writing import Writer
 from tiered_store.store import Store, union
 from tiered_store.workers import Workers
 
@@ -194,6 +186,15 @@ class ReplicatedStore(Mirror):
                 clock,
             ),
         )
+        self._copier = Copier(
+            self.replicas,
+            self._placement,
+            self._rota,
+            self._writer,
+            self._teller,
+            self._reader.glimpse,
+            patient=ack == "all",
+        )
 
     def children(self) -> Mapping[str, Store]:
         return self.replicas
@@ -205,96 +206,12 @@ class ReplicatedStore(Mirror):
     # -- writing -------------------------------------------------------------
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
-        intents, quorum = self._placement.of_put(reproducible)
-        if self.ack == "quorum":
-            body = _kept(body)
-        lent = LentBody(body)
-        given = lent if self.ack == "all" and not isinstance(body, BytesBody) else body
-
-        def change(replica: Store, intent: Intent) -> None:
-            if intent == "put":
-                replica.put(key, given, reproducible)
-            else:
-                replica.delete(key)
-
-        try:
-            self._write(key, intents, change, quorum, reproducible, body.size)
-        finally:
-            lent.taken_back = True  # a call that is not back gets no more of it
+        self._called()
+        self._copier.put(key, body, reproducible)
 
     def _delete(self, key: Key) -> None:
-        intents, quorum = self._placement.of_delete()
-        self._write(key, intents, lambda replica, _: replica.delete(key), quorum)
-
-    def _write(
-        self,
-        key: Key,
-        intents: Mapping[str, Intent],
-        change: Callable[[Store, Intent], None],
-        quorum: int,
-        reproducible: bool = False,
-        size: int = 0,
-    ) -> None:
         self._called()
-        outcomes, all_must = self._outcomes(
-            key, intents, change, quorum, reproducible, size
-        )
-        try:
-            self._conclude(key, intents, outcomes, quorum, all_must=all_must)
-        finally:
-            del outcomes  # their tracebacks know this frame, and would keep the body
-
-    def _outcomes(
-        self,
-        key: Key,
-        intents: Mapping[str, Intent],
-        change: Callable[[Store, Intent], None],
-        quorum: int,
-        reproducible: bool,
-        size: int,
-    ) -> tuple[Outcomes, bool]:
-        asked = in_service(self.replicas, self._rota.now())
-        calls = {
-            name: functools.partial(change, asked[name], intent)
-            for name, intent in intents.items()
-        }
-        with last_resort(askable(asked), "write"):
-            return self._writer.write(
-                key,
-                intents,
-                calls,
-                reproducible=reproducible,
-                quorum=quorum if self.ack == "quorum" else None,
-                size=size,
-            )
-
-    def _conclude(
-        self,
-        key: Key,
-        intents: Mapping[str, Intent],
-        outcomes: Outcomes,
-        quorum: int,
-        *,
-        all_must: bool,
-    ) -> None:
-        """Tell what was missed, and raise if that is too much."""
-        try:
-            errors = failures_in(outcomes)
-            if not all_must and not changed_nothing(outcomes):
-                self._teller.diverged(key, errors)
-                missed = [name for name in errors if errors[name] is not None]
-                gone = "put" not in intents.values()
-                self._reader.glimpse.note(key, missed, "delete" if gone else "put")
-            counted = [name for name in intents if all_must or intents[name] != "drop"]
-            done = sum(errors[name] is None for name in counted)
-            needed = len(counted) if all_must else quorum
-            if done < needed:
-                count = (
-                    f"{done} of {len(counted)} replicas acknowledged, {needed} needed"
-                )
-                raise _failure(count, errors)
-        finally:
-            outcomes = errors = {}
+        self._copier.delete(key)
 
     # -- reading -------------------------------------------------------------
 
@@ -352,9 +269,7 @@ def _check(
     problems = []
     if workers < 0:
         problems.append(f"workers: must not be negative, is {workers}")
-    if ack not in ("all", "quorum"):
-        problems.append(f"ack: all or quorum, not {ack!r}")
-    elif ack == "quorum" and journal is None:
+    if ack == "quorum" and journal is None:
         problems.append(
             "ack: quorum needs a journal; without one nobody would know what was "
             "under way when a process ended"
@@ -363,25 +278,3 @@ def _check(
         problems.append("repair: needs a journal, which says what is to be repaired")
     if problems:
         raise ConfigError(problems)
-
-
-def _kept(body: Body) -> Body:
-    """Return *body* as something that its owner cannot change."""
-    if isinstance(body, BytesBody):
-        return body
-    with body.open() as file:
-        return Body.copy(file)
-
-
-def _failure(message: str, errors: Mapping[str, StoreError | None]) -> StoreError:
-    """Return the error of a write that too few replicas acknowledged."""
-    if len(errors) == 1:
-        (error,) = errors.values()
-        assert error is not None
-        return error
-    failure = PartialWriteError(message, errors)
-    if changed_nothing(errors):
-        wrong = (error for error in errors.values() if isinstance(error, InvalidError))
-        failure.ambiguous = False
-        return next(wrong, failure)
-    return failure
