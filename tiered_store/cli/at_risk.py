@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from tiered_store.control.decisions import Verb
-from tiered_store.control.risk import Risk
+from tiered_store.replication.risk import Risk
 
 
 _UNKNOWN = (

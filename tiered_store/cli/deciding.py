@@ -24,9 +24,9 @@ from tiered_store.cli.options import Config, Json, StoreName, opened
 from tiered_store.cli.output import print_json
 from tiered_store.control.control import Control
 from tiered_store.control.decisions import Decision, Decisions, Verb
-from tiered_store.control.risk import Risk, control_of, governed, risk_of
 from tiered_store.control.standing import moment
 from tiered_store.errors import StoreError
+from tiered_store.replication.risk import Risk, control_of, governed, risk_of
 from tiered_store.store import Store
 
 
