@@ -66,6 +66,7 @@ class Capacity:
         self._lock = threading.Lock()
         self._learned = False
         self._held: dict[Key, _Held] = {}
+        self._going: set[Key] = set()  # being dropped to make room
         self._queues = Queues(self.limit)
         self._coming = 0  # bytes on their way
         self._changed: set[Key] | None = None  # since a count under way began
@@ -90,7 +91,8 @@ class Capacity:
         Make room for a copy of *size* bytes, which is there at the end of the block.
 
         Yields whether there is any; until the store has been listed once, a tenth is
-        all there is.
+        all there is.  While an older copy is being dropped there is none: nobody could
+        say which of the two the store did last.
 
         Raises:
             StoreError: What should go cannot be dropped.
@@ -137,6 +139,8 @@ class Capacity:
 
     def _reserve(self, key: Key, size: int) -> bool:
         with self._lock:
+            if key in self._going:
+                return False
             self._written += size
             held = self._held.get(key)
             others = self.size - (held.size if held is not None else 0)
@@ -161,12 +165,16 @@ class Capacity:
                 failures += 1
                 if failures == _STUBBORN:
                     raise
+            finally:
+                with self._lock:
+                    self._going.discard(key)
 
     def _victim(self) -> tuple[Key, int] | None:
         with self._lock:
             if self.size <= self._room or not self._held:
                 return None
             key = self._queues.evict()
+            self._going.add(key)
             return key, self._held.pop(key).size
 
     # -- with the lock -------------------------------------------------------
