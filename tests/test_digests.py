@@ -8,9 +8,9 @@ import pytest
 import xxhash
 
 from tiered_store.body import Body
-from tiered_store.digests import Digests
+from tiered_store.digests import Digests, only_tag
 from tiered_store.errors import CorruptError
-from tiered_store.framing import PIECE, sealed, unsealed
+from tiered_store.framing import PIECE, TAG, sealed, unsealed
 
 
 HEADER = b"header"
@@ -41,6 +41,14 @@ def test_a_piece_may_lie_in_other_bytes(size: int) -> None:
 
     assert type(content) is bytes
     assert content == CONTENT[:size]
+
+
+@pytest.mark.parametrize("size", [0, 1, 100])
+def test_the_tag_of_an_only_piece_is_that_of_a_piece(size: int) -> None:
+    """Whether it is cut apart already or not."""
+    piece = digests_of(size).seal(0, True, CONTENT[:size])
+
+    assert only_tag(xxhash.xxh3_128(HEADER), CONTENT[:size]) == piece[-TAG:]
 
 
 @pytest.mark.parametrize("size", [0, 1, 100])

@@ -16,12 +16,14 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
+import xxhash
 
 from tests import sharers
 from tests.test_filesystem import as_nobody
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body, BytesBody
+from tiered_store.digests import only_tag
 from tiered_store.errors import (
     ConfigError,
     CorruptError,
@@ -37,11 +39,12 @@ from tiered_store.errors import (
 )
 from tiered_store.framing import PIECE, TAG
 from tiered_store.key import Key
+from tiered_store.layout import object_name
 from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
 from tiered_store.store import Store
 from tiered_store.testing.clock import FakeClock
 from tiered_store.testing.faults import FaultStore
-from tiered_store.tiers.header import HEADER_SIZE
+from tiered_store.tiers.header import HEADER_SIZE, Header, pack
 from tiered_store.tiers.store import StoreTier
 from tiered_store.tiers.tier import FOREVER, Entry, Record
 from tiered_store.units import MIB
@@ -303,6 +306,18 @@ def test_a_copy_of_another_object_is_no_copy(
     tier.put(OTHER, entry)
 
     healed(tier, place, stored(place, OTHER))
+
+
+@pytest.mark.parametrize("size", [None, 0, 99, 101])
+def test_a_copy_is_as_long_as_its_header_says(
+    tier: StoreTier, place: FaultStore, size: int | None
+) -> None:
+    """Although its digest is right, as a program that is not ours might leave it."""
+    name = object_name(KEY)
+    header = pack(name, Header(Record(since=1.0, size=size)))
+    hasher = xxhash.xxh3_128(header + name.encode())
+
+    healed(tier, place, header + CONTENT + only_tag(hasher, CONTENT))
 
 
 def test_pieces_of_two_copies_never_mix(tier: StoreTier, place: FaultStore) -> None:

@@ -13,6 +13,7 @@ from tiered_store.framing import PIECE, TAG, Frame
 
 
 _PLACE = struct.Struct(">Q?")
+_ONLY = _PLACE.pack(0, True)
 
 
 class Digests(Frame):
@@ -37,25 +38,29 @@ class Digests(Frame):
 
     def unseal(self, index: int, last: bool, sealed: bytes | memoryview) -> bytes:
         content = sealed[:-TAG]
-        self.check(index, last, content, sealed[-TAG:])
+        if self._digest(index, last, content) != sealed[-TAG:]:
+            raise mismatch(index * PIECE, len(content))
         return bytes(content)
-
-    def check(
-        self,
-        index: int,
-        last: bool,
-        content: bytes | memoryview,
-        tag: bytes | memoryview,
-    ) -> None:
-        """Do as :meth:`unseal` does, with what has been cut apart already."""
-        if self._digest(index, last, content) != tag:
-            start = index * PIECE
-            raise CorruptError(
-                f"bytes {start} to {start + len(content)} do not match their digest"
-            )
 
     def _digest(self, index: int, last: bool, content: bytes | memoryview) -> bytes:
         hasher = self._hasher.copy()
         hasher.update(_PLACE.pack(index, last))
         hasher.update(content)
         return bytes(hasher.digest()[:TAG])
+
+
+def only_tag(hasher: Any, content: bytes) -> bytes:
+    """
+    Return the tag of *content*, the only piece of an object.
+
+    Args:
+        hasher: As :class:`Digests` takes it, and of no use after this.
+    """
+    hasher.update(_ONLY)
+    hasher.update(content)
+    return bytes(hasher.digest()[:TAG])
+
+
+def mismatch(start: int, size: int) -> CorruptError:
+    """Return the error for *size* bytes from *start* on that do not pass."""
+    return CorruptError(f"bytes {start} to {start + size} do not match their digest")

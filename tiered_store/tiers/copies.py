@@ -16,7 +16,7 @@ import xxhash
 
 from tiered_store import framing
 from tiered_store.body import Body, BytesBody
-from tiered_store.digests import Digests
+from tiered_store.digests import Digests, mismatch, only_tag
 from tiered_store.errors import CorruptError, StoreError
 from tiered_store.framing import PIECE, TAG, Frame
 from tiered_store.lent import InnerReader
@@ -85,11 +85,19 @@ class SourceError(StoreError):
 
 def _checked(name: str, stored: Body) -> Entry:
     header, content, tag = stored.in_three(HEADER_SIZE, TAG)
-    record = unpack(name, header).record
-    if record.absent and stored.size == HEADER_SIZE:
-        return Entry(record, None)
-    _Pieces(name, header, record, _nothing).check(0, True, content, tag)
+    if only_tag(_hasher(name, header), content) != tag:
+        record = unpack(name, header).record  # or says what is wrong with it
+        if record.absent and stored.size == HEADER_SIZE:
+            return Entry(record, None)
+        raise mismatch(0, len(content))
+    record = unpack(None, header).record
+    if record.size != len(content):
+        raise CorruptError(f"{len(content)} of {record.size} bytes are there")
     return Entry(record, record.body(content))
+
+
+def _hasher(name: str, header: bytes) -> xxhash.xxh3_128:
+    return xxhash.xxh3_128(header + name.encode())
 
 
 class _Pieces(Digests):
@@ -98,7 +106,7 @@ class _Pieces(Digests):
     ) -> None:
         if record.size is None:
             raise CorruptError("there are bytes of an object that is absent")
-        super().__init__(header, record.size, xxhash.xxh3_128(header + name.encode()))
+        super().__init__(header, record.size, _hasher(name, header))
         self._drop = drop
 
     def spoiled(self) -> None:
