@@ -313,6 +313,22 @@ def test_a_file_of_nothing_is_opened(store: FileSystemStore) -> None:
         assert file.read() == b""
 
 
+@pytest.mark.parametrize("how", ["read", "readline"])
+def test_a_file_that_is_closed_holds_nothing_open(
+    store: FileSystemStore, root: Path, how: str
+) -> None:
+    """Although somebody keeps it, and an error of it would still have a name."""
+    put(store, bytes(100_000))
+    files = [store.get_file(*KEY), store.get(KEY).open()]
+    for file in files:
+        assert getattr(file, how)()
+        assert held_open(root)
+    for file in files:
+        file.close()
+
+    assert held_open(root) == set()
+
+
 def test_a_small_file_that_is_open_holds_nothing_open(
     store: FileSystemStore, root: Path
 ) -> None:
@@ -523,6 +539,22 @@ def test_two_writers_make_the_same_directories(root: Path) -> None:
     finally:
         sys.setswitchinterval(interval)
     assert len(list(store.keys())) == 240
+
+
+def test_a_body_is_of_the_version_that_was_opened(
+    store: FileSystemStore, root: Path
+) -> None:
+    """Whatever becomes of the object, or of its file, until somebody asks."""
+    store.put(KEY, Body.of(b"one"))
+    then = store.stat(KEY)
+    body = store.get(KEY)
+
+    with (root / NAME).open("ab") as file:
+        file.write(b"more")
+    assert store.stat(KEY).etag != then.etag
+    assert body.stat() == then
+    store.put(KEY, Body.of(b"two"))
+    assert (body.stat(), body.read()) == (then, b"one")
 
 
 def test_every_put_is_another_version(store: FileSystemStore) -> None:

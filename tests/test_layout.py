@@ -23,7 +23,7 @@ from tiered_store.layout import (
     mimetype_of,
     object_name,
     path_name,
-    plain_path_name,
+    plain_path,
 )
 
 
@@ -119,8 +119,8 @@ def test_every_name_can_be_read_back(key: Key) -> None:
 @given(accepted_keys())
 def test_a_name_without_a_key_is_the_same(key: Key) -> None:
     """Or what was put would not be found."""
-    assert plain_path_name("t", 1, 2, 3, "image/jpeg") == "t/1/0/1.2x3.jpe"
-    assert plain_path_name(*key) in (None, path_name(key))
+    assert plain_path("/r", "t", 1, 2, 3, "image/jpeg") == "/r/t/1/0/1.2x3.jpe"
+    assert plain_path("/r", *key) in (None, f"/r/{path_name(key)}")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_a_name_without_a_key_is_the_same(key: Key) -> None:
 )
 def test_only_a_plain_key_has_a_name_at_once(values: Any) -> None:
     """What has to be looked at, put right or refused is for the key to see."""
-    assert plain_path_name(*values) is None
+    assert plain_path("/r", *values) is None
 
 
 @settings(deadline=None)

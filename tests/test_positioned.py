@@ -143,6 +143,15 @@ def test_a_file_that_was_cut_off_says_what_it_is(
         getattr(reader, how)()
 
 
+@pytest.mark.parametrize("how", ["read", "readline"])
+def test_a_directory_says_what_it_is(tmp_path: Path, how: str) -> None:
+    """Some file systems tell how long it is, as if it were a file."""
+    reader = Reader(os.open(tmp_path, os.O_RDONLY), 40_000, "it")
+
+    with reader, pytest.raises(CorruptError, match=r"it: .*directory"):
+        getattr(reader, how)()
+
+
 def test_a_file_that_grows_is_as_long_as_it_was(reader: Reader, path: Path) -> None:
     """What is added belongs to no object that was put."""
     with path.open("ab") as file:

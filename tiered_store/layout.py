@@ -49,13 +49,14 @@ def path_name(key: Key) -> str:
     )
 
 
-def plain_path_name(
-    object_type: str, object_id: int, width: int, height: int, mimetype: str
+def plain_path(
+    root: str, object_type: str, object_id: int, width: int, height: int, mimetype: str
 ) -> str | None:
     """
-    Return the :func:`path_name` of the key of these values, without making one.
+    Return the :func:`path_name` of the key of these values, below *root*.
 
-    That takes half as long; None if they are not seen at once to be such a key.
+    Without the key that takes half as long; None if they are not seen at once to be
+    those of one.
     """
     if (
         type(object_type) is str
@@ -64,7 +65,7 @@ def plain_path_name(
     ):
         try:
             return (
-                f"{object_type}/{object_id % 1000}/{object_id // 1000}/"
+                f"{root}/{object_type}/{object_id % 1000}/{object_id // 1000}/"
                 f"{object_id}.{width}x{height}{EXTENSIONS[mimetype]}"
             )
         except (KeyError, TypeError, ValueError):  # of a mimetype; of huge numbers

@@ -35,9 +35,9 @@ from tiered_store.errors import (
 )
 from tiered_store.events import Verb
 from tiered_store.key import Key
-from tiered_store.layout import key_of_path, path_name, plain_path_name
+from tiered_store.layout import key_of_path, path_name, plain_path
 from tiered_store.positioned import FileReader
-from tiered_store.readers import Descriptor
+from tiered_store.readers import Descriptor, Failure
 from tiered_store.store import Store
 from tiered_store.urls import join_url
 
@@ -126,16 +126,16 @@ class FileSystemStore(Store):
         self, object_type: str, object_id: int, width: int, height: int, mimetype: str
     ) -> io.BufferedIOBase:
         # who wants a file, and is watched by nobody, needs no key, body or version
-        name = plain_path_name(object_type, object_id, width, height, mimetype)
+        path = plain_path(self._root, object_type, object_id, width, height, mimetype)
         watched = self.listeners or self.closed or deadlines.ends()
-        if name is not None and self._direct and not watched:
+        if path is not None and self._direct and not watched:
             try:
-                number = os.open(f"{self._root}/{name}", _READ)
+                number = os.open(path, _READ)
                 try:
-                    # to describe a file takes four times as long
-                    size = os.lseek(number, 1, os.SEEK_END) - 1  # no device allows it
+                    # to describe a file takes four times as long; no device allows
+                    # this, and a directory may but cannot be read
+                    size = os.lseek(number, 1, os.SEEK_END) - 1
                     if size > _AT_ONCE:
-                        os.pread(number, 0, 0)  # no directory does
                         own, number = number, -1
                         what = self, object_type, object_id, width, height, mimetype
                         return _ObjectReader(own, size, what)
@@ -157,13 +157,7 @@ class FileSystemStore(Store):
             raise self._absent(key) from None
         held = Descriptor(descriptor)
         found = _checked(os.fstat(descriptor))
-        return FileBody(
-            held,
-            found.st_size,
-            version=_version(found),
-            modified=found.st_mtime,
-            fail=partial(_failed, (self, *key)),
-        )
+        return _ObjectBody(held, found, partial(_failed, (self, *key)))
 
     def _stat(self, key: Key) -> Stat:
         try:
@@ -240,6 +234,29 @@ _What: TypeAlias = tuple["FileSystemStore", str, int, int, int, str]
 def _failed(what: _What, why: str | OSError) -> StoreError:
     store, *values = what
     return stored_failure(why).at(str(store), "get", Key._make(values))
+
+
+class _ObjectBody(FileBody):
+    """An object's file, which says what it was when opened if it is asked for that."""
+
+    __slots__ = ("_found",)
+
+    def __init__(
+        self, descriptor: Descriptor, found: os.stat_result, fail: Failure
+    ) -> None:
+        self._descriptor = descriptor
+        self._start = 0
+        self._fail = fail
+        self._found = found
+        self.size = found.st_size
+
+    @property
+    def version(self) -> str:  # type: ignore[override]  # nobody sets it
+        return _version(self._found)
+
+    @property
+    def modified(self) -> float:  # type: ignore[override]  # the same
+        return self._found.st_mtime
 
 
 class _ObjectReader(FileReader):
