@@ -60,6 +60,11 @@ NAME = "testing/1234/405x640.jpe"
 ROOT = Path(__file__).parent.parent
 ENGINES = ("boto3", "obstore")
 
+# how an upload in parts is answered
+BEGUN = Answer(200, b"<X><UploadId>one</UploadId></X>")
+TAKEN = Answer(200, b"", {"ETag": "x"})
+DONE = Answer(200, b"<X><ETag>x</ETag></X>")
+
 
 @pytest.fixture(params=["moto", "seaweed"])
 def server(request: pytest.FixtureRequest) -> S3Server:
@@ -110,6 +115,19 @@ class BrokenBody(Body):
         reader = _Breaking(bytes(self._end), self._error)
         reader.seek(offset)
         return io.BufferedReader(reader)
+
+
+class LyingBody(Body):
+    """Has other than *size* bytes."""
+
+    def __init__(self, content: bytes, size: int) -> None:
+        self.size = size
+        self._content = content
+
+    def open(self, offset: int = 0) -> io.BytesIO:
+        file = io.BytesIO(self._content)
+        file.seek(offset)
+        return file
 
 
 class _Breaking(io.BytesIO):
@@ -294,8 +312,7 @@ def test_objects_are_private_unless_told_otherwise(seaweed_server: S3Server) -> 
 @pytest.mark.parametrize("threshold", [MIB, 0], ids=["whole", "parts"])
 def test_no_acl_is_sent_unless_public(closing: Closing, threshold: int) -> None:
     """New buckets of AWS refuse every ACL."""
-    begun = b"<X><UploadId>one</UploadId></X>"
-    done = {"PUT": [Answer(200, b"", {"ETag": "x"})], "POST": [Answer(200, begun)]}
+    done = {"PUT": [TAKEN], "POST": [BEGUN, DONE]}
 
     for public, sent in ((False, []), (True, ["public-read"])):
         stub, store = stub_store(
@@ -566,6 +583,25 @@ def test_a_body_that_cannot_be_read_leaves_nothing(
     assert uploads(server, bucket) == []
 
 
+@pytest.mark.parametrize("size", [1000, 10 * MIB], ids=["whole", "parts"])
+@pytest.mark.parametrize("more", [-1, 1])
+def test_a_body_that_is_not_of_its_size_is_not_sent(
+    seaweed_server: S3Server, closing: Closing, size: int, more: int
+) -> None:
+    """What is too much would be read as the next request on the same connection."""
+    bucket = seaweed_server.make_bucket()
+    store = closing(
+        seaweed_server.store(bucket, part_size=5 * MIB, multipart_threshold=6 * MIB)
+    )
+    store.put(KEY, Body.of(b"old"))
+
+    with pytest.raises(CorruptError, match=rf"\b{size}\b"):
+        store.put(KEY, LyingBody(bytes(size + more), size))
+
+    assert store.get(KEY).read() == b"old"
+    assert uploads(seaweed_server, bucket) == []
+
+
 def test_a_file_that_shrinks_while_it_is_sent_leaves_the_old_object(
     server: S3Server, closing: Closing, tmp_path: Path
 ) -> None:
@@ -637,21 +673,42 @@ def test_a_process_that_is_told_to_end_drops_its_parts(
     until(lambda: uploads(seaweed_server, bucket) == [])
 
 
-BEGUN = Answer(200, b"<X><UploadId>one</UploadId></X>")
+PAGE = Answer(200, b"<html></html>")
 
 
 @pytest.mark.parametrize(
-    ("begun", "missing"), [(Answer(200), "UploadId"), (BEGUN, "ETag")]
+    ("begun", "taken", "missing"),
+    [
+        ([Answer(200)], Answer(200), "UploadId"),
+        ([BEGUN], Answer(200), "ETag"),
+        ([BEGUN, Answer(200)], TAKEN, "ETag"),
+        ([BEGUN, PAGE], TAKEN, "ETag"),
+    ],
+    ids=["begun", "a part", "all", "a page"],
 )
 def test_parts_that_nobody_took_are_an_outage(
-    closing: Closing, begun: Answer, missing: str
+    closing: Closing, begun: list[Answer], taken: Answer, missing: str
 ) -> None:
     """A proxy that says 200 to everything: the next region takes it."""
-    answers = {"POST": [begun], "*": [Answer(200)]}
+    answers = {"POST": begun, "PUT": [taken], "*": [Answer(200)]}
     _, store = stub_store(closing, answers, multipart_threshold=0)
 
-    with pytest.raises(UnavailableError, match=f"HTTP 200 without {missing}"):
+    with pytest.raises(UnavailableError, match=f"HTTP 200 without {missing}") as raised:
         store.put(KEY, Body.of(b"x"))
+
+    assert raised.value.ambiguous
+
+
+def test_parts_are_dropped_when_the_server_is_less_busy(closing: Closing) -> None:
+    """What refuses a part in a rush refuses that too; the caller is told at once."""
+    busy = Answer(503, b"<Error><Code>SlowDown</Code></Error>")
+    answers = {"POST": [BEGUN], "PUT": [busy], "DELETE": [busy, Answer(204)]}
+    stub, store = stub_store(closing, answers, multipart_threshold=0)
+
+    with pytest.raises(ThrottledError):
+        store.put(KEY, Body.of(b"x"))
+
+    until(lambda: stub.answered.count("DELETE") == 2)
 
 
 def test_an_object_that_nobody_took_is_an_outage(closing: Closing) -> None:
@@ -683,7 +740,7 @@ def test_parts_carry_checksums_unless_the_server_knows_none(
     part = Answer(200, b"", {"ETag": "x", "x-amz-checksum-crc32": "AAAAAA=="})
     stub, store = stub_store(
         closing,
-        {"POST": [BEGUN], "PUT": [part]},
+        {"POST": [BEGUN, DONE], "PUT": [part]},
         checksums=checksums,
         multipart_threshold=0,
     )

@@ -91,13 +91,14 @@ class Client:
 
         Raises:
             UnavailableError: None is, so it is not S3's: something in between says 200
-                to everything.
+                to everything, and may have asked S3 or not.
         """
         for name in names:
             if name in answer:
                 return answer[name]
         raise UnavailableError(
-            f"HTTP 200 without {' or '.join(names)}: it is not S3 that answers"
+            f"HTTP 200 without {' or '.join(names)}: it is not S3 that answers",
+            ambiguous=True,
         )
 
     def _unread(self, error: Exception) -> StoreError | None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tiered_store import deadlines
 from tiered_store.body import Body, BytesBody, FileBody
+from tiered_store.errors import CorruptError
 from tiered_store.units import MIB
 
 
@@ -19,11 +20,19 @@ _PIECE = MIB
 
 
 def rereadable(body: Body) -> io.BufferedIOBase:
-    """Return a file of *body*, which the SDK may read thrice: to sum, sign and send."""
+    """
+    Return a file of *body*, which the SDK may read thrice: to sum, sign and send.
+
+    Raises:
+        CorruptError: It is not of its size.
+    """
     if isinstance(body, BytesBody | FileBody):
         file: io.BufferedIOBase = body.open()
     else:
-        file = io.BytesIO(body.read())
+        content = body.read()
+        if len(content) != body.size:  # what is too much would be the next request
+            raise CorruptError(f"the body is {len(content)} bytes, not {body.size}")
+        file = io.BytesIO(content)
     return file if deadlines.remaining() is None else io.BufferedReader(_Timely(file))
 
 

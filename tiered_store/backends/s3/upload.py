@@ -9,6 +9,7 @@ import contextvars
 import functools
 import io
 import threading
+import time
 
 from collections.abc import Mapping
 from concurrent.futures import Future, wait
@@ -24,6 +25,7 @@ from tiered_store.workers import Workers
 
 _MOST_PARTS = 10_000  # S3's own limit
 _ABORT_SECONDS = 0.5
+_ABORT_PAUSES = (0.5, 5.0)  # seconds before it is tried again
 _CHECKSUMS = ("ChecksumCRC32", "ChecksumSHA256", "ChecksumSHA1")
 
 
@@ -51,9 +53,10 @@ def upload(
     target = {"Key": parameters["Key"], "UploadId": client.said(begun, "UploadId")}
     try:
         parts = _send_all(client, workers, body, part_size, target)
-        client.call(
+        whole = client.call(
             "complete_multipart_upload", **target, MultipartUpload={"Parts": parts}
         )
+        client.said(whole, "ETag")
     except BaseException:
         _abort(client, workers, target)
         raise
@@ -76,11 +79,13 @@ def _send_all(
                     break
                 part = file.read(size)
                 if len(part) != min(size, body.size - start):
-                    raise CorruptError(f"the body ended before its {body.size} bytes")
+                    raise CorruptError(f"the body is not of its {body.size} bytes")
                 number = len(sent) + 1
                 send = functools.partial(_send, client, target, number, part, failed)
                 sent.append(workers.start(send))
                 del part, send  # before the next one is read
+            if not failed.is_set() and file.read(1):
+                raise CorruptError(f"the body is more than its {body.size} bytes")
     finally:
         wait(sent)  # so that an abort comes after the last part
     return [future.result() for future in sent]
@@ -113,12 +118,27 @@ def _send(
 
 
 def _abort(client: Client, workers: Workers, target: Mapping[str, Any]) -> None:
-    """Drop the parts, behind the caller if the server takes its time."""
+    """
+    Drop the parts, behind the caller if the server takes its time.
+
+    What failed before says more than that this fails as well, so nobody is told.
+    """
 
     def drop() -> None:
-        with contextlib.suppress(StoreError):  # what failed before says more
-            client.call("abort_multipart_upload", **target)
+        for pause in (*_ABORT_PAUSES, None):
+            try:
+                client.call("abort_multipart_upload", **target)
+            except StoreError as error:
+                if pause is None or not error.retryable:
+                    return
+                time.sleep(pause)
+            else:
+                return
 
     # outside the caller's deadline, which may be what failed
-    dropping = contextvars.Context().run(workers.start, drop)
-    wait([dropping], timeout=deadlines.bounded(_ABORT_SECONDS))
+    dropping = contextvars.Context().run(workers.begin, drop)
+    if dropping is not None:
+        wait([dropping], timeout=deadlines.bounded(_ABORT_SECONDS))
+        return
+    with contextlib.suppress(StoreError):  # no thread is free
+        contextvars.Context().run(client.call, "abort_multipart_upload", **target)
