@@ -106,8 +106,7 @@ class Body(ABC):
 
     def in_memory(self) -> BytesBody:
         """Return the same in memory: all of it is read, unless it is there."""
-        whole = BytesBody(self.read(), self.version)
-        whole.modified = self.stat().modified
+        whole = BytesBody(self.read(), self.version, self.stat().modified)
         whole.say_as(self)
         return whole
 
@@ -153,12 +152,18 @@ class Body(ABC):
 class BytesBody(Body):
     """A body in memory."""
 
-    __slots__ = ("_content", "size", "version")
+    __slots__ = ("_content", "modified", "size", "version")
 
-    def __init__(self, content: bytes, version: str | None = None) -> None:
+    def __init__(
+        self,
+        content: bytes,
+        version: str | None = None,
+        modified: float | None = None,
+    ) -> None:
         self._content = content
         self.size = len(content)
         self.version = version
+        self.modified = modified
 
     def open(self, offset: int = 0) -> io.BytesIO:
         file = io.BytesIO(self._content)  # shares the bytes

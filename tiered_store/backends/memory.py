@@ -95,8 +95,8 @@ class MemoryStore(Store):
 
     def _get(self, key: Key) -> Body:
         found = self._found(key)
-        body = BytesBody(found.content, found.version)
-        body.modified, body.reproducible = found.modified, found.reproducible
+        body = BytesBody(found.content, found.version, found.modified)
+        body.reproducible = found.reproducible
         return body
 
     def _stat(self, key: Key) -> Stat:

@@ -85,9 +85,7 @@ class Record(_Facts):
 
     def body(self, content: bytes) -> BytesBody:
         """Return a new body of *content*, which says of itself what is known."""
-        body = BytesBody(content, self.version)
-        body.modified = self.modified
-        return body
+        return BytesBody(content, self.version, self.modified)
 
 
 class Entry(NamedTuple):

@@ -27,7 +27,6 @@ from tiered_store.backends.s3.client import Client
 from tiered_store.backends.s3.download import etag_in
 from tiered_store.backends.s3.obstore_settings import new_store, unread, unsigned
 from tiered_store.backends.s3.reading import REPRODUCIBLE, Meaning, Opened, Reading
-from tiered_store.body import Stat
 from tiered_store.errors import DeadlineError, StoreError, UnavailableError
 from tiered_store.events import Verb
 from tiered_store.joint import Joint
@@ -92,14 +91,15 @@ class ObstoreReading:
         if offset:
             options = {**(options or {}), "range": {"offset": offset}}
 
-        def ask() -> tuple[Any, int, bytes | None]:
+        def ask() -> tuple[Any, int, int, bytes | None]:
             found = self._get(store, name, options=options)
             start, end = found.range
             small = end - start <= _PIECE
-            return found, end - start, bytes(found.bytes()) if small else None
+            return found, start, end - start, bytes(found.bytes()) if small else None
 
         try:
-            found, length, content = self._timely(ask)
+            free = deadlines.ends() is None
+            found, start, length, content = ask() if free else self._timely(ask)
         except _BusyError:
             return self._instead.open(name, meaning, etag=etag, offset=offset)
         except Exception as error:
@@ -116,23 +116,18 @@ class ObstoreReading:
             # perhaps the page that a redirect led to; boto3 does not follow any
             del found
             return self._instead.open(name, meaning, etag=etag, offset=offset)
-        modified = meta["last_modified"]
-        stat = Stat(
-            length,
-            etag_told,
-            None if modified == _EPOCH else modified.timestamp(),
-        )
+        told = meta["last_modified"]
+        modified = None if told == _EPOCH else told.timestamp()
         said = attributes.get(_MARK) == REPRODUCIBLE[_MARK]
-        start = found.range[0]
         if content is not None:
-            return Opened(stat, content, said, start)
+            return Opened(length, etag_told, modified, content, said, start)
 
         def later(error: Exception) -> StoreError | None:
             failure = self._meaning(error)
             return None if failure is None else meaning(failure)
 
         source = _Arriving(found, length, self._timely, later)
-        return Opened(stat, source, said, start)
+        return Opened(length, etag_told, modified, source, said, start)
 
     def close(self) -> None:
         """Let go of connections and threads."""
@@ -141,7 +136,7 @@ class ObstoreReading:
 
     def _ready(self) -> Any:
         """Return the store of obstore, or None if this must be left to boto3."""
-        if not self._fits or not _runtime.usable():
+        if not self._fits or _runtime.inherited:
             return None
         return self._store or self._making.result()
 
@@ -149,6 +144,7 @@ class ObstoreReading:
         import obstore.store
 
         if self._store is None and self._fits:  # each has a pool of its own
+            _runtime.begun = True
             self._get = obstore.get
             self._store = new_store(self._client)
             self._fits = self._store is not None
@@ -180,20 +176,21 @@ class _BusyError(UnavailableError):
 
 
 class _Runtime:
-    """Whether the threads of obstore are those of this process."""
+    """
+    Whether the threads of obstore are those of this process.
+
+    Attributes:
+        begun: They were started, here or in a parent.
+        inherited: They were in a parent, so here there are none.
+    """
 
     def __init__(self) -> None:
-        self._inherited = self._begun = False
+        self.begun = self.inherited = False
         lifecycle.survive_fork(self)
 
     def after_fork(self) -> None:
         """Leave it alone, if the parent has used it."""
-        self._inherited = self._begun
-
-    def usable(self) -> bool:
-        """Say whether it can be used, which is then done."""
-        self._begun = True
-        return not self._inherited
+        self.inherited = self.begun
 
 
 _runtime = _Runtime()

@@ -9,7 +9,6 @@ from typing import NamedTuple, Protocol
 
 from tiered_store.backends.s3.client import Client
 from tiered_store.backends.s3.download import Download, start_of, stat_of
-from tiered_store.body import Stat
 from tiered_store.errors import StoreError
 from tiered_store.readers import Source
 
@@ -23,12 +22,16 @@ class Opened(NamedTuple):
     An answer whose body is on its way, or here if it is small.
 
     Attributes:
-        stat: Of the object; the size is that of what was asked for.
+        size: Bytes of what was asked for.
+        etag: Of the object, None if it has none.
+        modified: Seconds since the epoch, None if the server does not tell.
         reproducible: Whoever stored it said that it can be computed again.
         start: Where in the object it begins; -1 if the server does not say.
     """
 
-    stat: Stat
+    size: int
+    etag: str | None
+    modified: float | None
     source: Source | bytes
     reproducible: bool
     start: int
@@ -77,7 +80,9 @@ class Boto3Reading:
         said = answer.get("Metadata", {})
         content = source.soon()
         return Opened(
-            found,
+            found.size,
+            found.etag,
+            found.modified,
             source if content is None else content,
             REPRODUCIBLE.items() <= said.items(),
             start_of(answer),

@@ -224,21 +224,20 @@ class S3Store(Store):
     def _get(self, key: Key) -> Body:
         meaning = functools.partial(self._meaning, key)
         name = self._name(key)
-        opened = self._found(lambda: self._reading.open(name, meaning))
-        found, source = opened.stat, opened.source
+        ask = functools.partial(self._reading.open, name, meaning)
+        size, etag, modified, source, reproducible, _ = self._found(ask)
         body: BytesBody | StreamBody
         if isinstance(source, bytes):
-            body = BytesBody(source, found.etag)
-            body.modified = found.modified
+            body = BytesBody(source, etag, modified)
         else:
             body = StreamBody(
-                functools.partial(self._ask, key, found),
-                found.size,
-                version=found.etag,
-                modified=found.modified,
+                functools.partial(self._ask, key, Stat(size, etag, modified)),
+                size,
+                version=etag,
+                modified=modified,
                 first=source,
             )
-        if opened.reproducible:
+        if reproducible:
             body.reproducible = True
         return body
 
@@ -260,10 +259,10 @@ class S3Store(Store):
             )
         except (ConflictError, NotFoundError) as error:
             raise ConflictError("changed or deleted while it was read") from error
-        found, source = opened.stat, opened.source
+        source = opened.source
         if isinstance(source, bytes):
             source = io.BytesIO(source)
-        told = (opened.start, found.size, found.etag)
+        told = (opened.start, opened.size, opened.etag)
         if told != (offset, expected.size - offset, expected.etag):
             source.close()
             raise ConflictError("the server answered with something else")
