@@ -110,7 +110,7 @@ class Origin:
                 raise
             until = self._clock.time() + seconds
             return Entry(Record(since=since, fresh_until=until, size=None), None)
-        if body.size <= WHOLE:
+        if type(body) is not BytesBody and body.size <= WHOLE:
             body = body.in_memory()
         cost = self._clock.monotonic() - started
         record = Record(

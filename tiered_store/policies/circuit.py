@@ -142,7 +142,7 @@ class Circuit:
         if self.judged == "time":
             seconds -= size / _SIZE_RATE
         slow = seconds > self._evidence.slow_after(size)
-        outcome = outcome_of(error, slow=slow)
+        outcome = "ok" if error is None else outcome_of(error, slow=slow)
         with self._lock:
             if permit.generation != self._generation:
                 return  # a late result of an earlier state

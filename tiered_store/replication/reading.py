@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
+from operator import methodcaller
 from typing import TypeVar
 
 from tiered_store.body import Body
@@ -74,7 +75,7 @@ class Reader:
 
         Errors are those of :meth:`first`.
         """
-        name, body = self._first("get", key, lambda replica: replica.get(key))
+        name, body = self._first("get", key, methodcaller("get", key))
 
         def elsewhere(tried: Collection[str]) -> Iterator[tuple[str, Body]]:
             rows = self._rows(key)
@@ -114,7 +115,8 @@ class Reader:
             if asked is not None:
                 name, answer = asked
                 if not isinstance(answer, StoreError):
-                    self._teller.passed_over(verb, key, names, name, self._replicas)
+                    if name != names[0]:
+                        self._teller.passed_over(verb, key, names, name, self._replicas)
                     return name, answer
                 ask = once_more(ask, self._replicas[name], answer)
         answers = Answers()
@@ -223,6 +225,8 @@ class Reader:
             if not self._lenient:
                 raise
             return {}
+        if not rows:
+            return rows
         return {name: rows[name] for name in rows if name in self._replicas}
 
     def _current(self, rows: Mapping[str, Row], standing: Standing) -> Sequence[str]:

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, TypeVar
 
 import tenacity
@@ -97,16 +98,16 @@ class RetryStore(Wrapper):
         )
 
     def _put(self, key: Key, body: Body, reproducible: bool) -> None:
-        self._repeat("put", key, lambda: self.child.put(key, body, reproducible))
+        self._repeat("put", key, partial(self.child.put, key, body, reproducible))
 
     def _get(self, key: Key) -> Body:
-        return self._repeat("get", key, lambda: self.child.get(key))
+        return self._repeat("get", key, partial(self.child.get, key))
 
     def _delete(self, key: Key) -> None:
-        self._repeat("delete", key, lambda: self.child.delete(key))
+        self._repeat("delete", key, partial(self.child.delete, key))
 
     def _stat(self, key: Key) -> Stat:
-        return self._repeat("stat", key, lambda: self.child.stat(key))
+        return self._repeat("stat", key, partial(self.child.stat, key))
 
     def _repeat(self, verb: Verb, key: Key, call: Callable[[], Result]) -> Result:
         if _retrying.get():
