@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import uuid
 
 from collections.abc import Iterator
@@ -191,6 +193,11 @@ class TestConfigurations(StoreConformance):
 
 
 def _mapping(name: str) -> dict[str, Any]:
+    return copy.deepcopy(_parsed(name))
+
+
+@functools.cache
+def _parsed(name: str) -> dict[str, Any]:
     mapping = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
     assert isinstance(mapping, dict)
     return mapping
