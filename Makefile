@@ -3,7 +3,8 @@
 # make bench  how fast it is, beside other libraries; bench-quick in about a minute
 # make regions  what users see of a region that fails, beside other libraries; 6 minutes
 # make shake  the tests with threads held up at random, SEED= of it, TESTS= of them
-# make soak   processes that are killed and wronged, for some hours
+# make random  the tests that draw examples, with a hundred times as many, or TIMES=
+# make soak   that, and processes that are killed and wronged, for some hours
 # make package  the wheel, installed alone on every Python there is, and tried
 # make docs     the documentation as a site, in build/site
 # Each does all its own set-up; PYTHON=python3.12 chooses another interpreter.
@@ -17,7 +18,7 @@ INSTALL := -m pip install --quiet --disable-pip-version-check
 PIP := $(BIN)/python $(INSTALL)
 PEERS := $(VENV)/peers/bin
 
-.PHONY: demo test bench bench-quick regions shake soak lint types package docs clean
+.PHONY: demo test bench bench-quick regions shake random soak lint types package docs clean
 
 demo: $(VENV)/demo
 	$(BIN)/tiered-store demo $(DEMO)
@@ -39,13 +40,18 @@ SEED ?= 1
 shake: $(VENV)/test
 	$(BIN)/python -m pytest -p tests.shaking --shake $(SEED) $(TESTS)
 
+TIMES ?= 100
+
+random: $(VENV)/test
+	TIERED_STORE_THOROUGH=$(TIMES) $(BIN)/python -m pytest --timeout 0 \
+	$$(grep -lE '^from (hypothesis|tests\.thorough) ' tests/test_*.py)
+
 WRONGS := --evict --kill-feeds --kill-writers
 
-soak: $(VENV)/test
-	TIERED_STORE_FUZZ_EXAMPLES=5000 $(BIN)/python -m pytest --timeout 0 \
-	tests/test_config_fuzz.py
+soak: random
 	for seed in 1 2 3 4 5; do \
 	$(BIN)/python -m tests.cache_stress --seconds 60 --seed $$seed && \
+	$(BIN)/python -m tests.cache_stress --seconds 60 --seed $$seed --evict --kill-feeds && \
 	$(BIN)/python -m tests.cache_stress --seconds 120 --seed $$seed $(WRONGS) && \
 	$(BIN)/python -m tests.cache_stress --seconds 60 --seed $$seed $(WRONGS) --no-memory \
 	|| exit 1; done
@@ -58,6 +64,8 @@ soak: $(VENV)/test
 	"directories --rounds 250 --journal postgres" "mixed --rounds 50 --journal postgres"; do \
 	folder=$$(mktemp -d) && $(BIN)/python -m tests.kills "$$folder" --replicas $$campaign \
 	&& rm -rf "$$folder" || exit 1; done
+	folder=$$(mktemp -d) && $(BIN)/python -m tests.writers "$$folder" --rounds 1000 \
+	&& rm -rf "$$folder"
 
 lint: $(VENV)/lint
 	$(BIN)/ruff check

@@ -6,10 +6,15 @@ import gc
 
 from hypothesis import HealthCheck, settings
 
+from tests.thorough import TIMES
+
 
 # how long an example takes on a busy machine says nothing
 settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "patient",
+    max_examples=50 * TIMES,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("patient")
 

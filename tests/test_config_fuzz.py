@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from tests.configs import REGISTRY
+from tests.thorough import TIMES
 from tiered_store.config import build, examine, expand_presets, load
 from tiered_store.config.document import read
 from tiered_store.config.json_schema import json_schema
@@ -30,7 +30,7 @@ from tiered_store.store import Store
 VALIDATOR = Draft202012Validator(json_schema(REGISTRY)[0])
 
 # what is there already; the other tables' modules may come later
-EXAMPLES = int(os.environ.get("TIERED_STORE_FUZZ_EXAMPLES", "60"))
+EXAMPLES = 30 * TIMES
 many = settings(
     max_examples=EXAMPLES,
     deadline=None,

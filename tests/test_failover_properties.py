@@ -18,6 +18,7 @@ from hypothesis.stateful import rule
 
 from tests.stepped import Process, SteppedJournal, SteppedStore
 from tests.test_replicated_properties import Mirrored, World
+from tests.thorough import TIMES, chunks, seeds
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
 from tiered_store.journals.memory import MemoryJournal
@@ -78,7 +79,7 @@ class FailingOver(Mirrored):
 
 TestFailingOver = FailingOver.TestCase
 TestFailingOver.settings = settings(
-    max_examples=150, stateful_step_count=30, deadline=None, derandomize=True
+    max_examples=60 * TIMES, stateful_step_count=30, deadline=None, derandomize=True
 )
 
 
@@ -98,10 +99,10 @@ class Failover(World):
         )
 
 
-@pytest.mark.parametrize("chunk", range(4))
-def test_any_interleaving_is_answered_truly_and_converges(chunk: int) -> None:
-    """A hundred schedules each; a failure names its seed."""
-    for seed in range(100 * chunk, 100 * chunk + 100):
+@pytest.mark.parametrize("chunk", chunks(0, 3, each=50), ids=str)
+def test_any_interleaving_is_answered_truly_and_converges(chunk: range) -> None:
+    """Fifty schedules each; a failure names its seed."""
+    for seed in chunk:
         try:
             Failover(seed, MemoryJournal()).run()
         except AssertionError as error:
@@ -110,7 +111,7 @@ def test_any_interleaving_is_answered_truly_and_converges(chunk: int) -> None:
 
 def test_any_interleaving_on_disk(tmp_path: Path) -> None:
     """The same with the journal that is used in earnest."""
-    for seed in range(10_000, 10_020):
+    for seed in seeds(10_000, 10):
         journal = SQLiteJournal(str(tmp_path / f"{seed}.db"))
         try:
             Failover(seed, journal).run()

@@ -16,6 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule
 from tests.test_control import HandControl
 from tests.test_failover import KEY, NEW, OLD, OTHER, Regions, decide
 from tests.test_failover_properties import Bucket
+from tests.thorough import TIMES
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
 from tiered_store.cli import main
@@ -283,7 +284,9 @@ class Remembered(Decided):
 TestDecided = Decided.TestCase
 TestRemembered = Remembered.TestCase
 for case in (TestDecided, TestRemembered):
-    case.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+    case.settings = settings(
+        max_examples=50 * TIMES, stateful_step_count=30, deadline=None
+    )
 
 
 STACK = """

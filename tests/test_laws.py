@@ -18,6 +18,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.thorough import TIMES
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body, FileBody
 from tiered_store.errors import NotFoundError, StoreError
@@ -132,7 +133,7 @@ def answer(store: Store, verb: str, key: Key, content: bytes) -> object:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30 * TIMES)
 @given(steps=operations)
 def test_without_faults_a_stack_behaves_as_its_store(stack, steps) -> None:
     """cached(x), retry(x), fallback({x, empty}) and all of them together are x."""
@@ -167,7 +168,7 @@ class Truth:
 
 
 @pytest.mark.parametrize("stack", STACKS)
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=40 * TIMES)
 @given(steps=operations, seed=st.integers(0, 1000), rate=st.floats(0, 0.6))
 def test_under_faults_no_answer_is_a_lie(stack, steps, seed, rate) -> None:
     """

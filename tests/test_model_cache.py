@@ -8,6 +8,7 @@ import pytest
 
 from tests.model_cache import DOCUMENTED, LATE, ViolationError, World, run
 from tests.model_cache_protocol import VARIANTS, Host, Process, Steps, Write
+from tests.thorough import seeds
 
 
 class Play(World):
@@ -230,7 +231,7 @@ SEEDS = {
 
 def test_it_holds_whatever_happens() -> None:
     """Crashes, evictions, gaps: at length, ``python -m tests.model_cache 200000``."""
-    for seed in range(4000):
+    for seed in seeds(0, 1200):
         run(seed)
 
 

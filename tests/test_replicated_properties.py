@@ -31,6 +31,7 @@ from tests.stepped import (
     SteppedJournal,
     SteppedStore,
 )
+from tests.thorough import TIMES, chunks, seeds
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body
 from tiered_store.errors import NotFoundError, PartialWriteError, StoreError
@@ -204,7 +205,7 @@ class Mirrored(RuleBasedStateMachine):
 
 TestMirrored = Mirrored.TestCase
 TestMirrored.settings = settings(
-    max_examples=250, stateful_step_count=30, deadline=None, derandomize=True
+    max_examples=80 * TIMES, stateful_step_count=30, deadline=None, derandomize=True
 )
 
 
@@ -321,10 +322,10 @@ class World:
         self.history.check(values.pop(), next(self.ticks), next(self.ticks))
 
 
-@pytest.mark.parametrize("chunk", range(8))
-def test_any_interleaving_is_answered_truly_and_converges(chunk: int) -> None:
-    """A hundred schedules each; a failure names its seed."""
-    for seed in range(100 * chunk, 100 * chunk + 100):
+@pytest.mark.parametrize("chunk", chunks(0, 4, each=50), ids=str)
+def test_any_interleaving_is_answered_truly_and_converges(chunk: range) -> None:
+    """Fifty schedules each; a failure names its seed."""
+    for seed in chunk:
         try:
             World(seed, MemoryJournal()).run()
         except AssertionError as error:
@@ -333,7 +334,7 @@ def test_any_interleaving_is_answered_truly_and_converges(chunk: int) -> None:
 
 def test_any_interleaving_on_disk(tmp_path: Path) -> None:
     """The same with the journal that is used in earnest."""
-    for seed in range(10_000, 10_040):
+    for seed in seeds(10_000, 20):
         journal = SQLiteJournal(str(tmp_path / f"{seed}.db"))
         try:
             World(seed, journal).run()

@@ -18,6 +18,7 @@ from tests.servers.redis import (
     RedisServers,
     SentinelSetup,
 )
+from tests.thorough import TIMES
 from tests.tiers import absence, content, entry, interleavings
 from tests.waiting import longer_and_longer, until
 from tiered_store.errors import (
@@ -872,10 +873,10 @@ def reads(actor: str) -> tuple[str, ...]:
     return f"{actor}.lease", f"{actor}.fetch", f"{actor}.fill"
 
 
-def _every(tier: RedisTier, client: Redis, *actors: tuple[str, ...]) -> int:
-    """Try every order; return how many there were."""
+def _tried(tier: RedisTier, client: Redis, every: int, *actors: tuple[str, ...]) -> int:
+    """Try one order of *every* so many; return how many there were."""
     count = 0
-    for steps in interleavings(*actors):
+    for steps in itertools.islice(interleavings(*actors), 0, None, every):
         world = World(tier, client)
         try:
             for step in steps:
@@ -916,4 +917,6 @@ def test_in_no_order_anything_old_is_left(
     tier: RedisTier, client: Redis, actors: tuple[tuple[str, ...], ...], orders: int
 ) -> None:
     """Slow fills, writers among each other, dead ones, and keys that are lost."""
-    assert _every(tier, client, *actors) == orders
+    every = 1 if TIMES > 1 else 1 + orders // 500
+    tried = _tried(tier, client, every, *actors)
+    assert tried == -(-orders // every)
