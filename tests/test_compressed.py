@@ -32,6 +32,7 @@ CHANCE = random.Random(1)
 NOISE = CHANCE.randbytes(300_000)
 WORDS = [CHANCE.randbytes(4).hex().encode() for _ in range(2000)]
 TEXT = b"first line\n" + b" ".join(CHANCE.choices(WORDS, k=110_000))
+SHORT = TEXT[:100_000]
 MAGIC = b"\x93TSc1\r\n\x1a"
 
 both = pytest.mark.parametrize("algorithm", ["zlib", "lzma"])
@@ -196,9 +197,9 @@ def test_the_end_may_come_in_drops(
     """A checksum that arrives after the last byte was expanded is waited for."""
     faulty = FaultStore(child)
     store = CompressedStore(faulty, algorithm=algorithm)
-    store.put(PAGE, Body.of(TEXT))
+    store.put(PAGE, Body.of(SHORT))
     faulty.stall(child.stat(PAGE).size - before_end).release()
-    assert store.get(PAGE).read() == TEXT
+    assert store.get(PAGE).read() == SHORT
 
 
 def test_closing_a_reader_closes_what_it_reads(child: MemoryStore) -> None:

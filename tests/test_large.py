@@ -19,7 +19,7 @@ def test_a_large_object_takes_little_memory(tmp_path: Path) -> None:
     """Both ways, with no parts left behind; ``make soak`` does 5 GiB."""
     command = [sys.executable, "-m", "tests.large", str(tmp_path / "room")]
     done = subprocess.run(
-        [*command, "--size", "256MiB"], cwd=ROOT, capture_output=True, timeout=110
+        [*command, "--size", "128MiB"], cwd=ROOT, capture_output=True, timeout=110
     )
 
     assert done.returncode == 0, (done.stdout, done.stderr)

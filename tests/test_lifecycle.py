@@ -398,7 +398,7 @@ def test_a_fork_waits_for_the_lists_of_those_who_verify(
     for thread in threads:
         thread.start()
     try:
-        for _ in range(15):
+        for _ in range(8):
             in_a_child(list_some)
     finally:
         ended.set()

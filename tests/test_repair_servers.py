@@ -141,7 +141,7 @@ def test_tools_that_are_killed_beside_writers_converge_in_the_end(
     """
     last: dict[int, bytes | None] = {}
     with load(place.config) as store:
-        for turn in range(3):
+        for turn in range(2):
             place.away(True)
             for number in range(40):
                 if (turn + number) % 4 == 3:

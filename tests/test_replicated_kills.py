@@ -56,10 +56,13 @@ def test_killed_writers_leave_what_can_be_settled(tmp_path: Path) -> None:
     assert Counter(counts["steps"]).keys() >= STEPS
 
 
-@pytest.mark.parametrize("replicas", ["s3", "mixed"])
-def test_killed_writers_to_servers_do_so_too(replicas: str, tmp_path: Path) -> None:
-    """A request may reach a real server when whoever sent it is dead."""
-    counts = campaign(tmp_path, "--rounds", "10", "--replicas", replicas)
+def test_killed_writers_to_servers_do_so_too(tmp_path: Path) -> None:
+    """
+    A request may reach a real server when whoever sent it is dead.
+
+    The other replica is a directory; ``make soak`` has two buckets too.
+    """
+    counts = campaign(tmp_path, "--rounds", "10", "--replicas", "mixed")
 
     assert counts["kills"] == 20
     assert counts["acknowledged"] > 0
@@ -67,6 +70,6 @@ def test_killed_writers_to_servers_do_so_too(replicas: str, tmp_path: Path) -> N
 
 def test_writers_of_the_same_objects_leave_equal_replicas(tmp_path: Path) -> None:
     """With the last acknowledged bytes, and nothing to repair; reads saw no others."""
-    counts = campaign(tmp_path, "--processes", "3", "--rounds", "40", of="writers")
+    counts = campaign(tmp_path, "--processes", "3", "--rounds", "20", of="writers")
 
-    assert counts == {"seed": 0, "writes": 480, "reads": 480}
+    assert counts == {"seed": 0, "writes": 240, "reads": 240}

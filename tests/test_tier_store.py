@@ -902,7 +902,7 @@ def test_what_may_not_be_touched_is_told() -> None:
     assert secret == [DeniedError] * 3
 
 
-def share(folder: Path, seed: int, turns: int = 4_000) -> subprocess.Popen[str]:
+def share(folder: Path, seed: int, turns: int = 2_000) -> subprocess.Popen[str]:
     """Start a process that uses the directory."""
     options = ["--seed", str(seed), "--turns", str(turns)]
     return subprocess.Popen(
@@ -923,12 +923,13 @@ def result(process: subprocess.Popen[str]) -> dict[str, int]:
 
 def test_processes_that_share_a_directory(tmp_path: Path) -> None:
     """No wrong byte, whoever puts, drops or evicts, and all of them in its bounds."""
-    seen = [result(process) for process in [share(tmp_path, 1), share(tmp_path, 2)]]
+    both = [share(tmp_path, seed) for seed in (1, 2)]
+    seen = [result(process) for process in both]
 
     for counts in seen:
-        assert counts["hits"] > 300
-        assert counts["misses"] > 100
-        assert counts["kept"] > 1_000
+        assert counts["hits"] > 150
+        assert counts["misses"] > 50
+        assert counts["kept"] > 500
     assert size_of(tmp_path) <= sharers.CAPACITY + 2 * sharers.LARGEST
 
 
@@ -948,8 +949,8 @@ def test_a_process_that_is_killed_leaves_no_wrong_bytes(tmp_path: Path) -> None:
                 victim.wait(0.2 + seed / 50)
             assert victim.poll() is None
             victim.kill()
-    assert result(lasting)["hits"] > 100
+    assert result(lasting)["hits"] > 50
 
     after = share(tmp_path, 9)
-    assert result(after)["hits"] > 100
+    assert result(after)["hits"] > 50
     assert size_of(tmp_path) <= sharers.CAPACITY + sharers.LARGEST
