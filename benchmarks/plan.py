@@ -40,6 +40,7 @@ GROUPS = {
     "stack": Group("The production stack", 7, 30),
     "fleet": Group("What a fleet costs", 1, 20),
     "threads": Group("Many threads", 5, 35),
+    "keys": Group("With more objects", 3, 60),
     "growth": Group("As work grows", 3, 60),
 }
 QUICK_ROUNDS = 3

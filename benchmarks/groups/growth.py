@@ -1,5 +1,5 @@
 """
-What an operation costs with more of something: objects, threads, replicas, layers.
+What an operation costs with more of something: threads, bytes, replicas, layers.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ from benchmarks.stacks import content_of, filled, key_of, memory_tier, redis_tie
 from tests.servers.s3 import start_s3
 from tiered_store import (
     BreakerStore,
-    CachedStore,
     FallbackStore,
     FileSystemStore,
     MemoryStore,
-    MemoryTier,
     ReplicatedStore,
     RetryStore,
     TimeoutStore,
@@ -32,13 +30,11 @@ from tiered_store.store import Store
 
 
 _SMALL = content_of(1000)
-_ASKED = 10  # objects, spread over all of them
 _SIZES = (1, 1000, 100_000, 1_000_000)  # KB
 
 
 def rows(bench: Bench) -> Iterator[Row]:
     """Measure each against the least of it."""
-    yield _row(bench, "memory hit, by objects", (10, 1000, 100_000), _objects)
     yield _row(bench, "memory hit, by threads", (1, 8, 32), _memory_threads)
     yield _row(bench, "Redis hit of 1 KB, by threads", (1, 8, 32), _redis_threads)
     yield from _s3_threads(bench)
@@ -71,18 +67,6 @@ def _row(
         rounds,
     )
     return bench.row(name, values, floor=least, own=most, failed=failed)
-
-
-def _objects(bench: Bench, number: int) -> Sample:
-    tier = MemoryTier(capacity=2**30)
-    origin = MemoryStore(capacity=2**30)
-    store = bench.keep(CachedStore(origin, [tier]))
-    for index in range(number):
-        origin.put(key_of(index), Body.of(b"x"))
-        store.get(key_of(index)).read()
-    keys = [key_of(index) for index in range(0, number, max(1, number // _ASKED))]
-    names = {"keys": keys, "get_file": store.get_file}
-    return timed("for key in keys: get_file(*key)", bench.seconds, len(keys), **names)
 
 
 def _memory_threads(bench: Bench, number: int) -> Sample:
