@@ -72,6 +72,38 @@ class KeyLocks:
         self._leave(key, held)
         return None
 
+    def beyond(
+        self,
+        key: Key,
+        seconds: float,
+        take: Callable[[], bool],
+        drop: Callable[[], None],
+    ) -> Lease | None:
+        """
+        Return a lease on *key* that holds beyond this process, by *take* and *drop*.
+
+        Threads of this process wait for each other, so that one of them polls.
+        """
+        ends = time.monotonic() + seconds
+        ours = self.lease(key, seconds)
+        if ours is None:
+            return None
+
+        def release() -> None:
+            try:
+                drop()
+            finally:
+                ours.release()
+
+        try:
+            if poll(take, ends):
+                return Lease(release)
+        except BaseException:
+            ours.release()
+            raise
+        ours.release()
+        return None
+
     def _release(self, key: Key, held: _Held) -> None:
         held.lock.release()
         self._leave(key, held)
@@ -111,19 +143,10 @@ class FileLocks:
 
     def lease(self, key: Key, seconds: float) -> Lease | None:
         """Return the lease on *key*, None if it was not to be had in *seconds*."""
-        ends = time.monotonic() + seconds
-        ours = self._threads.lease(key, seconds)
-        if ours is None:
-            return None
-        try:
-            place = _place(key)
-            if self._lock(place) or poll(lambda: self._lock(place), ends):
-                return Lease(lambda: self._release(place, ours))
-        except BaseException:
-            ours.release()
-            raise
-        ours.release()
-        return None
+        place = _place(key)
+        return self._threads.beyond(
+            key, seconds, lambda: self._lock(place), lambda: self._unlock(place)
+        )
 
     def _lock(self, place: int) -> bool:
         try:
@@ -134,11 +157,8 @@ class FileLocks:
             return False
         return True
 
-    def _release(self, place: int, ours: Lease) -> None:
-        try:
-            fcntl.lockf(self._descriptor.number, fcntl.LOCK_UN, 1, place)
-        finally:
-            ours.release()
+    def _unlock(self, place: int) -> None:
+        fcntl.lockf(self._descriptor.number, fcntl.LOCK_UN, 1, place)
 
 
 def poll(attempt: Callable[[], bool], ends: float) -> bool:

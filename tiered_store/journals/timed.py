@@ -21,7 +21,7 @@ from typing import Protocol
 
 from tiered_store import lifecycle
 from tiered_store.errors import StoreError
-from tiered_store.journals.keylocks import KeyLocks, Lease, poll
+from tiered_store.journals.keylocks import KeyLocks, Lease
 from tiered_store.journals.row import name_of
 from tiered_store.key import Key
 from tiered_store.workers import Workers
@@ -75,25 +75,23 @@ class TimedLeases:
 
     def lease(self, key: Key, seconds: float) -> Lease | None:
         """Return the lease on *key*, None if it was not to be had in *seconds*."""
-        ends = time.monotonic() + seconds
-        ours = self._threads.lease(key, seconds)
-        if ours is None:
-            return None
-        name = name_of(key)
-        number = next(self._numbers)
-        try:
-            if poll(lambda: self._book.take(name, self._owner, number), ends):
-                self._hold(number, name)
-                return Lease(lambda: self._release(number, ours))
-        except BaseException:
-            ours.release()
-            raise
-        ours.release()
-        return None
+        name, number = name_of(key), next(self._numbers)
+        return self._threads.beyond(
+            key,
+            seconds,
+            lambda: self._take(number, name),
+            lambda: self._release(number),
+        )
 
     def close(self) -> None:
         """Let the thread go, as soon as nothing is held."""
         self._enough.set()
+
+    def _take(self, number: int, name: str) -> bool:
+        taken = self._book.take(name, self._owner, number)
+        if taken:
+            self._hold(number, name)
+        return taken
 
     def _hold(self, number: int, name: str) -> None:
         with self._lock:
@@ -105,15 +103,12 @@ class TimedLeases:
         if not contextvars.Context().run(self._workers.offer, self._renew):
             self._renewing = False
 
-    def _release(self, number: int, ours: Lease) -> None:
-        try:
-            with self._lock:
-                name = self._held.pop(number, None)
-            if name is not None:  # else it is the parent's
-                # without the caller's deadline, which may be why it is released
-                contextvars.Context().run(self._drop, name, number)
-        finally:
-            ours.release()
+    def _release(self, number: int) -> None:
+        with self._lock:
+            name = self._held.pop(number, None)
+        if name is not None:  # else it is the parent's
+            # without the caller's deadline, which may be why it is released
+            contextvars.Context().run(self._drop, name, number)
 
     def _drop(self, name: str, number: int) -> None:
         with contextlib.suppress(StoreError):  # it ends by itself

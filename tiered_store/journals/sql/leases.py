@@ -7,7 +7,6 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import threading
-import time
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -24,7 +23,7 @@ from tiered_store.errors import (
     UnavailableError,
 )
 from tiered_store.journals.identity import number_of
-from tiered_store.journals.keylocks import KeyLocks, Lease, poll
+from tiered_store.journals.keylocks import KeyLocks, Lease
 from tiered_store.journals.row import name_of
 from tiered_store.journals.sql.database import Database, StaleError, Turn
 from tiered_store.journals.sql.tables import Tables, digest_of
@@ -69,20 +68,14 @@ class SessionLeases:
 
     def lease(self, key: Key, seconds: float) -> Lease | None:
         """Return the lease on *key*, None if it was not to be had in *seconds*."""
-        ends = time.monotonic() + seconds
-        ours = self._threads.lease(key, seconds)
-        if ours is None:
-            return None
+        number = number_of(f"{self._identity()} {name_of(key)}") - (1 << 63)
         held: list[_Session] = []
-        try:
-            number = number_of(f"{self._identity()} {name_of(key)}") - (1 << 63)
-            if poll(lambda: self._take(number, held), ends):
-                return Lease(lambda: self._release(held[0], number, ours))
-        except BaseException:
-            ours.release()
-            raise
-        ours.release()
-        return None
+        return self._threads.beyond(
+            key,
+            seconds,
+            lambda: self._take(number, held),
+            lambda: self._release(held[0], number),
+        )
 
     def close(self) -> None:
         """End the session, or have the last that is held by it do so."""
@@ -116,12 +109,9 @@ class SessionLeases:
                 raise
         raise AssertionError("the second attempt returns or raises")
 
-    def _release(self, session: _Session, number: int, ours: Lease) -> None:
-        try:
-            # without the caller's deadline, which may be why it is released
-            contextvars.Context().run(self._drop, session, number)
-        finally:
-            ours.release()
+    def _release(self, session: _Session, number: int) -> None:
+        # without the caller's deadline, which may be why it is released
+        contextvars.Context().run(self._drop, session, number)
 
     def _drop(self, session: _Session, number: int) -> None:
         with contextlib.suppress(StoreError), self._alone():
