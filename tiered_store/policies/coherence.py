@@ -19,7 +19,6 @@ from __future__ import annotations
 import itertools
 import threading
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,10 +28,7 @@ from tiered_store.body import Body
 from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import DeadlineError, StoreError
 from tiered_store.key import Key
-
-
-_MOST = 10_000  # doubts remembered one by one
-_NEVER = float("-inf")
+from tiered_store.policies.doubts import Doubts
 
 
 _leading: ContextVar[frozenset[tuple[int, Key]]] = ContextVar(
@@ -134,10 +130,7 @@ class Coherence:
         self.landings = 0
         self.suspended = False
         self._generations = itertools.count()  # none ever comes twice
-        self._doubt = doubt
-        self._clock = clock
-        self._doubts: OrderedDict[Key, float] = OrderedDict()
-        self._doubt_of_all = _NEVER
+        self._doubts = Doubts(doubt, clock)
         self.after_fork()
         lifecycle.survive_fork(self)
 
@@ -177,7 +170,7 @@ class Coherence:
                 found.append("a write")
             if state is not None and (state.flight or state.fills):
                 found.append("a fetch")
-            if self._doubted(key):
+            if key in self._doubts:
                 found.append("a write that failed and may take effect yet")
         return ", ".join(found) or None
 
@@ -205,15 +198,8 @@ class Coherence:
 
     def doubt(self, key: Key) -> None:
         """Keep nothing of *key* as long as a write that failed may take effect."""
-        now = self._clock.monotonic()
         with self._lock:
-            self._doubts[key] = now + self._doubt
-            self._doubts.move_to_end(key)
-            for old, ends in list(self._doubts.items()):
-                if ends > now and len(self._doubts) <= _MOST:
-                    break
-                del self._doubts[old]
-                self._doubt_of_all = max(self._doubt_of_all, ends)
+            self._doubts.add(key)
 
     @contextmanager
     def writing(self, key: Key) -> Iterator[Write]:
@@ -267,7 +253,7 @@ class Coherence:
                     mine = _Flight()
                     if join:
                         state.flight = mine
-                    kept = not (state.writers or self._doubted(key))
+                    kept = not (state.writers or key in self._doubts)
                     noted = state.generation if kept else None
                     if noted is not None:
                         state.fills.append(noted)
@@ -314,12 +300,6 @@ class Coherence:
             self._let_go(key, state)
         if flight.landed is not None:
             flight.landed.set()
-
-    def _doubted(self, key: Key) -> bool:
-        if not self._doubts and self._doubt_of_all == _NEVER:
-            return False
-        ends = self._doubts.get(key, self._doubt_of_all)
-        return max(ends, self._doubt_of_all) > self._clock.monotonic()
 
     def _at(self, key: Key) -> _State:
         state = self._states.get(key)
