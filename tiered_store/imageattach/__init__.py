@@ -16,7 +16,7 @@ The other way round nothing is needed: ``as_store()``, and every store that take
 another, accepts a store of the original.
 """
 
-from tiered_store.imageattach.bridged import bridge
+from tiered_store.imageattach.bridging import bridge
 from tiered_store.imageattach.original import revive
 
 

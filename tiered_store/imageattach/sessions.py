@@ -15,15 +15,12 @@ import threading
 import weakref
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tiered_store.body import Body
 from tiered_store.errors import NotFoundError, StoreError
+from tiered_store.imageattach.bridged import Bridged
 from tiered_store.key import Key
-
-
-if TYPE_CHECKING:
-    from tiered_store.imageattach.bridged import Bridged
 
 
 _log = logging.getLogger("tiered_store.imageattach")
@@ -117,8 +114,6 @@ def _before_put(mapper: Any, connection: Any, image: Any) -> None:
     Called once the row is in, ahead of the original's own listener, which puts.  Where
     the row is refused there was no put: the object of that name is somebody else's.
     """
-    from tiered_store.imageattach.bridged import Bridged
-
     store = _behind(getattr(image, "store", None))
     if not isinstance(store, Bridged):
         return
@@ -134,8 +129,6 @@ def _after_put(mapper: Any, connection: Any, image: Any) -> None:
     """Take it out of the original's set, which one of any session would act upon."""
     from sqlalchemy_imageattach.entity import BaseImageQuery
 
-    from tiered_store.imageattach.bridged import Bridged
-
     for entry in list(BaseImageQuery._stored_images):
         if entry[0] is image and isinstance(entry[1], Bridged):
             BaseImageQuery._stored_images.discard(entry)
@@ -144,8 +137,6 @@ def _after_put(mapper: Any, connection: Any, image: Any) -> None:
 def _after_delete(mapper: Any, connection: Any, image: Any) -> None:
     from sqlalchemy_imageattach.context import ContextError, get_current_store
     from sqlalchemy_imageattach.entity import BaseImageQuery
-
-    from tiered_store.imageattach.bridged import Bridged
 
     try:
         store = get_current_store()
