@@ -28,7 +28,7 @@ from tiered_store.clock import SYSTEM, Clock
 from tiered_store.errors import FullError
 from tiered_store.journals import rules
 from tiered_store.journals.keylocks import Lease
-from tiered_store.journals.row import Backlog, Intent, Mark, Row, Rows, name_of
+from tiered_store.journals.row import Backlog, Intent, Mark, Row, Rows, Step, name_of
 from tiered_store.key import Key
 from tiered_store.strict import Strict
 
@@ -295,5 +295,5 @@ class Journal(Strict, ABC):
         The order is the journal's own, but the rows of one key are together.
         """
 
-    def _step(self, fresh: int) -> rules.Step:
-        return rules.Step(fresh, self.clock.time(), self.quarantine)
+    def _step(self, fresh: int) -> Step:
+        return Step(fresh, self.clock.time(), self.quarantine)

@@ -119,6 +119,21 @@ class Mark(NamedTuple):
         return not self.behind and not self.quarantine
 
 
+class Step(NamedTuple):
+    """
+    One change of the rows of one object.
+
+    Attributes:
+        fresh: A sequence number that no row has had.
+        now: In seconds since the epoch.
+        quarantine: Seconds in which what nobody waits for may still take effect.
+    """
+
+    fresh: int
+    now: float
+    quarantine: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backlog:
     """

@@ -9,31 +9,15 @@ it is given and nothing else, so a journal may apply it again.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
 
-from tiered_store.journals.row import Intent, Mark, Missed, Prior, Row, Rows
+from tiered_store.journals import quarantine
+from tiered_store.journals.row import Intent, Mark, Missed, Prior, Row, Rows, Step
 from tiered_store.key import Key
 
 
 Outcomes = Mapping[str, BaseException | None]
 
-_UNDER_WAY = -1.0  # a quarantine that has not begun
 _LONGEST = 500  # characters of an error that are kept
-
-
-class Step(NamedTuple):
-    """
-    One change of the rows of one object.
-
-    Attributes:
-        fresh: A sequence number that no row has had.
-        now: In seconds since the epoch.
-        quarantine: Seconds in which what nobody waits for may still take effect.
-    """
-
-    fresh: int
-    now: float
-    quarantine: float
 
 
 # -- of a write --------------------------------------------------------------
@@ -49,7 +33,7 @@ def begin(
 ) -> Mark:
     """Mark the replicas of *intents*, and those behind, as in doubt."""
     if rows:
-        inherited = _inherited(rows, step)
+        inherited = quarantine.inherited(rows, step)
         behind = {name: _prior(row) for name, row in rows.items() if row.behind}
         mark = Mark(key, step.fresh, intents, reproducible, size, inherited, behind)
     else:  # nearly always, and somebody waits
@@ -75,7 +59,9 @@ def settle(rows: Rows, step: Step, mark: Mark, outcomes: Outcomes) -> None:
         for name in told:
             rows[name] = rows[name]._replace(last_error=told[name])
         return
-    late = {name: _late(step, mark, name, outcomes.get(name)) for name in rows}
+    late = {
+        name: quarantine.late(step, mark, name, outcomes.get(name)) for name in rows
+    }
     sound = any(not late[name] for name in puts & late.keys())
     for name, row in list(rows.items()):
         if name in done and not late[name]:
@@ -97,14 +83,14 @@ def arrive(
 ) -> None:
     """Say how the write *mark* went on *name*, which was not known when it settled."""
     current = rows.get(name)
-    late = _late(step, mark, name, error)
+    late = quarantine.late(step, mark, name, error)
     ambiguous = getattr(error, "ambiguous", False)
     if current is None or current.sequence != mark.sequence:
         if error is None or ambiguous:
             _overtaken(rows, step, mark.key, name, late)
         return
     if current.verb == "in_doubt":
-        late = _later(current, late)
+        late = quarantine.later(current, late)
     elif error is None and not late:
         del rows[name]
         return
@@ -156,7 +142,7 @@ def resolve(
     """Say what each replica misses, if the rows are as *seen* and nothing is late."""
     if _sequences(rows) != _sequences(seen):
         return False
-    inherited = _inherited(rows, step)
+    inherited = quarantine.inherited(rows, step)
     if inherited:
         for name, until in inherited.items():
             rows[name] = rows[name]._replace(quarantine=until)
@@ -173,7 +159,7 @@ def clear(rows: Rows, step: Step, row: Row) -> bool:
     current = rows.get(row.replica)
     if current is None or current.sequence != row.sequence:
         return False
-    if _over(current, step) > step.now:
+    if quarantine.over(current, step) > step.now:
         return False
     del rows[row.replica]
     return True
@@ -184,11 +170,11 @@ def attempt(rows: Rows, step: Step, row: Row) -> Row | None:
     current = rows.get(row.replica)
     if current is None or current.sequence != row.sequence:
         return None
-    over = _over(current, step)
+    over = quarantine.over(current, step)
     if over > step.now:
         rows[row.replica] = current._replace(quarantine=over)
         return None
-    noted = _UNDER_WAY if step.quarantine else 0.0
+    noted = quarantine.UNDER_WAY if step.quarantine else 0.0
     current = current._replace(sequence=step.fresh, quarantine=noted)
     rows[row.replica] = current
     return current
@@ -276,7 +262,7 @@ def _overtaken(rows: Rows, step: Step, key: Key, name: str, late: float = 0.0) -
     current = rows.get(name) or _behind(step, name, key, "put")
     if current.verb == "in_doubt" or name not in rows:
         current = current._replace(verb="in_doubt", prior="late")
-    until = _later(current, late)
+    until = quarantine.later(current, late)
     rows[name] = current._replace(sequence=step.fresh, quarantine=until)
 
 
@@ -300,46 +286,6 @@ def _settle_overtaken(
 
 def _prior(old: Row) -> Prior:
     return old.prior or "in_doubt" if old.verb == "in_doubt" else old.verb
-
-
-def _inherited(rows: Rows, step: Step) -> dict[str, float]:
-    """
-    Return until when what came before may still take effect, by replica.
-
-    A doubt that nobody has settled is of a writer which may be dead, or slow.
-    """
-    found = {
-        name: _over(row, step)
-        for name, row in rows.items()
-        if row.quarantine or row.verb == "in_doubt"
-    }
-    return {name: until for name, until in found.items() if until > step.now}
-
-
-def _over(row: Row, step: Step) -> float:
-    """Return when the quarantine of *row* is over, or would be if it began now."""
-    return step.now + step.quarantine if _begins(row) else row.quarantine
-
-
-def _begins(row: Row) -> bool:
-    """Tell whether the quarantine of *row* begins when somebody looks."""
-    return row.quarantine < 0 or (row.verb == "in_doubt" and not row.quarantine)
-
-
-def _later(row: Row, late: float) -> float:
-    """Return the quarantine of *row*, or *late* if that is over later."""
-    return row.quarantine if _begins(row) else max(row.quarantine, late)
-
-
-def _late(step: Step, mark: Mark, name: str, error: BaseException | None) -> float:
-    """Return the quarantine of *name*, 0 if nothing can still take effect there."""
-    if getattr(error, "under_way", False) and step.quarantine:
-        return _UNDER_WAY
-    # what came before may have taken effect since, though its time is over by now
-    until = mark.quarantine.get(name, 0.0)
-    if getattr(error, "ambiguous", False) and step.quarantine:
-        until = max(until, step.now + step.quarantine)
-    return until
 
 
 def _sequences(rows: Mapping[str, Row]) -> dict[str, int]:
