@@ -40,10 +40,12 @@ class Mirror(Store):
         replicas: By name.
         alike: They shall all have the same objects.
         journal: What remembers; None if nothing does.
+        repair_policy: How it repairs in the background; None for not at all.
     """
 
     replicas: Mapping[str, Store]
     journal: Journal | None
+    repair_policy: RepairPolicy | None
     alike: bool = True
     _journal: Journal
     _workers: Workers
@@ -53,6 +55,29 @@ class Mirror(Store):
     _repairs: RepairPolicy
     _background: Background | None
     _rota: Rota
+
+    def _set_up(
+        self,
+        journal: Journal | None,
+        repair: RepairPolicy | None,
+        workers: Workers,
+        clock: Clock,
+    ) -> None:
+        """Take what a mirror goes by, for a constructor that has its children."""
+        self.journal = journal
+        self.repair_policy = repair
+        self._workers = workers
+        self._clock = clock
+        self._journal = NoJournal() if journal is None else journal
+        self._journal.expect(lingering=self.lingers())
+        self._teller = Teller(self)
+        self._traffic = Traffic(self._journal)
+        self._repairs = RepairPolicy() if repair is None else repair
+        self._background = (
+            None
+            if repair is None or journal is None
+            else Background(self, journal, repair)
+        )
 
     def repair_in_background(
         self, policy: RepairPolicy, stop: threading.Event | None

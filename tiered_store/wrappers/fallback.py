@@ -45,13 +45,11 @@ from tiered_store.events import Verb
 from tiered_store.findings import Finding
 from tiered_store.foreign import as_store
 from tiered_store.journals.journal import Journal
-from tiered_store.journals.none import NoJournal
 from tiered_store.key import Key
 from tiered_store.policies.breaker import BreakerPolicy
 from tiered_store.policies.evidence import Judged
 from tiered_store.policies.failback import failback_policy
 from tiered_store.policies.guard import Guard, guard
-from tiered_store.replication.background import Background
 from tiered_store.replication.catching_up import CatchUp, is_back
 from tiered_store.replication.changing import Journalled, Unjournalled, able
 from tiered_store.replication.conditions import conditions
@@ -60,11 +58,10 @@ from tiered_store.replication.failover import FailoverWriter
 from tiered_store.replication.health import hedge_of
 from tiered_store.replication.mirror import Mirror
 from tiered_store.replication.order import Order, nothing_missed
-from tiered_store.replication.pace import RepairPolicy, Traffic
+from tiered_store.replication.pace import RepairPolicy
 from tiered_store.replication.report import RepairReport
 from tiered_store.replication.service import reachable
 from tiered_store.replication.succession import Succession
-from tiered_store.replication.telling import Teller
 from tiered_store.store import Store, union
 from tiered_store.units import Duration
 from tiered_store.workers import Workers
@@ -164,21 +161,15 @@ class FallbackStore(Mirror):
         self.read_on = tuple(read_on)
         self.breaker = breaker
         self.control = control
-        self.journal = journal
         self.journal_errors = journal_errors
-        self.repair_policy = repair
         self.failback = failback
         self.hold_down = hold_down
         self.fade_in = fade_in
         self.hedge_after = hedge_after
         self.hedge_budget = hedge_budget
         self.workers = workers
-        self._clock = clock
         self._home = next(iter(self.stores))
-        self._journal = NoJournal() if journal is None else journal
-        self._journal.expect(lingering=self.lingers())
-        self._workers = Workers("fallback", workers)
-        self._teller = Teller(self)
+        self._set_up(journal, repair, Workers("fallback", workers), clock)
         self.replicas = able(self.stores, "put")
         self._order = Order(
             self,
@@ -207,13 +198,6 @@ class FallbackStore(Mirror):
             ),
             teller=self._teller,
         )
-        self._repairs = RepairPolicy() if repair is None else repair
-        self._background = (
-            None
-            if repair is None or journal is None
-            else Background(self, journal, repair)
-        )
-        self._traffic = Traffic(self._journal)
         self._changing = (
             Unjournalled(self.stores, self._order)
             if journal is None

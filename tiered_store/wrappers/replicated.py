@@ -39,22 +39,19 @@ from tiered_store.events import Verb
 from tiered_store.findings import Finding
 from tiered_store.foreign import as_store
 from tiered_store.journals.journal import Journal
-from tiered_store.journals.none import NoJournal
 from tiered_store.key import Key
 from tiered_store.policies.breaker import BreakerPolicy
 from tiered_store.policies.guard import guard
-from tiered_store.replication.background import Background
 from tiered_store.replication.conditions import conditions
 from tiered_store.replication.copying import Copier
 from tiered_store.replication.explaining import findings
 from tiered_store.replication.health import hedge_of
 from tiered_store.replication.listing import list_keys
 from tiered_store.replication.mirror import Mirror
-from tiered_store.replication.pace import RepairPolicy, Traffic
+from tiered_store.replication.pace import RepairPolicy
 from tiered_store.replication.placement import Placement, ReadPolicy, Reproducible
 from tiered_store.replication.reading import Reader
 from tiered_store.replication.service import reachable
-from tiered_store.replication.telling import Teller
 from tiered_store.replication.writing import Writer
 from tiered_store.store import Store, union
 from tiered_store.workers import Workers
@@ -142,26 +139,13 @@ class ReplicatedStore(Mirror):
         self.given_quorum = quorum  # as drawn and written
         self.quorum = self._placement.quorum
         self.ack = ack
-        self.journal = journal
         self.read = read
         self.reproducible = reproducible
         self.journal_errors = journal_errors
         self.breaker = breaker
-        self.repair_policy = repair
         self.control = control
         self.workers = workers
-        self._clock = clock
-        self._journal = NoJournal() if journal is None else journal
-        self._journal.expect(lingering=self.lingers())
-        self._workers = Workers("replicated", workers)
-        self._repairs = RepairPolicy() if repair is None else repair
-        self._background = (
-            None
-            if repair is None or journal is None
-            else Background(self, journal, repair)
-        )
-        self._traffic = Traffic(self._journal)
-        self._teller = Teller(self)
+        self._set_up(journal, repair, Workers("replicated", workers), clock)
         self._rota = Rota(self._placement.order, followed(control, journal), self)
         degrade = journal_errors == "degrade"
         self._writer = Writer(
