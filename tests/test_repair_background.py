@@ -346,6 +346,8 @@ def test_an_exit_does_not_wait_for_a_replica_that_hangs(tmp_path: Path) -> None:
         stack(tmp_path)
         + textwrap.dedent(
             """
+            from tiered_store import lifecycle
+            lifecycle.EXIT_SECONDS = 1.0
             store.put(key(1), Body.of(b"content"))
             os.makedirs(folder + "/eu")
             begun = threading.Event()
