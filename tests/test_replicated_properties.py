@@ -322,7 +322,8 @@ class World:
         self.history.check(values.pop(), next(self.ticks), next(self.ticks))
 
 
-@pytest.mark.parametrize("chunk", chunks(0, 4, each=50), ids=str)
+# from 300 on: the first that shows what becomes of reads that believe who is behind
+@pytest.mark.parametrize("chunk", chunks(300, 4, each=50), ids=str)
 def test_any_interleaving_is_answered_truly_and_converges(chunk: range) -> None:
     """Fifty schedules each; a failure names its seed."""
     for seed in chunk:
