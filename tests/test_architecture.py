@@ -116,7 +116,7 @@ OWNERS = {
 }
 
 
-@functools.cache  # parsed once, and not for each of many hundred tests
+@functools.cache  # parsed once for all tests
 def imported(path: Path) -> frozenset[str]:
     """Return every module that *path* imports, anywhere in it, by its full name."""
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
@@ -156,35 +156,47 @@ def layer(module: str) -> int:
 INNER = {name: path for name, path in MODULES.items() if name != "tiered_store"}
 
 
-@pytest.mark.parametrize("module", INNER)
-def test_imports_go_downward(module: str) -> None:
+def test_imports_go_downward() -> None:
     """What is below knows nothing of what is built on it."""
-    upward = {name for name in ours(INNER[module]) if layer(name) > layer(module)}
-
-    assert not upward
-
-
-@pytest.mark.parametrize("module", INNER)
-def test_the_front_door_is_for_visitors(module: str) -> None:
-    """The package imports from where a name lives, or it would import in circles."""
-    assert "tiered_store" not in ours(INNER[module])
-
-
-@pytest.mark.parametrize(
-    "module", [name for name in INNER if name.split(".")[1] in APART]
-)
-def test_siblings_do_not_know_each_other(module: str) -> None:
-    """A backend or a wrapper can be understood, replaced and taken away alone."""
-    family, _, rest = module.removeprefix("tiered_store.").partition(".")
-    own = f"tiered_store.{family}.{rest.split('.')[0]}"
-
-    strangers = {
-        name
-        for name in ours(INNER[module])
-        if name.split(".")[1] in APART and not f"{name}.".startswith(f"{own}.")
+    upward = {
+        module: {name for name in ours(path) if layer(name) > layer(module)}
+        for module, path in INNER.items()
     }
 
-    assert not strangers
+    assert wrong(upward) == {}
+
+
+def test_the_front_door_is_for_visitors() -> None:
+    """The package imports from where a name lives, or it would import in circles."""
+    visitors = {module: ours(INNER[module]) & {"tiered_store"} for module in INNER}
+
+    assert wrong(visitors) == {}
+
+
+def test_siblings_do_not_know_each_other() -> None:
+    """A backend or a wrapper can be understood, replaced and taken away alone."""
+    strangers = {
+        module: set(strangers_in(module))
+        for module in INNER
+        if module.split(".")[1] in APART
+    }
+
+    assert strangers
+    assert wrong(strangers) == {}
+
+
+def strangers_in(module: str) -> Iterator[str]:
+    """Yield the siblings that *module* imports, which is not of their folder."""
+    family, _, rest = module.removeprefix("tiered_store.").partition(".")
+    own = f"tiered_store.{family}.{rest.split('.')[0]}"
+    for name in ours(INNER[module]):
+        if name.split(".")[1] in APART and not f"{name}.".startswith(f"{own}."):
+            yield name
+
+
+def wrong(found: dict[str, set[str]]) -> dict[str, set[str]]:
+    """Return the modules of *found* that import what they should not, and what."""
+    return {module: names for module, names in found.items() if names}
 
 
 def test_nothing_imports_in_circles() -> None:
@@ -201,21 +213,19 @@ def test_nothing_imports_in_circles() -> None:
     list(graphlib.TopologicalSorter(graph).static_order())
 
 
-@pytest.mark.parametrize("package", OWNERS)
-def test_an_import_has_an_owner(package: str) -> None:
+def test_an_import_has_an_owner() -> None:
     """So that what is imported can be lazy, translated and replaced in one place."""
-    users = {
-        module
-        for module, path in INNER.items()
-        if any(name.split(".")[0] == package for name in imported(path))
+    strangers = {
+        package: {
+            module
+            for module, path in INNER.items()
+            if package in {name.split(".")[0] for name in imported(path)}
+            and not any(f"{module}.".startswith(f"{owner}.") for owner in owners)
+        }
+        for package, owners in OWNERS.items()
     }
 
-    strangers = {
-        user
-        for user in users
-        if not any(f"{user}.".startswith(f"{owner}.") for owner in OWNERS[package])
-    }
-    assert not strangers
+    assert wrong(strangers) == {}
 
 
 def loaded_by(statement: str) -> set[str]:
