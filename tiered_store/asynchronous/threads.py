@@ -180,16 +180,16 @@ class _Call:
         self._work = work
         self._discard = discard
         self._lock = threading.Lock()
-        self._alone = threading.Event()
-        self.result: Any = None
+        self._alone = False  # changed under the lock, as the next two are
         self.begun = self.over = False
+        self.result: Any = None
 
     def run(self, limit: AbstractContextManager[None]) -> Any:
         """Do the work, in a thread; clean up if nobody waits any more."""
         with self._lock:
-            if self._alone.is_set():  # it was given up before it began
-                return None
-            self.begun = True
+            self.begun = not self._alone
+        if not self.begun:  # it was given up before
+            return None
         try:
             with limit:
                 self.result = self._work()
@@ -197,14 +197,14 @@ class _Call:
         finally:
             with self._lock:
                 self.over = True
-                alone = self._alone.is_set()
+                alone = self._alone
             if alone:
                 self._discard(self.result)
 
     def abandon(self) -> bool:
         """Tell whether its thread will clean up, since it is still at work."""
         with self._lock:
-            self._alone.set()
+            self._alone = True
             begun, over = self.begun, self.over
         return begun and not over
 

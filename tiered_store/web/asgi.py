@@ -112,8 +112,9 @@ class ASGIFace:
         if response.stream is None:
             await send({"type": "http.response.body", "body": response.content})
             return
+        turns = self.threads.turns()  # to be looked up once, not for each piece
         while True:
-            piece = await self.threads.finish(response.stream.next_piece)
+            piece = await self.threads.finish(response.stream.next_piece, limiter=turns)
             more = bool(piece)
             await send({"type": "http.response.body", "body": piece, "more_body": more})
             if not more:
