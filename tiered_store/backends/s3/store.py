@@ -7,8 +7,8 @@ from __future__ import annotations
 import functools
 import io
 
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeVar
+from collections.abc import Iterator
+from typing import Any, Literal
 
 from tiered_store.backends.s3.address import bucket_url, is_bucket, is_http
 from tiered_store.backends.s3.client import Checksums, Client, Connection
@@ -39,7 +39,6 @@ from tiered_store.workers import Workers
 
 Engine = Literal["boto3", "obstore", "auto"]
 
-_Answer = TypeVar("_Answer")
 _DAY = 86_400.0
 _SMALLEST_PART = 5 * MIB  # S3's own limits
 _LONGEST_URL = 7 * _DAY
@@ -223,9 +222,12 @@ class S3Store(Store):
 
     def _get(self, key: Key) -> Body:
         meaning = functools.partial(self._meaning, key)
-        name = self._name(key)
-        ask = functools.partial(self._reading.open, name, meaning)
-        size, etag, modified, source, reproducible, _ = self._found(ask)
+        try:
+            opened = self._reading.open(self._name(key), meaning)
+        except StoreError as error:
+            self._tell_apart(error)
+            raise
+        size, etag, modified, source, reproducible, _ = opened
         body: BytesBody | StreamBody
         if isinstance(source, bytes):
             body = BytesBody(source, etag, modified)
@@ -275,20 +277,20 @@ class S3Store(Store):
     def _stat(self, key: Key) -> Stat:
         if self.absent_when_denied:  # a HEAD does not say why it was denied
             return super()._stat(key)
-        name = self._name(key)
-        return stat_of(self._found(lambda: self._client.call("head_object", Key=name)))
-
-    def _found(self, ask: Callable[[], _Answer]) -> _Answer:
-        """Return what *ask* does, and tell apart what may be missing or denied."""
         try:
-            return ask()
-        except InconclusiveError:
+            return stat_of(self._client.call("head_object", Key=self._name(key)))
+        except StoreError as error:
+            self._tell_apart(error)
+            raise
+
+    def _tell_apart(self, error: StoreError) -> None:
+        """Raise what *error* means, if it is that something is missing or denied."""
+        if isinstance(error, InconclusiveError):
             self._client.call("head_bucket")  # raises if that is what is missing
             raise NotFoundError("no such object") from None
-        except DeniedError as error:
-            if self.absent_when_denied and _code(error) == "AccessDenied":
-                raise NotFoundError("no such object, or none to be read") from error
-            raise
+        denied = self.absent_when_denied and isinstance(error, DeniedError)
+        if denied and _code(error) == "AccessDenied":
+            raise NotFoundError("no such object, or none to be read") from error
 
     def _keys(self, prefix: str) -> Iterator[Key]:
         page: dict[str, Any] = {"Prefix": self._folder + prefix}
@@ -326,6 +328,6 @@ class S3Store(Store):
         self._client.close()
 
 
-def _code(error: DeniedError) -> str:
+def _code(error: StoreError) -> str:
     """Return the code that S3 denied something with, whoever asked for it."""
     return code_of(error.__cause__) or obstore_code_of(error.__cause__)
