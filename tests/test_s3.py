@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import io
 import os
 import re
@@ -1438,6 +1439,37 @@ def test_tls_is_spoken_and_checked(
         store.put(OTHER, Body.of(content * 17))
         assert store.get(KEY).read() == content
         assert store.get(OTHER).read() == content * 17
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", ["localhost", "example.com"])
+def test_a_certificate_that_does_not_fit_is_refused(
+    closing: Closing,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    engine: Any,
+    name: str,
+) -> None:
+    """By whoever it was given; it is the same the next time, and nothing was asked."""
+    import ssl
+
+    authority, over = trustme.CA(), datetime.datetime(2020, 1, 1)
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "authority.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate = authority.issue_cert(
+        name, not_after=over if name == "localhost" else None
+    )
+    certificate.configure_cert(context)
+    nobody = closing(Proxy(1, context))
+    options = {"region": "x", "endpoint_url": nobody.url, "engine": engine}
+    store = closing(S3Store("bucket", "a", "b", timeout=60, **options))
+
+    with pytest.raises(MisconfiguredError) as raised:
+        store.get(KEY)
+
+    assert (raised.value.retryable, raised.value.ambiguous) == (False, False)
+    assert not nobody.requests
 
 
 def test_threads_share_one_client(moto_server: S3Server, closing: Closing) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.closing import Closing
+from tests.servers.proxy import Proxy
 from tests.servers.stub import Answer, StubServer
 from tiered_store.backends.s3 import S3Store
 from tiered_store.backends.s3.control import S3Control
@@ -128,6 +129,26 @@ def test_a_page_that_a_redirect_leads_to_is_no_object(
 
     with pytest.raises(MisconfiguredError, match="302"):
         store.get(KEY)
+
+
+def test_a_head_that_breaks_off_is_no_answer(closing) -> None:
+    """Half a length is another length, and without an ETag there are no versions."""
+    found = {"ETag": '"one"', "Content-Length": "1048576"}
+    stub = closing(StubServer({"*": [Answer(200, b"", found)]}))
+    proxy = closing(Proxy(int(stub.url.rpartition(":")[2])))
+    store = closing(S3Store("images", "a", "b", endpoint_url=proxy.url))
+    whole, cut = store.stat(KEY), 0
+
+    while proxy.cut_answer is None:
+        cut += 5
+        proxy.cut_answer = cut
+        try:
+            told = store.stat(KEY)
+        except UnavailableError:
+            continue
+        assert told == whole
+
+    assert (whole.size, cut > 100) == (MIB, True)
 
 
 def test_pages_are_objects_too(closing, engine) -> None:

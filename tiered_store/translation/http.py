@@ -89,7 +89,7 @@ _NEVER_SENT = frozenset(
     }
 )
 _OWN_POOL = frozenset({"EmptyPoolError", "PoolTimeout"})
-_WRONG_TLS = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")
+_WRONG_TLS = ("CERTIFICATE_VERIFY_FAILED", "DOESN'T_MATCH", "WRONG_VERSION_NUMBER")
 _QUERY = re.compile(r"(?<=\S)\?[^\s\"'<>)]*")
 _CREDENTIALS = re.compile(r"://[^/@\s\"']*@")
 _LONGEST = 300

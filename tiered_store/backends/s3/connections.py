@@ -4,12 +4,15 @@ Connections of boto3 that wait no longer than their caller can.
 Its timeouts are fixed when a client is made, or a request at best, and count for each
 piece of what is sent and received: headers that drip in time are waited for as long as
 they drip.  Here every wait is bounded by the caller's deadline as it is then, and the
-head of an answer takes no longer than its first byte may.
+head of an answer takes no longer than its first byte may.  Nor does it end before its
+end: the library of Python takes a head that breaks off for all of it, of which half a
+length is another length.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import ssl
 
@@ -87,8 +90,39 @@ def _hurried(
             waiting.settimeout(patience)
 
 
+class _Head:
+    """The lines of an answer, the last of which is kept."""
+
+    __slots__ = ("file", "last")
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self.last = b""
+
+    def readline(self, limit: int) -> bytes:
+        self.last = self.file.readline(limit)
+        return self.last
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer whose head has an end."""
+
+    def begin(self: Any) -> None:
+        head = self.fp = _Head(self.fp)
+        super().begin()
+        if self.fp is head:  # else there is no body, and it was closed
+            self.fp = head.file
+        if not head.last:
+            raise http.client.RemoteDisconnected("the head of the answer broke off")
+
+
 class _Connecting:
     """A connection of urllib3 that is made, and answers, in time."""
+
+    response_class = _Answer
 
     def _new_conn(self: Any) -> socket.socket:
         try:

@@ -43,6 +43,7 @@ _AT_ONCE = 8 * MIB  # of a body, put together of pieces as they arrive
 _SOON = 0.25  # seconds that more of them are waited for
 _PIECE = 256 * 1024  # a smaller body is read when it is asked for, in one wait
 _TIDIED = frozenset(("", ".", ".."))  # segments that it refuses, or leaves out
+_AGAIN = 2  # times in a row
 _MARK = "reproducible"  # of user metadata
 _PAGE = "text/html"
 _EPOCH = datetime.datetime.fromtimestamp(0, datetime.UTC)  # of what is not told
@@ -91,12 +92,7 @@ class ObstoreReading:
         if offset:
             options = {**(options or {}), "range": {"offset": offset}}
 
-        def ask() -> tuple[Any, int, int, bytes | None]:
-            found = self._get(store, name, options=options)
-            start, end = found.range
-            small = end - start <= _PIECE
-            return found, start, end - start, bytes(found.bytes()) if small else None
-
+        ask = functools.partial(self._ask, store, name, options)
         try:
             free = deadlines.ends() is None
             found, start, length, content = ask() if free else self._timely(ask)
@@ -128,6 +124,24 @@ class ObstoreReading:
 
         source = _Arriving(found, length, self._timely, later)
         return Opened(length, etag_told, modified, source, said, start)
+
+    def _ask(
+        self, store: Any, name: str, options: Any, again: int = _AGAIN
+    ) -> tuple[Any, int, int, bytes | None]:
+        """Return what was found, where it begins, its length, and all if small."""
+        found = self._get(store, name, options=options)
+        start, end = found.range
+        length = end - start
+        if length > _PIECE:
+            return found, start, length, None
+        began = time.monotonic()
+        try:
+            return found, start, length, bytes(found.bytes())
+        except Exception:
+            if not again or time.monotonic() - began > _SOON:
+                raise
+        # it broke off, and nobody has seen a byte of it
+        return self._ask(store, name, options, again - 1)
 
     def close(self) -> None:
         """Let go of connections and threads."""
