@@ -1104,6 +1104,8 @@ def test_who_has_no_time_for_a_small_body_is_told_so_at_once(
 class Dripping:
     """A response that brings a byte every ten milliseconds, and notes its timeouts."""
 
+    closed = False
+
     def __init__(self) -> None:
         self.timeouts: list[float] = []
         self._never = threading.Event()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import subprocess
 import sys
@@ -149,9 +150,13 @@ def test_an_error_of_a_body_says_whose_it_is(
 @pytest.mark.parametrize("harsh", [False, True])
 @pytest.mark.parametrize("engine", ENGINES)
 def test_a_small_body_that_breaks_off_is_no_outage(
-    seaweed_server: S3Server, closing: Closing, engine: str, harsh: bool
+    seaweed_server: S3Server,
+    closing: Closing,
+    caplog: pytest.LogCaptureFixture,
+    engine: str,
+    harsh: bool,
 ) -> None:
-    """Nobody has seen a byte of it, so it is asked for again at once."""
+    """Nobody has seen a byte of it, so it is asked for again; and nobody is warned."""
     proxy = closing(Proxy(seaweed_server.ports[0]))
     options = {"endpoint_url": proxy.url, "engine": engine}
     store = closing(seaweed_server.store(seaweed_server.make_bucket(), **options))
@@ -159,7 +164,10 @@ def test_a_small_body_that_breaks_off_is_no_outage(
     store.put(KEY, Body.of(content))
     proxy.cut_answer, proxy.harsh = 100_000, harsh
 
-    assert store.get(KEY).read() == content
+    with caplog.at_level(logging.WARNING):
+        assert store.get(KEY).read() == content
+
+    assert not caplog.records
 
 
 def test_bytes_that_drip_hold_nobody_for_ever(

@@ -169,7 +169,7 @@ class Download:
         seconds = self._timeout if left is None else min(self._timeout, left)
         if self._pause is not None:
             seconds = min(seconds, self._pause)
-        if seconds != self._waits:
+        if seconds != self._waits and not self._raw.closed:  # the SDK would warn
             with contextlib.suppress(AttributeError):  # it has ended, and no socket
                 self._stream.set_socket_timeout(max(seconds, _AT_ONCE))
             self._waits = seconds
