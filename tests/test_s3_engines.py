@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import obstore.store
 import pytest
 
 from tests.closing import Closing
@@ -312,6 +313,21 @@ def test_auto_takes_what_is_there(moto_server: S3Server, closing: Closing) -> No
 
     assert store.get(KEY).read() == b"content"
     assert store._obstore._store is not None
+
+
+def test_an_obstore_of_another_time_is_left_alone(
+    moto_server: S3Server, closing: Closing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that somebody else needs may know less, and is no reason to read nothing."""
+
+    def refuse(*args: Any, **options: Any) -> None:
+        raise ValueError("Invalid key: read_timeout.")  # 0.10
+
+    monkeypatch.setattr(obstore.store, "S3Store", refuse)
+    store = closing(moto_server.store(moto_server.make_bucket(), engine="auto"))
+    store.put(KEY, Body.of(b"content"))
+
+    assert store.get(KEY).read() == b"content"
 
 
 def test_another_engine_is_refused() -> None:

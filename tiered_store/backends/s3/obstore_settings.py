@@ -41,13 +41,18 @@ def new_store(client: Client) -> Any:
     if given["region"] is None:
         return None
     virtual = connection.endpoint_url is None and "." not in client.bucket
-    return S3Store(
-        client.bucket,
-        virtual_hosted_style_request=virtual,
-        client_options=_options(client),
-        retry_config={"max_retries": 0, "retry_timeout": datetime.timedelta(0)},
-        **{name: value for name, value in given.items() if value is not None},
-    )
+    try:
+        return S3Store(
+            client.bucket,
+            virtual_hosted_style_request=virtual,
+            client_options=_options(client),
+            retry_config={"max_retries": 0, "retry_timeout": datetime.timedelta(0)},
+            **{name: value for name, value in given.items() if value is not None},
+        )
+    except ValueError as error:
+        if "Invalid key" not in str(error):
+            raise
+        return None  # an older one, without a timeout for reading
 
 
 def unsigned(error: Exception) -> bool:
