@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+import time
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -515,6 +516,29 @@ def test_a_hedge_that_comes_too_late_is_asked_after_an_error() -> None:
     assert isinstance(answers["us"], NotFoundError)
     assert answers["eu"] == "eu"
     workers.close()
+
+
+class FastClock(FakeClock):
+    """Runs three times as fast as time does: who sleeps wakes up late by it."""
+
+    def monotonic(self) -> float:
+        return 3 * time.monotonic()
+
+
+@pytest.mark.parametrize(("clock", "earlier"), [(FastClock(), 20), (FakeClock(), 0)])
+def test_a_hedge_is_begun_as_much_earlier_as_threads_wake_up_late(
+    clock: FakeClock, earlier: int
+) -> None:
+    """So that it is sent when its time has come, and not when somebody is awake."""
+    hedge = Hedge(
+        0.002, budget=1.0, circuits={}, workers=Workers("test", 2), clock=clock
+    )
+    for _ in range(20):
+        asked = threading.Event()
+        ask = {"us": lambda event=asked: event.wait(60), "eu": asked.set}
+        list(hedge.answers(["us", "eu"], lambda name, ask=ask: ask[name]()))
+
+    assert hedge._late == pytest.approx(earlier * 5e-6)
 
 
 def test_without_a_free_thread_nobody_is_asked_early() -> None:

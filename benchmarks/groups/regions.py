@@ -88,7 +88,7 @@ def _some_late(bench: Bench) -> Iterator[Row]:
         },
         floor="p95 + p50",
         goal=Goal(kind="ratio", limit=1.0, broken=NO_NOISE),
-        note=f"{calls} reads one after the other, of two replicas",
+        note=f"{calls} reads one after the other, of two replicas; no processor halts",
     )
     yield bench.row(
         "3 % of reads +200 ms, reads of the other replica",

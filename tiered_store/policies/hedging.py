@@ -31,6 +31,8 @@ HedgeAfter = float | Literal["p95"]
 _KEPT = 256  # reads of each store
 _ENOUGH = 20  # of them, before they say what is usual
 _AT_FIRST = 0.25  # seconds, as long as nobody knows
+_STEP = 5e-6  # seconds, of what is learned of each sleep
+_MOST_LATE = 1e-3  # seconds, that it can teach
 _AT_ONCE = 10  # second requests
 _LONGER = 0.5  # as a share, that is waited while the budget is used up
 _LATEST = 20  # reads, of which
@@ -117,6 +119,7 @@ class Hedge:
         self._workers = workers
         self._clock = clock
         self._times: dict[str, _Times] = {}
+        self._late = 0.0  # seconds, that a thread wakes up later than it asked for
         self.after_fork()
         lifecycle.survive_fork(self)
 
@@ -178,11 +181,15 @@ class Hedge:
                     work()
                 under_way += 1
             second = None if hedged else self._second(left, spare)
-            answer = _next(reading.back, None if second is None else delay)
+            if second is None:
+                answer = _next(reading.back, None)
+            else:  # ready when the first is late, as whoever has slept is slow
+                early = self._early(reading, second, left, delay)
+                answer = self._in_time(reading.back, delay)
             if answer is None:
                 deadlines.check()
                 hedged = True  # or may not be
-                if second is not None and self._hedge(reading, second, left, delay):
+                if second is not None and self._hedge(early):
                     left.remove(second)
                     under_way += 1
                 continue
@@ -206,12 +213,25 @@ class Hedge:
                 return name
         return None
 
-    def _hedge(
+    def _in_time(self, back: queue.SimpleQueue[Result], delay: float) -> Result | None:
+        """
+        Return what came back within *delay*, None if nothing did, or time is up.
+
+        A thread that sleeps is woken later than it asked for, by the same each time.
+        """
+        patience = max(delay - self._late, delay / 2)
+        began = self._clock.monotonic()
+        answer = _next(back, patience)
+        if answer is None:
+            late = self._clock.monotonic() - began - patience
+            step = _STEP if late > self._late else -_STEP  # towards what is usual
+            self._late = min(max(0.0, self._late + step), _MOST_LATE)
+        return answer
+
+    def _early(
         self, reading: _Reading[Result], name: str, left: Sequence[str], delay: float
-    ) -> bool:
-        """Ask *name* early, if the budget allows and a thread is free."""
-        if not self._tokens.spend():
-            return False
+    ) -> Callable[[], None]:
+        """Return the work of asking *name* early, unless there is an answer by then."""
         work = self._work(reading, name, len(left) - 1, delay, early=True)
 
         def unless_answered() -> None:
@@ -221,7 +241,13 @@ class Hedge:
             else:
                 work()
 
-        taken = self._workers.offer(unless_answered)
+        return unless_answered
+
+    def _hedge(self, early: Callable[[], None]) -> bool:
+        """Have *early* done, if the budget allows and a thread is free."""
+        if not self._tokens.spend():
+            return False
+        taken = self._workers.offer(early)
         if not taken:
             self._tokens.give_back()
         return taken
@@ -239,8 +265,11 @@ class Hedge:
             began = self._clock.monotonic()
             answer: Result | BaseException
             try:
-                with deadlines.share(others + 1):
+                if deadlines.ends() is None:
                     answer = reading.ask(name)
+                else:
+                    with deadlines.share(others + 1):
+                        answer = reading.ask(name)
             except BaseException as error:  # noqa: BLE001 - handed over
                 answer = error
             else:
@@ -281,8 +310,5 @@ def _next(back: queue.SimpleQueue[Result], patience: float | None) -> Result | N
     try:
         return back.get(timeout=seconds)
     except queue.Empty:
-        pass
-    try:
-        return back.get_nowait()  # or did while this thread woke up
-    except queue.Empty:
-        return None
+        # or it did while this thread woke up, and nobody else takes it
+        return None if back.empty() else back.get_nowait()
