@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -22,7 +24,9 @@ from tiered_store.deadlines import deadline
 from tiered_store.errors import ConfigError, PartialWriteError, UnavailableError
 from tiered_store.events import Diverged
 from tiered_store.journals.sqlite import SQLiteJournal
+from tiered_store.replication.fanout import Outcomes, fan_out
 from tiered_store.replication.placement import Reproducible
+from tiered_store.workers import Workers
 from tiered_store.wrappers.replicated import ReplicatedStore
 
 
@@ -212,6 +216,50 @@ def test_what_is_under_way_has_time(pair) -> None:
 
     assert left == [None]
     assert pair.missed() == {}
+
+
+class Quick(Workers):
+    """Threads, the first of which has done its work before the next is wanted."""
+
+    def __init__(self) -> None:
+        super().__init__("test", 2)
+        self._done = threading.Event()
+
+    def offer(self, work: Callable[[], None]) -> bool:
+        taken = super().offer(lambda: (work(), self._done.set()))
+        assert self._done.wait(60)
+        return taken
+
+
+class Settled:
+    """A change of which both calls are needed."""
+
+    def is_enough(self, outcomes: Outcomes) -> bool:
+        return False
+
+    def settle(self, outcomes: Outcomes) -> None:
+        self.outcomes = dict(outcomes)
+
+    def arrive(self, name: str, error: BaseException | None) -> None:
+        raise AssertionError(f"{name} was waited for")
+
+    def end(self) -> None:
+        self.ended = True
+
+
+def test_who_is_back_before_the_next_is_sent_does_not_end_the_wait() -> None:
+    """All that were sent by then are back, and one is not sent yet."""
+    change, workers = Settled(), Quick()
+    release = threading.Event()
+    threading.Timer(0.05, release.set).start()
+
+    with deadline(60):
+        calls = {"us": lambda: None, "eu": lambda: until(release.is_set)}
+        fan_out(calls, workers, change)
+
+    assert change.outcomes == {"us": None, "eu": None}
+    until(lambda: change.ended)
+    workers.close()
 
 
 def test_too_many_under_way_are_waited_for() -> None:

@@ -78,8 +78,8 @@ def write(connection: sqlite3.Connection, name: str, old: Rows, new: Rows) -> No
     if len(plain) == len(changed):  # each column takes time
         connection.executemany(_WRITE_NEW, plain)
     else:
-        rows = [(name, row[0], *row[2:]) for row in changed]
-        connection.executemany(_WRITE_ANY, rows)
+        for row in changed:  # nearly always one, which an executemany() makes dearer
+            connection.execute(_WRITE_ANY, (name, row[0], *row[2:]))
     if old:
         for replica in old.keys() - new.keys():
             connection.execute(_DELETE, (name, replica))

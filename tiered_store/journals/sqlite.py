@@ -136,8 +136,10 @@ class SQLiteJournal(Journal):
 
     def lease(self, key: Key, seconds: float) -> Lease | None:
         locks = self._shared_locks()
-        with self._locked():
+        try:  # as _locked() has it, without a block, as every write comes here
             return locks.lease(key, seconds)
+        except OSError as error:
+            raise self._unlocked(error) from error
 
     def rows(self, key: Key) -> Mapping[str, Row]:
         self._sure_for -= 1
@@ -297,10 +299,12 @@ class SQLiteJournal(Journal):
         except StoreError:
             raise
         except OSError as error:
-            raise UnavailableError(
-                f"the locks of the journal {self.path!r} cannot be used: "
-                f"{error.strerror}"
-            ) from error
+            raise self._unlocked(error) from error
+
+    def _unlocked(self, error: OSError) -> StoreError:
+        return UnavailableError(
+            f"the locks of the journal {self.path!r} cannot be used: {error.strerror}"
+        )
 
     def _page(
         self, replica: str | None, after: tuple[str, str], limit: int

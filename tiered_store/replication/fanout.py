@@ -78,7 +78,8 @@ def _send(
     flight: _Flight, names: Iterable[str], workers: Workers, *, patient: bool
 ) -> None:
     left = {}
-    with contextlib.nullcontext() if patient else deadlines.lifted():
+    timed = deadlines.ends() is not None
+    with deadlines.lifted() if timed and not patient else contextlib.nullcontext():
         for name in names:
             passenger = flight.passenger(name)
             if not workers.offer(passenger):
@@ -97,12 +98,15 @@ class _Flight:
         self._calls = dict(calls)
         self._running = 1  # whoever waits is one of them
         self._back: dict[str, BaseException | None] = {}
+        self._enough = False
         self._landed = False
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._gate = threading.Lock()  # before whoever waits, opened once
+        self._gate.acquire()
 
     def passenger(self, name: str) -> Callable[[], None]:
         """Return the call *name* as work that reports back."""
-        with self._changed:
+        with self._lock:
             self._running += 1
         return functools.partial(self._run, name)
 
@@ -116,37 +120,42 @@ class _Flight:
 
     def note(self, name: str, error: BaseException | None) -> None:
         """Note that the passenger *name* is back, or did not come along."""
-        with self._changed:
+        with self._lock:
             late = self._landed
             if not late:
                 self._back[name] = error
-        try:
-            if late:
+                self._running -= 1
+                self._open_if_enough()
+        if late:
+            try:
                 self._change.arrive(name, error)
-        finally:
-            self._leave()
+            finally:
+                self._leave()
+
+    def _open_if_enough(self) -> None:
+        """Wake whoever waits, once, and for nothing less."""
+        self._enough = self._enough or self._change.is_enough(self._back)
+        all_are_back = len(self._back) == len(self._names)
+        if (self._enough or all_are_back) and self._gate.locked():
+            self._gate.release()
 
     def _leave(self) -> None:
-        with self._changed:
+        with self._lock:
             self._running -= 1
             last = self._running == 0
-            self._changed.notify_all()
         if last:
             self._change.end()
 
     def wait(self) -> None:
         """Wait until all are back, or it is enough, or the caller's time is up."""
-        with self._changed:
-            self._changed.wait_for(
-                lambda: self._running == 1 or self._change.is_enough(self._back),
-                deadlines.remaining(),
-            )
+        left = deadlines.remaining()
+        self._gate.acquire(timeout=-1 if left is None else left)
 
     def land(self) -> Outcomes:
         """Settle what is known, then hear of what came back meanwhile."""
-        with self._changed:
+        with self._lock:
             back = dict(self._back)
-        kind = UnderwayError if self._change.is_enough(back) else DeadlineError
+            kind = UnderwayError if self._enough else DeadlineError
         outcomes = {
             name: back[name] if name in back else _late(kind) for name in self._names
         }
@@ -157,7 +166,7 @@ class _Flight:
         return outcomes
 
     def _hear(self, known: Outcomes) -> None:
-        with self._changed:
+        with self._lock:
             self._landed = True
             back, self._back = self._back, {}  # each has a frame that knows of this
         meanwhile = {name: error for name, error in back.items() if name not in known}

@@ -43,6 +43,7 @@ class Writer:
     ) -> None:
         self._journal = journal
         self._without = NoJournal()
+        self._is_without = isinstance(journal, NoJournal)
         self._workers = workers
         self._degrade = degrade
         self._missed = missed
@@ -79,7 +80,7 @@ class Writer:
         except BaseException:
             lease.release()
             raise
-        all_must = isinstance(journal, NoJournal)
+        all_must = journal is self._without or self._is_without
         patient = quorum is None or all_must or not self.stragglers.has_room
         change = _Change(
             journal,
