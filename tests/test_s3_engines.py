@@ -295,11 +295,13 @@ def test_a_child_reads_with_boto3_what_its_parent_read_with_obstore(
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, timeout=60, check=True)
 
 
+@pytest.mark.parametrize("prefix", ["a//b", "a/../b", "a\tb", "a\x7fb"])
 def test_what_obstore_cannot_name_is_read_with_boto3(
-    moto_server: S3Server, closing: Closing
+    moto_server: S3Server, closing: Closing, prefix: str
 ) -> None:
+    """Names that somebody gave long ago, and that no bug of ours shall hide."""
     store = closing(
-        moto_server.store(moto_server.make_bucket(), prefix="a//b", engine="obstore")
+        moto_server.store(moto_server.make_bucket(), prefix=prefix, engine="obstore")
     )
     store.put(KEY, Body.of(b"content"))
 

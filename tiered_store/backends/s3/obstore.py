@@ -3,11 +3,11 @@ Reading objects with obstore, whose work is done in Rust.
 
 It takes a tenth of the processor time that boto3 takes.  What it cannot do is left to
 boto3: whatever is not in :data:`VERBS`, the ARNs of access points, prefixes with empty
-segments or dots, credentials or a region that nobody has, user metadata in another
-encoding than UTF-8, and a process whose parent has used it (its threads do not survive
-a fork).  It follows redirects, and does not say so: what has no ETag, or is a page, is
-asked for again with boto3, which follows none.  It compares no checksums, which S3
-tells of whole objects.
+segments, dots or control characters, credentials or a region that nobody has, user
+metadata in another encoding than UTF-8, and a process whose parent has used it (its
+threads do not survive a fork).  It follows redirects, and does not say so: what has no
+ETag, or is a page, is asked for again with boto3, which follows none.  It compares no
+checksums, which S3 tells of whole objects.
 """
 
 from __future__ import annotations
@@ -69,9 +69,9 @@ class ObstoreReading:
 
     def __init__(self, client: Client, prefix: str, instead: Reading) -> None:
         self._client = client
-        self._fits = not is_arn(client.bucket) and _TIDIED.isdisjoint(
-            prefix.split("/")[:-1]
-        )
+        segments = prefix.split("/")[:-1]
+        nameable = prefix.isprintable() and _TIDIED.isdisjoint(segments)
+        self._fits = nameable and not is_arn(client.bucket)
         self._instead = instead
         self._workers = Workers("tiered-store-s3-reads", client.connection.connections)
         self._making: Joint[Any] = Joint(
