@@ -35,7 +35,7 @@ def campaign(*options: str) -> dict[str, Any]:
     ("seconds", "wrongs"),
     [
         ("3.2", []),  # two rounds
-        ("4.8", ["evict", "kill-feeds", "kill-writers"]),
+        ("6.4", ["evict", "kill-feeds", "kill-writers"]),
     ],
     ids=["plain", "wronged and killed"],
 )
