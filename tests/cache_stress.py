@@ -44,7 +44,6 @@ from typing import Any
 from redis import Redis, RedisError
 
 from tests.cache_judge import judge
-from tests.servers.redis import _starting
 from tiered_store.body import Body
 from tiered_store.errors import NotFoundError, StoreError, UnsupportedError
 from tiered_store.key import Key
@@ -347,6 +346,8 @@ def _number_in(name: bytes) -> int:
 
 def campaign(options: Options, folder: Path) -> dict[str, Any]:
     """Run it and return what was counted."""
+    from tests.servers.redis import _starting  # which no worker needs
+
     with _starting(folder) as start:
         ports = (start().port, start().port)
         crew = [
