@@ -23,7 +23,7 @@ from tests.test_filesystem import as_nobody
 from tiered_store.backends.filesystem import FileSystemStore
 from tiered_store.backends.memory import MemoryStore
 from tiered_store.body import Body, BytesBody
-from tiered_store.digests import only_tag
+from tiered_store.digests import Digests
 from tiered_store.errors import (
     ConfigError,
     CorruptError,
@@ -37,7 +37,7 @@ from tiered_store.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from tiered_store.framing import PIECE, TAG
+from tiered_store.framing import PIECE, TAG, sealed
 from tiered_store.key import Key
 from tiered_store.layout import object_name
 from tiered_store.policies.breaker import BreakerPolicy, CircuitOpenError
@@ -108,7 +108,19 @@ def is_there(place: Store, key: Key = KEY) -> bool:
 
 
 @pytest.mark.parametrize(
-    "size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE, 8 * MIB, 9 * MIB]
+    "size",
+    [
+        0,
+        1,
+        PIECE - 1,
+        PIECE,
+        PIECE + 1,
+        2 * PIECE,
+        2 * MIB,
+        2 * MIB + 1,
+        8 * MIB,
+        9 * MIB,
+    ],
 )
 def test_what_was_put_is_got(tier: StoreTier, size: int) -> None:
     """Bytes and everything that is known of them, by another process as well."""
@@ -273,11 +285,12 @@ def test_every_other_length_is_noticed(
     healed(tier, place, whole + bytes(TAG))
 
 
+@pytest.mark.parametrize("content", [PIECES, LARGE[: 3 * MIB]], ids=len)
 def test_every_piece_is_checked_before_a_small_copy_is_a_hit(
-    tier: StoreTier, place: FaultStore
+    tier: StoreTier, place: FaultStore, content: bytes
 ) -> None:
     """Wherever the flip is, nobody has read a byte of it yet."""
-    tier.put(KEY, entry_of(PIECES))
+    tier.put(KEY, entry_of(content))
     whole = stored(place)
     at = [HEADER_SIZE, HEADER_SIZE + PIECE, HEADER_SIZE + PIECE + TAG + 5, -1]
 
@@ -308,16 +321,18 @@ def test_a_copy_of_another_object_is_no_copy(
     healed(tier, place, stored(place, OTHER))
 
 
-@pytest.mark.parametrize("size", [None, 0, 99, 101])
+@pytest.mark.parametrize("content", [CONTENT, PIECES, LARGE[: 3 * MIB]], ids=len)
+@pytest.mark.parametrize("more", [-1, 1, None])
 def test_a_copy_is_as_long_as_its_header_says(
-    tier: StoreTier, place: FaultStore, size: int | None
+    tier: StoreTier, place: FaultStore, content: bytes, more: int | None
 ) -> None:
-    """Although its digest is right, as a program that is not ours might leave it."""
+    """Although its digests are right, as a program that is not ours might leave it."""
     name = object_name(KEY)
+    size = None if more is None else len(content) + more
     header = pack(name, Header(Record(since=1.0, size=size)))
-    hasher = xxhash.xxh3_128(header + name.encode())
+    digests = Digests(header, len(content), xxhash.xxh3_128(header + name.encode()))
 
-    healed(tier, place, header + CONTENT + only_tag(hasher, CONTENT))
+    healed(tier, place, sealed(Body.of(content), digests).read())
 
 
 def test_pieces_of_two_copies_never_mix(tier: StoreTier, place: FaultStore) -> None:

@@ -37,10 +37,16 @@ class Digests(Frame):
         return content + self._digest(index, last, content)
 
     def unseal(self, index: int, last: bool, sealed: bytes | memoryview) -> bytes:
+        return bytes(self.passed(index, last, sealed))
+
+    def passed(
+        self, index: int, last: bool, sealed: bytes | memoryview
+    ) -> bytes | memoryview:
+        """Do as :meth:`unseal` does; of a view, return a view."""
         content = sealed[:-TAG]
         if self._digest(index, last, content) != sealed[-TAG:]:
             raise mismatch(index * PIECE, len(content))
-        return bytes(content)
+        return content
 
     def _digest(self, index: int, last: bool, content: bytes | memoryview) -> bytes:
         hasher = self._hasher.copy()

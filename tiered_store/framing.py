@@ -21,7 +21,7 @@ import dataclasses
 import io
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from tiered_store.body import Body, BytesBody
 from tiered_store.errors import CorruptError
@@ -74,6 +74,14 @@ def content_size(sealed_size: int, header_size: int) -> int:
     if size < 0 or size + TAG * _count(size, PIECE) != rest:
         raise CorruptError(f"{sealed_size} bytes are no whole object")
     return size
+
+
+def pieces(sealed: memoryview) -> Iterator[tuple[int, bool, memoryview]]:
+    """Yield what follows a header in pieces: index, whether it is the last, and it."""
+    last = _count(len(sealed), _SEALED) - 1
+    for index in range(last + 1):
+        start = index * _SEALED
+        yield index, index == last, sealed[start : start + _SEALED]
 
 
 def sealed(content: Body, frame: Frame) -> Body:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 
 from collections.abc import Callable
+from itertools import starmap
 
 import xxhash
 
@@ -22,9 +23,11 @@ from tiered_store.framing import PIECE, TAG, Frame
 from tiered_store.lent import InnerReader
 from tiered_store.tiers.header import HEADER_SIZE, Header, pack, unpack
 from tiered_store.tiers.tier import WHOLE, Entry, Record
+from tiered_store.units import MIB
 
 
 _ONE_PIECE = HEADER_SIZE + PIECE + TAG
+_AT_ONCE = 2 * MIB  # of content; while it is checked it is in memory twice
 
 
 def packed(name: str, record: Record, body: Body | None) -> Body:
@@ -56,6 +59,8 @@ def opened(name: str, stored: Body, drop: Callable[[], None]) -> Entry:
     """
     if stored.size <= _ONE_PIECE:
         return _checked(name, stored)
+    if framing.content_size(stored.size, HEADER_SIZE) <= _AT_ONCE:
+        return _checked_pieces(name, stored)
     records: list[Record] = []
 
     def frame_of(header: bytes) -> Frame:
@@ -90,7 +95,19 @@ def _checked(name: str, stored: Body) -> Entry:
         if record.absent and stored.size == HEADER_SIZE:
             return Entry(record, None)
         raise mismatch(0, len(content))
-    record = unpack(None, header).record
+    return _entry(unpack(None, header).record, content)
+
+
+def _checked_pieces(name: str, stored: Body) -> Entry:
+    whole = memoryview(stored.read())
+    header = bytes(whole[:HEADER_SIZE])
+    record = unpack(name, header).record
+    passed = _Pieces(name, header, record, _nothing).passed
+    content = b"".join(starmap(passed, framing.pieces(whole[HEADER_SIZE:])))
+    return _entry(record, content)
+
+
+def _entry(record: Record, content: bytes) -> Entry:
     if record.size != len(content):
         raise CorruptError(f"{len(content)} of {record.size} bytes are there")
     return Entry(record, record.body(content))
