@@ -634,7 +634,7 @@ def test_a_part_that_fails_takes_the_others_with_it(
     with pytest.raises(UnavailableError) as raised:
         store.put(KEY, Body.of(bytes(40 * MIB)))
 
-    assert raised.value.retryable
+    assert (raised.value.retryable, raised.value.ambiguous) == (True, False)
     assert store.get(KEY).read() == b"old"
     until(lambda: uploads(seaweed_server, bucket) == [])
 
@@ -697,7 +697,7 @@ def test_parts_that_nobody_took_are_an_outage(
     with pytest.raises(UnavailableError, match=f"HTTP 200 without {missing}") as raised:
         store.put(KEY, Body.of(b"x"))
 
-    assert raised.value.ambiguous
+    assert raised.value.ambiguous == (len(begun) == 2)  # parts are no object
 
 
 def test_parts_are_dropped_when_the_server_is_less_busy(closing: Closing) -> None:
@@ -718,6 +718,19 @@ def test_an_object_that_nobody_took_is_an_outage(closing: Closing) -> None:
 
     with pytest.raises(UnavailableError, match="HTTP 200 without ETag"):
         store.put(KEY, Body.of(b"x"))
+
+
+def test_a_page_says_of_no_object_that_it_was_deleted(closing: Closing) -> None:
+    """Else what is said to be gone is served for ever."""
+    stub, store = stub_store(closing, {"DELETE": [PAGE, Answer(200), Answer(204)]})
+
+    with pytest.raises(UnavailableError, match="not S3 that answers") as raised:
+        store.delete(KEY)
+    for _ in range(2):  # some say OK where S3 says that it has nothing to say
+        store.delete(KEY)
+
+    assert raised.value.ambiguous
+    assert len(stub.answered) == 3
 
 
 @pytest.mark.parametrize("page", [b"", b"<html></html>"], ids=["empty", "page"])

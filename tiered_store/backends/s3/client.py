@@ -101,6 +101,22 @@ class Client:
             ambiguous=True,
         )
 
+    def silent(self, answer: Mapping[str, Any]) -> None:
+        """
+        Check that *answer*, to a delete, says nothing.
+
+        Raises:
+            UnavailableError: It does, such as the page of something in between.
+        """
+        told = answer["ResponseMetadata"]
+        said = told["HTTPHeaders"].get("content-length", "0")
+        if told["HTTPStatusCode"] != 204 and said != "0":
+            raise UnavailableError(
+                f"HTTP {told['HTTPStatusCode']} with {said} bytes: it is not S3 that "
+                "answers",
+                ambiguous=True,
+            )
+
     def _unread(self, error: Exception) -> StoreError | None:
         """Return what *error* means if botocore could not read an answer."""
         at = error.__traceback__

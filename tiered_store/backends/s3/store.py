@@ -216,7 +216,7 @@ class S3Store(Store):
         return parameters
 
     def _delete(self, key: Key) -> None:
-        self._client.call("delete_object", Key=self._name(key))
+        self._client.silent(self._client.call("delete_object", Key=self._name(key)))
 
     # -- reading -------------------------------------------------------------
 

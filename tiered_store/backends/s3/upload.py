@@ -11,7 +11,7 @@ import io
 import threading
 import time
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, wait
 from typing import Any
 
@@ -49,16 +49,28 @@ def upload(
     """
     if client.connection.checksums == "when_supported":
         parameters = {**parameters, "ChecksumAlgorithm": "CRC32"}
-    begun = client.call("create_multipart_upload", **parameters)
-    target = {"Key": parameters["Key"], "UploadId": client.said(begun, "UploadId")}
+    with _unseen():
+        begun = client.call("create_multipart_upload", **parameters)
+        target = {"Key": parameters["Key"], "UploadId": client.said(begun, "UploadId")}
     try:
-        parts = _send_all(client, workers, body, part_size, target)
+        with _unseen():
+            parts = _send_all(client, workers, body, part_size, target)
         whole = client.call(
             "complete_multipart_upload", **target, MultipartUpload={"Parts": parts}
         )
         client.said(whole, "ETag")
     except BaseException:
         _abort(client, workers, target)
+        raise
+
+
+@contextlib.contextmanager
+def _unseen() -> Iterator[None]:
+    """Say of what fails that it had no effect: parts are no object."""
+    try:
+        yield
+    except StoreError as error:
+        error.ambiguous = False
         raise
 
 
