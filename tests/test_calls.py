@@ -19,7 +19,7 @@ import pytest
 
 import tiered_store
 
-from tiered_store import CachedStore, Store, build
+from tiered_store import CachedStore, FileSystemStore, Store, build
 from tiered_store.body import Body
 from tiered_store.key import Key
 from tiered_store.tree import walk
@@ -99,3 +99,26 @@ def test_a_hit_is_one_function(store) -> None:
     passed = functions_of(lambda: cache.get_file(*KEY))
 
     assert passed == ["CachedStore.get_file"]
+
+
+def test_a_hit_in_a_directory_is_few_functions(tmp_path: Path) -> None:
+    """Four questions of the cache, a breaker, a file, and a digest of what it holds."""
+    tier = {"type": "filesystem", "path": str(tmp_path / "tier"), "create": True}
+    cached = {"type": "cached", "tiers": [tier], "origin": {"type": "memory"}}
+    with build({"version": 1, "stores": {"images": cached}}) as store:
+        store.put(KEY, Body.of(b"x" * 1000))
+        store.get(KEY)
+
+        passed = functions_of(lambda: store.get_file(*KEY).close())
+
+    assert len(passed) <= 51, passed
+
+
+def test_a_file_is_opened_by_few_functions(tmp_path: Path) -> None:
+    """Its path, and the reader that closes it."""
+    with FileSystemStore(str(tmp_path)) as store:
+        store.put(KEY, Body.of(b"x" * 100_000))
+
+        passed = functions_of(lambda: store.get_file(*KEY).close())
+
+    assert len(passed) <= 4, passed
