@@ -7,7 +7,7 @@ from __future__ import annotations
 import threading
 import time
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -23,6 +23,9 @@ class Answer:
     seconds: float = 0.0
 
 
+Made = Callable[[Mapping[str, str]], Answer]  # from headers, named in lower case
+
+
 class StubServer:
     """
     Gives *answers*, by method or to everything under ``"*"``, the last one for ever.
@@ -32,7 +35,7 @@ class StubServer:
         answered: The methods of those that were answered, in that order.
     """
 
-    def __init__(self, answers: Mapping[str, list[Answer]]) -> None:
+    def __init__(self, answers: Mapping[str, Sequence[Answer | Made]]) -> None:
         self.requests: list[tuple[str, str, Mapping[str, str]]] = []
         waiting = {method: list(given) for method, given in answers.items()}
         requests = self.requests
@@ -46,7 +49,9 @@ class StubServer:
                 self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 requests.append((self.command, self.path, dict(self.headers.items())))
                 given = waiting.get(self.command) or waiting["*"]
-                answer = given.pop(0) if len(given) > 1 else given[0]
+                next_one = given.pop(0) if len(given) > 1 else given[0]
+                asked = {name.lower(): told for name, told in self.headers.items()}
+                answer = next_one(asked) if callable(next_one) else next_one
                 time.sleep(answer.seconds)
                 answered.append(self.command)
                 self.send_response(answer.status)
